@@ -1,0 +1,137 @@
+"""The one hierarchy of exceptions. It knows nothing of HTTP, kopf or SSH libraries; each edge maps it once.
+
+Messages say what was wrong, with which value, and what to do. They never hold secrets, tokens or certificates.
+"""
+
+from __future__ import annotations
+
+
+class GoldcrestError(Exception):
+    """Base of every error that Goldcrest raises on purpose.
+
+    ``code`` is stable and machine-readable; ``retryable`` says whether the same question may succeed later.
+    """
+
+    code = "Error"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class InvalidInput(GoldcrestError):
+    """A value from outside is malformed or out of bounds."""
+
+    code = "InvalidInput"
+
+
+class Unauthenticated(GoldcrestError):
+    """No, or no valid, proof of who is asking."""
+
+    code = "Unauthenticated"
+
+
+class Denied(GoldcrestError):
+    """Policy, rights or trust rules say no. The reason may be shown to the client."""
+
+    code = "PolicyDenied"
+
+
+class NotFound(GoldcrestError):
+    """What was named does not exist, or not for this caller."""
+
+    code = "NotFound"
+
+
+class Conflict(GoldcrestError):
+    """Somebody else changed it first (resourceVersion), or the name is taken."""
+
+    code = "Conflict"
+
+
+class TooLarge(GoldcrestError):
+    """Above a stated limit."""
+
+    code = "TooLarge"
+
+
+class Unavailable(GoldcrestError):
+    """A part that is needed does not answer now."""
+
+    code = "Unavailable"
+    retryable = True
+
+
+class PolicyUnavailable(Unavailable):
+    """OPA does not answer, or not in the agreed form: denied for now."""
+
+    code = "PolicyUnavailable"
+
+
+class DelegationUnavailable(Unavailable):
+    """The delegation service does not answer."""
+
+    code = "DelegationUnavailable"
+
+
+class KubernetesUnavailable(Unavailable):
+    """The Kubernetes API does not answer or asks to come back later."""
+
+    code = "KubernetesUnavailable"
+
+
+class SystemUnreachable(Unavailable):
+    """No login host of the system accepts a session now, or the answer was lost."""
+
+    code = "SystemUnreachable"
+
+
+class AnswerLost(SystemUnreachable):
+    """The connection was cut after a command had been sent: it may or may not have taken effect."""
+
+    code = "AnswerLost"
+
+
+class HostKeyChanged(GoldcrestError):
+    """A login host showed a key that is not pinned in its System. Never accepted, never learned."""
+
+    code = "HostKeyChanged"
+
+
+class CommandRefused(GoldcrestError):
+    """ssh-filter did not accept a frame (T3); nothing was done. ``reason`` is one of docs/protocol.md."""
+
+    code = "CommandRefused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CommandFailed(GoldcrestError):
+    """A command was accepted on the node and failed. ``kind`` and ``errno_name`` as in docs/protocol.md."""
+
+    code = "CommandFailed"
+
+    def __init__(
+        self, message: str, *, kind: str, errno_name: str | None = None, path: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.errno_name = errno_name
+        self.path = path
+
+
+class SchedulerRefused(GoldcrestError):
+    """Slurm refused for good, in its own words: asking again unchanged makes no sense."""
+
+    code = "RejectedByScheduler"
+
+
+class SchedulerUnavailable(Unavailable):
+    """Slurm's controller or database does not answer, or throttles."""
+
+    code = "SchedulerUnavailable"
