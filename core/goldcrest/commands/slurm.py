@@ -1,0 +1,367 @@
+"""Slurm operations. The argument lists are built on the node; here is what is asked, and how answers are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, Self
+
+import orjson
+
+from goldcrest.canonical import Json
+from goldcrest.commands.base import (
+    Arguments,
+    Command,
+    Payload,
+    check_job_id,
+    check_number,
+    check_path,
+    check_token,
+    register,
+)
+from goldcrest.errors import InvalidInput
+
+Scope = Literal["own", "all"]
+
+DESCRIBE_LIMIT = 50  # ids of one slurm.describe: each costs the node one scontrol (13 ms measured)
+ACCOUNT_LIMIT = 1000  # ids of one slurm.account
+SUBMIT_PAYLOAD_LIMIT = 16 * 1024 * 1024  # bytes
+
+_SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """What a program on the node printed: R of docs/protocol.md."""
+
+    exit: int
+    stdout: str
+    stderr: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> CommandOutput:
+        return cls(int(answer["exit"]), str(answer["stdout"]), str(answer["stderr"]))
+
+
+def _option_name(field_name: str) -> str:
+    first, *rest = field_name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """Options of sbatch as typed fields; each becomes exactly one ``--name=value`` on the node."""
+
+    job_name: str | None = None
+    account: str | None = None
+    partition: str | None = None
+    qos: str | None = None
+    reservation: str | None = None
+    constraint: str | None = None
+    nodes: str | None = None
+    tasks: int | None = None
+    tasks_per_node: int | None = None
+    cpus_per_task: int | None = None
+    memory: str | None = None
+    memory_per_cpu: str | None = None
+    gpus: str | None = None
+    time_limit: str | None = None
+    array: str | None = None
+    dependency: str | None = None
+    stdin: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
+    mail_user: str | None = None
+    mail_type: tuple[str, ...] | None = None
+    requeue: bool | None = None
+
+    def dump(self) -> dict[str, Json]:
+        """Set options only, in camelCase."""
+        result: dict[str, Json] = {}
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value is not None:
+                result[_option_name(option.name)] = list(value) if isinstance(value, tuple) else value
+        return result
+
+    @classmethod
+    def load(cls, value: Mapping[str, Any]) -> SubmitOptions:
+        """Validate options from outside.
+
+        Raises:
+            InvalidInput: unknown option, wrong type, control character.
+        """
+        known = {_option_name(option.name): option.name for option in fields(cls)}
+        given: dict[str, Any] = {}
+        for name, content in value.items():
+            if name not in known:
+                raise InvalidInput(f"slurm.submit: unknown option {name!r}")
+            given[known[name]] = _checked_option(name, content)
+        return cls(**given)
+
+
+_INTEGER_OPTIONS = {"tasks", "tasksPerNode", "cpusPerTask"}
+
+
+def _checked_option(name: str, value: object) -> object:
+    if name in _INTEGER_OPTIONS:
+        if type(value) is not int:
+            raise InvalidInput(f"slurm.submit: option {name} must be an integer")
+        return check_number(value, name=name, least=1, most=10_000_000)
+    if name == "requeue":
+        if type(value) is not bool:
+            raise InvalidInput("slurm.submit: option requeue must be true or false")
+        return value
+    if name == "mailType":
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.replace("_", "").isalnum() for item in value):
+            raise InvalidInput("slurm.submit: option mailType must be a list of words")
+        return tuple(value)
+    if not isinstance(value, str) or not value or len(value.encode()) > 4096 or _CONTROL.search(value):
+        raise InvalidInput(f"slurm.submit: option {name} must be text of 1 to 4096 bytes without control characters")
+    return value
+
+
+def submit_payload(environment: Mapping[str, str], script: bytes) -> bytes:
+    """The payload of ``slurm.submit``: u32 length of header, header JSON, script.
+
+    Raises:
+        InvalidInput: for a variable name that is none, a NUL in a value, or more than 16 MiB.
+    """
+    for name, value in environment.items():
+        if not _ENVIRONMENT_NAME.fullmatch(name):
+            raise InvalidInput(f"{name!r} is not a name of an environment variable")
+        if "\0" in value:
+            raise InvalidInput(f"environment variable {name} has a NUL character")
+    header = orjson.dumps({"environment": dict(environment)}, option=orjson.OPT_SORT_KEYS)
+    payload = len(header).to_bytes(4, "big") + header + script
+    if len(payload) > SUBMIT_PAYLOAD_LIMIT:
+        raise InvalidInput(f"script and environment are {len(payload)} bytes, more than {SUBMIT_PAYLOAD_LIMIT}")
+    return payload
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit(Command):
+    """``sbatch``, held, marked with the submission's token (T10)."""
+
+    token: str
+    job_directory: str
+    work_directory: str
+    script_name: str
+    content: Payload
+    script_path: str | None = None
+    script_sha256: str | None = None
+    hold: bool = True
+    options: SubmitOptions = field(default_factory=SubmitOptions)
+
+    op: ClassVar[str] = "slurm.submit"
+
+    def args(self) -> dict[str, Json]:
+        args: dict[str, Json] = {
+            "token": self.token,
+            "jobDirectory": self.job_directory,
+            "workDirectory": self.work_directory,
+            "scriptName": self.script_name,
+            "hold": self.hold,
+            "options": self.options.dump(),
+        }
+        if self.script_path is not None and self.script_sha256 is not None:
+            args["scriptPath"] = self.script_path
+            args["scriptSha256"] = self.script_sha256
+        return args
+
+    @property
+    def payload(self) -> Payload:
+        return self.content
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        if payload is None:
+            raise InvalidInput("slurm.submit: the payload is missing")
+        check_number(payload.size, name="size of the payload", most=SUBMIT_PAYLOAD_LIMIT)
+        given = Arguments(cls.op, args)
+        script_name = given.take("scriptName", str)
+        if not _SCRIPT_NAME.fullmatch(script_name):
+            raise InvalidInput(f"slurm.submit: {script_name!r} is no name for a script")
+        script_path = given.take("scriptPath", str, optional=True)
+        script_sha256 = given.take("scriptSha256", str, optional=True)
+        if (script_path is None) != (script_sha256 is None):
+            raise InvalidInput("slurm.submit: scriptPath and scriptSha256 go together")
+        if script_path is not None:
+            check_path(script_path, name="scriptPath")
+            if not _SHA256.fullmatch(script_sha256):
+                raise InvalidInput("slurm.submit: scriptSha256 is not a SHA-256 in lower-case hex")
+        command = cls(
+            token=check_token(given.take("token", str)),
+            job_directory=check_path(given.take("jobDirectory", str), name="jobDirectory"),
+            work_directory=check_path(given.take("workDirectory", str), name="workDirectory"),
+            script_name=script_name,
+            script_path=script_path,
+            script_sha256=script_sha256,
+            hold=given.take("hold", bool),
+            options=SubmitOptions.load(given.take("options", dict)),
+            content=payload,
+        )
+        given.done()
+        return command
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Find(Command):
+    """Look for a submission by its token, in the queue and in accounting."""
+
+    token: str
+
+    op: ClassVar[str] = "slurm.find"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"token": self.token}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(check_token(given.take("token", str)))
+        given.done()
+        return command
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenAndJob(Command):
+    token: str
+    job_id: str
+
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"token": self.token, "jobId": self.job_id}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(check_token(given.take("token", str)), check_job_id(given.take("jobId", str)))
+        given.done()
+        return command
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Release(_TokenAndJob):
+    """Let the job with this id start, if it carries the token."""
+
+    op: ClassVar[str] = "slurm.release"
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Hold(_TokenAndJob):
+    """Keep the job with this id from starting, if it carries the token."""
+
+    op: ClassVar[str] = "slurm.hold"
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Cancel(Command):
+    """Cancel every job with the token; with ``keep``, only held ones that are not in it (the sweep)."""
+
+    token: str
+    keep: tuple[str, ...] = ()
+
+    op: ClassVar[str] = "slurm.cancel"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"token": self.token, "keep": list(self.keep)}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(check_token(given.take("token", str)), _job_ids(given.take("keep", list), most=10))
+        given.done()
+        return command
+
+
+def _scope(value: str) -> Scope:
+    if value == "own" or value == "all":
+        return value
+    raise InvalidInput(f"scope {value!r} is neither 'own' nor 'all'")
+
+
+def _job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str, ...]:
+    if not least <= len(values) <= most:
+        raise InvalidInput(f"{len(values)} job ids; {least} to {most} are allowed")
+    for value in values:
+        if not isinstance(value, str):
+            raise InvalidInput(f"job id {value!r} is not text")
+        check_job_id(value)
+    return tuple(values)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Queue(Command):
+    """``squeue``: all jobs of the user, or all that the user can see."""
+
+    scope: Scope
+
+    op: ClassVar[str] = "slurm.queue"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"scope": self.scope}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(_scope(given.take("scope", str)))
+        given.done()
+        return command
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Describe(Command):
+    """``scontrol show job`` of some jobs: knows ended ones for a few minutes, with their exit codes."""
+
+    job_ids: tuple[str, ...]
+
+    op: ClassVar[str] = "slurm.describe"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"jobIds": list(self.job_ids)}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT))
+        given.done()
+        return command
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Account(Command):
+    """``sacct`` of some jobs."""
+
+    scope: Scope
+    job_ids: tuple[str, ...]
+
+    op: ClassVar[str] = "slurm.account"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"scope": self.scope, "jobIds": list(self.job_ids)}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(_scope(given.take("scope", str)), _job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT))
+        given.done()
+        return command

@@ -1,0 +1,66 @@
+"""What all models share: Kubernetes spelling outside, Python spelling inside, immutable, nothing unknown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+
+from goldcrest.errors import InvalidInput
+
+
+class Model(BaseModel):
+    """A frozen value with camelCase keys in JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-ready dictionary with camelCase keys; unset and null fields are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=False)
+
+
+class StatusModel(Model):
+    """A status is written by us but may come from a newer release: unknown keys are kept out of the way."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+T = TypeVar("T", bound=BaseModel)
+
+# Text that may become one argument of a program: no control characters (so no newline and no NUL).
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+
+Argument = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_NO_CONTROL)]
+"""One argument of a scheduler command, 1 to 1024 characters."""
+
+RemotePath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=_NO_CONTROL)]
+"""A path on a system, at most 4096 characters (PATH_MAX)."""
+
+AbsolutePath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/[^\x00-\x1f\x7f]*$")]
+"""An absolute path on a system."""
+
+UnixUser = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_.-]*\$?$")]
+"""A Unix user name (useradd(8), with the dot that many sites allow)."""
+
+SystemName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""Name of a System resource (RFC 1123 label)."""
+
+Sha256 = Annotated[str, StringConstraints(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
+"""Lower-case hexadecimal SHA-256."""
+
+Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+"""RFC 3339 time in UTC, e.g. ``2030-01-02T03:04:05Z``."""
+
+
+def parse_model(model: type[T], value: object, *, what: str) -> T:
+    """Validate ``value`` as ``model``.
+
+    Raises:
+        InvalidInput: with one sentence per mistake, each naming the field.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or what}: {e['msg']}" for e in error.errors())
+        raise InvalidInput(f"{what} is not valid: {faults}") from error

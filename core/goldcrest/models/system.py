@@ -1,0 +1,87 @@
+"""``System``: an HPC system that Goldcrest can reach. Cluster-scoped, holds no credentials."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from goldcrest.models.base import AbsolutePath, Model, StatusModel, Timestamp, UnixUser
+from goldcrest.models.conditions import Condition
+
+HostKey = Annotated[
+    str,
+    StringConstraints(max_length=4096, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*$"),
+]
+"""An OpenSSH public key line without comment."""
+
+
+class LoginHost(Model):
+    """One login host with the dedicated sshd."""
+
+    address: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$",
+        description="Host name or IP address.",
+    )
+    port: int = Field(ge=1, le=65535, description="TCP port of the dedicated sshd.")
+    host_keys: list[HostKey] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Pinned host keys. A host that shows another key is refused; keys are never learned.",
+    )
+
+
+class Scheduler(Model):
+    """How batch jobs are run."""
+
+    type: Literal["Slurm"] = Field(description="Kind of scheduler.")
+    submit_fence: Literal["Hold", "None"] | None = Field(
+        default=None,
+        description="Hold (default): jobs are submitted held and released once their id is stored, so that a double can never run.",
+    )
+    observer: UnixUser | None = Field(
+        default=None,
+        description="Unix user whose read-only queries follow all jobs at once; without one, each user's jobs are asked for as that user.",
+    )
+
+
+class FileSystem(Model):
+    """A file system that users see."""
+
+    name: str = Field(min_length=1, max_length=63, description="Short name, e.g. scratch.")
+    path: AbsolutePath = Field(description="Where it is mounted on the login hosts.")
+    description: str | None = Field(default=None, max_length=1024, description="What it is for.")
+
+
+class SystemSpec(Model):
+    """What the administrator says about a system."""
+
+    description: str | None = Field(default=None, max_length=1024, description="A sentence for users.")
+    hosts: list[LoginHost] = Field(min_length=1, max_length=16, description="Login hosts, in order of preference.")
+    host_certificate_authorities: list[HostKey] = Field(
+        default_factory=list, max_length=8, description="CAs whose host certificates are accepted."
+    )
+    filter_path: str = Field(
+        pattern=r"^/[A-Za-z0-9._/-]+$", max_length=255, description="Path of ssh-filter on the login hosts, without blanks."
+    )
+    scheduler: Scheduler = Field(description="The batch scheduler.")
+    work_directory: str = Field(
+        pattern=r"^/[^\x00-\x1f\x7f]*$",
+        max_length=1024,
+        description="Directory for jobs' files on storage that all login hosts and nodes share; {user} stands for the Unix user.",
+    )
+    file_systems: list[FileSystem] = Field(default_factory=list, max_length=64, description="File systems that users see.")
+
+    def work_directory_of(self, user: str) -> str:
+        """The work directory of a Unix user."""
+        return self.work_directory.replace("{user}", user)
+
+
+class SystemStatus(StatusModel):
+    """Health, written on transitions and every five minutes at most."""
+
+    observed_generation: int = Field(default=-1, description="Generation of the spec that was looked at last.")
+    conditions: list[Condition] = Field(default_factory=list, max_length=16, description="Ready: a login host answers with a pinned key.")
+    last_checked: Timestamp | None = Field(default=None, description="When the health was written last.")
