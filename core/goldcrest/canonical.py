@@ -42,7 +42,9 @@ def _ordered(value: object) -> object:
                 if not isinstance(key, str):
                     raise InvalidInput(f"object key {key!r} is not text")
             # RFC 8785 section 3.2.3: keys in the order of their UTF-16 code units.
-            return {key: _ordered(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be", "surrogatepass"))}
+            return {
+                key: _ordered(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be", "surrogatepass"))
+            }
         case list() | tuple():
             return [_ordered(item) for item in value]
     raise InvalidInput(f"{type(value).__name__} has no canonical form (floats and nulls are not allowed)")

@@ -116,9 +116,7 @@ class CommandFailed(GoldcrestError):
 
     code = "CommandFailed"
 
-    def __init__(
-        self, message: str, *, kind: str, errno_name: str | None = None, path: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, kind: str, errno_name: str | None = None, path: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.errno_name = errno_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import orjson
 
@@ -117,7 +117,9 @@ def _checked_option(name: str, value: object) -> object:
             raise InvalidInput("slurm.submit: option requeue must be true or false")
         return value
     if name == "mailType":
-        if not isinstance(value, list) or not all(isinstance(item, str) and item.replace("_", "").isalnum() for item in value):
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and item.replace("_", "").isalnum() for item in value
+        ):
             raise InvalidInput("slurm.submit: option mailType must be a list of words")
         return tuple(value)
     if not isinstance(value, str) or not value or len(value.encode()) > 4096 or _CONTROL.search(value):
@@ -288,8 +290,9 @@ class Cancel(Command):
 
 
 def _scope(value: str) -> Scope:
-    if value == "own" or value == "all":
-        return value
+    match value:
+        case "own" | "all":
+            return cast(Scope, value)
     raise InvalidInput(f"scope {value!r} is neither 'own' nor 'all'")
 
 
@@ -362,6 +365,8 @@ class Account(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(_scope(given.take("scope", str)), _job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT))
+        command = cls(
+            _scope(given.take("scope", str)), _job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT)
+        )
         given.done()
         return command

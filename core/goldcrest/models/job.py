@@ -69,7 +69,10 @@ class SchedulerDependency(Model):
         description="Slurm's kind of dependency."
     )
     job_id: str | None = Field(
-        default=None, max_length=64, pattern=r"^[0-9]+(_[0-9]+)?$", description="Job id of the scheduler (not for singleton)."
+        default=None,
+        max_length=64,
+        pattern=r"^[0-9]+(_[0-9]+)?$",
+        description="Job id of the scheduler (not for singleton).",
     )
 
 
@@ -79,18 +82,27 @@ class JobSpec(Model):
     system: SystemName = Field(description="Name of the System.")
     run_as: UnixUser = Field(description="Unix user on that system; you need the right to use it.")
     requested_by: RequestedBy | None = Field(default=None, description="Who asked. Written at admission.")
-    suspend: bool | None = Field(default=None, description="true: do not submit yet; hold it when it already waits in the queue.")
+    suspend: bool | None = Field(
+        default=None, description="true: do not submit yet; hold it when it already waits in the queue."
+    )
     cancel: bool | None = Field(default=None, description="true: cancel it. A request: setting it back has no effect.")
     deletion_policy: Literal["Cancel", "Orphan"] | None = Field(
-        default=None, description="What deleting the resource does to the job: Cancel (default), or Orphan: leave it running."
+        default=None,
+        description="What deleting the resource does to the job: Cancel (default), or Orphan: leave it running.",
     )
     ttl_seconds_after_finished: int | None = Field(
-        default=None, ge=0, le=31_536_000, description="Delete the resource this many seconds after it finished. No default."
+        default=None,
+        ge=0,
+        le=31_536_000,
+        description="Delete the resource this many seconds after it finished. No default.",
     )
     script: Script = Field(description="The batch script.")
-    script_sha256: Sha256 | None = Field(default=None, description="Digest of the script's bytes. Written at admission.")
+    script_sha256: Sha256 | None = Field(
+        default=None, description="Digest of the script's bytes. Written at admission."
+    )
     working_directory: AbsolutePath | None = Field(
-        default=None, description="Directory the job starts in; default: a directory of its own below the system's work directory."
+        default=None,
+        description="Directory the job starts in; default: a directory of its own below the system's work directory.",
     )
     environment: dict[EnvironmentName, Annotated[str, StringConstraints(max_length=4096)]] = Field(
         default_factory=dict, max_length=256, description="Environment variables of the job."
@@ -105,7 +117,9 @@ class JobSpec(Model):
         default=None, description="Number of nodes, or a range such as 2-4 (--nodes)."
     )
     tasks: int | None = Field(default=None, ge=1, le=10_000_000, description="Number of tasks (--ntasks).")
-    tasks_per_node: int | None = Field(default=None, ge=1, le=65_536, description="Tasks on each node (--ntasks-per-node).")
+    tasks_per_node: int | None = Field(
+        default=None, ge=1, le=65_536, description="Tasks on each node (--ntasks-per-node)."
+    )
     cpus_per_task: int | None = Field(default=None, ge=1, le=65_536, description="CPUs of each task (--cpus-per-task).")
     memory: Annotated[str, StringConstraints(max_length=32, pattern=r"^[0-9]+[KMGT]?$")] | None = Field(
         default=None, description="Memory of each node, e.g. 4G (--mem)."
@@ -115,19 +129,29 @@ class JobSpec(Model):
     )
     gpus: Argument | None = Field(default=None, description="GPUs of the job, e.g. 4 or a100:4 (--gpus).")
     time_limit: (
-        Annotated[str, StringConstraints(max_length=32, pattern=r"^([0-9]+-[0-9]+(:[0-9]+){0,2}|[0-9]+(:[0-9]+){0,2}|UNLIMITED)$")] | None
-    ) = Field(default=None, description="Time limit in Slurm's forms: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S (--time).")
+        Annotated[
+            str,
+            StringConstraints(max_length=32, pattern=r"^([0-9]+-[0-9]+(:[0-9]+){0,2}|[0-9]+(:[0-9]+){0,2}|UNLIMITED)$"),
+        ]
+        | None
+    ) = Field(
+        default=None, description="Time limit in Slurm's forms: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S (--time)."
+    )
     array: Annotated[str, StringConstraints(max_length=1024, pattern=r"^[0-9,:%-]+$")] | None = Field(
         default=None, description="Array, e.g. 1-100%10 (--array)."
     )
     dependencies: list[SchedulerDependency] = Field(
-        default_factory=list, max_length=64, description="All of these must be met before the job starts (--dependency)."
+        default_factory=list,
+        max_length=64,
+        description="All of these must be met before the job starts (--dependency).",
     )
     stdin: AbsolutePath | None = Field(default=None, description="File connected to standard input (--input).")
     stdout: Argument | None = Field(default=None, description="File name pattern of standard output (--output).")
     stderr: Argument | None = Field(default=None, description="File name pattern of standard error (--error).")
     mail_user: Argument | None = Field(default=None, description="Who gets mail (--mail-user).")
-    mail_type: list[MailType] = Field(default_factory=list, max_length=8, description="When mail is sent (--mail-type).")
+    mail_type: list[MailType] = Field(
+        default_factory=list, max_length=8, description="When mail is sent (--mail-type)."
+    )
     requeue: bool | None = Field(default=None, description="Whether the job may be requeued (--requeue, --no-requeue).")
 
 
@@ -144,7 +168,9 @@ class Submission(StatusModel):
     token: str = Field(max_length=128, description="Mark carried by the job as its Slurm comment.")
     time: Timestamp = Field(description="When submitting began.")
     host: str | None = Field(default=None, max_length=260, description="Login host and port used.")
-    released: bool | None = Field(default=None, description="Whether the job was released after its id had been stored.")
+    released: bool | None = Field(
+        default=None, description="Whether the job was released after its id had been stored."
+    )
 
 
 class JobFiles(StatusModel):
@@ -161,9 +187,13 @@ class JobStatus(StatusModel):
 
     observed_generation: int = Field(default=-1, description="Generation of the spec that was acted on last.")
     phase: Phase | None = Field(default=None, description="One word: where the job is.")
-    message: str | None = Field(default=None, max_length=4096, description="The sentence for people: why it is where it is.")
+    message: str | None = Field(
+        default=None, max_length=4096, description="The sentence for people: why it is where it is."
+    )
     conditions: list[Condition] = Field(default_factory=list, max_length=16, description="Conditions for programs.")
-    job_id: str | None = Field(default=None, max_length=64, description="Job id of the scheduler (base id of an array).")
+    job_id: str | None = Field(
+        default=None, max_length=64, description="Job id of the scheduler (base id of an array)."
+    )
     scheduler: SchedulerState | None = Field(default=None, description="Raw state and reason of the scheduler.")
     submission: Submission | None = Field(default=None, description="Record of the submission.")
     cancel_requested_at: Timestamp | None = Field(default=None, description="Latch: since when it is being cancelled.")

@@ -11,7 +11,9 @@ from goldcrest.models.conditions import Condition
 
 HostKey = Annotated[
     str,
-    StringConstraints(max_length=4096, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*$"),
+    StringConstraints(
+        max_length=4096, pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*$"
+    ),
 ]
 """An OpenSSH public key line without comment."""
 
@@ -64,7 +66,9 @@ class SystemSpec(Model):
         default_factory=list, max_length=8, description="CAs whose host certificates are accepted."
     )
     filter_path: str = Field(
-        pattern=r"^/[A-Za-z0-9._/-]+$", max_length=255, description="Path of ssh-filter on the login hosts, without blanks."
+        pattern=r"^/[A-Za-z0-9._/-]+$",
+        max_length=255,
+        description="Path of ssh-filter on the login hosts, without blanks.",
     )
     scheduler: Scheduler = Field(description="The batch scheduler.")
     work_directory: str = Field(
@@ -72,7 +76,9 @@ class SystemSpec(Model):
         max_length=1024,
         description="Directory for jobs' files on storage that all login hosts and nodes share; {user} stands for the Unix user.",
     )
-    file_systems: list[FileSystem] = Field(default_factory=list, max_length=64, description="File systems that users see.")
+    file_systems: list[FileSystem] = Field(
+        default_factory=list, max_length=64, description="File systems that users see."
+    )
 
     def work_directory_of(self, user: str) -> str:
         """The work directory of a Unix user."""
@@ -83,5 +89,7 @@ class SystemStatus(StatusModel):
     """Health, written on transitions and every five minutes at most."""
 
     observed_generation: int = Field(default=-1, description="Generation of the spec that was looked at last.")
-    conditions: list[Condition] = Field(default_factory=list, max_length=16, description="Ready: a login host answers with a pinned key.")
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=16, description="Ready: a login host answers with a pinned key."
+    )
     last_checked: Timestamp | None = Field(default=None, description="When the health was written last.")

@@ -1,0 +1,155 @@
+"""Which commands follow from a resource in its state (T8): one pure function.
+
+The operator chooses with it what to do next; delegation checks with it what it is asked to sign.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from goldcrest.commands import (
+    Account,
+    Cancel,
+    Command,
+    Describe,
+    Find,
+    Hold,
+    Payload,
+    Queue,
+    Release,
+    Submit,
+    SubmitOptions,
+)
+from goldcrest.commands.slurm import submit_payload
+from goldcrest.errors import InvalidInput
+from goldcrest.models.job import JobResource, JobSpec
+from goldcrest.models.system import SystemSpec
+from goldcrest.wellknown import REST_NAME_PREFIX, Via, submission_token, token_directory
+
+DEFAULT_SCRIPT_NAME = "job.sh"
+
+
+def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str) -> tuple[Command, ...]:
+    """Every command that may be run as ``job.spec.runAs`` for this Job as it is now.
+
+    Raises:
+        InvalidInput: when no command can be made of the spec (a script that is no base64, a bad variable).
+    """
+    token = token_of(job, cluster_id=cluster_id)
+    job_id = job.status.job_id
+    finished = job.status.phase is not None and job.status.phase.finished
+    ending = job.deleting or wants_cancel(job)
+    commands: list[Command] = []
+    if ending and not (job.deleting and job.spec.deletion_policy == "Orphan"):
+        commands.append(Cancel(token))
+    if job_id is None:
+        if not finished:
+            commands.append(Find(token))
+            if not ending and not job.spec.suspend:
+                commands.append(submit_command(job, system, token=token))
+        return tuple(commands)
+    commands.append(Cancel(token, keep=(job_id,)))  # the sweep of doubles (T10.5)
+    if not finished:
+        if not ending:
+            commands.append(Hold(token, job_id) if job.spec.suspend else Release(token, job_id))
+        commands += [Queue("own"), Describe((job_id,)), Account("own", (job_id,))]
+    return tuple(commands)
+
+
+def observer_commands_allow(command: Command) -> bool:
+    """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises)."""
+    match command:
+        case Queue(scope="all") | Account(scope="all") | Describe():
+            return True
+    return False
+
+
+def wants_cancel(job: JobResource) -> bool:
+    """Cancelling was asked for, now or before: the latch in the status counts although the field was set back."""
+    return bool(job.spec.cancel) or job.status.cancel_requested_at is not None
+
+
+def token_of(job: JobResource, *, cluster_id: str) -> str:
+    """The submission's token: of the grant's jti (which is the task id in the name), else of the uid."""
+    requested_by = job.spec.requested_by
+    if requested_by is not None and requested_by.via is Via.GRANT:
+        return submission_token(cluster_id, job.name.removeprefix(REST_NAME_PREFIX))
+    return submission_token(cluster_id, job.uid)
+
+
+def submit_command(job: JobResource, system: SystemSpec, *, token: str) -> Submit:
+    """The one submission that this Job's spec means."""
+    spec = job.spec
+    directory = f"{system.work_directory_of(spec.run_as).rstrip('/')}/goldcrest/{token_directory(token)}"
+    return Submit(
+        token=token,
+        job_directory=directory,
+        work_directory=spec.working_directory or directory,
+        script_name=spec.script.name or DEFAULT_SCRIPT_NAME,
+        script_path=spec.script.path,
+        script_sha256=spec.script.sha256 if spec.script.path else None,
+        hold=_fence(system) == "Hold",
+        options=submit_options(spec),
+        content=Payload.of(payload_of(spec)),
+    )
+
+
+def _fence(system: SystemSpec) -> str:
+    return system.scheduler.submit_fence or "Hold"
+
+
+def payload_of(spec: JobSpec) -> bytes:
+    """The bytes that travel with the submission: environment and script.
+
+    Raises:
+        InvalidInput: when the script is no base64, or a variable is malformed.
+    """
+    return submit_payload(spec.environment, script_bytes(spec) or b"")
+
+
+def script_bytes(spec: JobSpec) -> bytes | None:
+    """The script's bytes as the spec holds them; None when it is a path on the system."""
+    script = spec.script
+    given = [value for value in (script.inline, script.base64, script.path) if value is not None]
+    if len(given) != 1:
+        raise InvalidInput("script needs exactly one of inline, base64 and path")
+    if script.inline is not None:
+        return script.inline.encode()
+    if script.base64 is not None:
+        try:
+            return base64.b64decode(script.base64, validate=True)
+        except binascii.Error as error:
+            raise InvalidInput(f"script.base64 is not base64: {error}") from error
+    if script.sha256 is None:
+        raise InvalidInput("script.path needs script.sha256, the digest of the file")
+    return None
+
+
+def submit_options(spec: JobSpec) -> SubmitOptions:
+    """The fields of a spec as options of sbatch."""
+    dependency = ",".join(f"{d.type}:{d.job_id}" if d.job_id else d.type for d in spec.dependencies)
+    return SubmitOptions(
+        job_name=spec.job_name,
+        account=spec.account,
+        partition=spec.partition,
+        qos=spec.qos,
+        reservation=spec.reservation,
+        constraint=spec.constraint,
+        nodes=spec.nodes,
+        tasks=spec.tasks,
+        tasks_per_node=spec.tasks_per_node,
+        cpus_per_task=spec.cpus_per_task,
+        memory=spec.memory,
+        memory_per_cpu=spec.memory_per_cpu,
+        gpus=spec.gpus,
+        time_limit=spec.time_limit,
+        array=spec.array,
+        dependency=dependency or None,
+        stdin=spec.stdin,
+        stdout=spec.stdout,
+        stderr=spec.stderr,
+        mail_user=spec.mail_user,
+        mail_type=tuple(spec.mail_type) or None,
+        requeue=spec.requeue,
+    )

@@ -1,0 +1,219 @@
+"""The client of the delegation service: certificates for typed commands, grants for resources.
+
+Requests for certificates are batched adaptively: sent at once while few are under way, collected only while two are (measured: a third to
+a half more throughput under load, and nothing lost for one client).
+
+The wire (JSON over HTTPS or a unix socket, ``Authorization: Bearer <service-account token>``):
+
+* ``POST /v1/certificates`` ``{"requests": [R…]}`` → ``{"results": [{"id", "certificate"} or {"id", "error": E}]}`` with R =
+  ``{"id", "publicKey", "kind", "system", "user", "op", "args", "payload", "sid", "trace"}`` and one of ``"token"`` (a REST caller's JWT) and
+  ``"resource": {"kind", "namespace", "name", "uid"}``. ``publicKey`` and ``certificate`` are base64 of the raw key and the wire form.
+* ``POST /v1/grants`` ``{"token", "kind", "namespace", "name", "spec", "trace"}`` → ``{"grant"}``
+* ``POST /v1/action-grants`` ``{"token", "kind", "namespace", "name", "uid", "field", "value", "trace"}`` → ``{"grant"}``
+* E = ``{"code", "message", "retryable"}``; as the body of a status ≥ 400 for a whole request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from goldcrest.commands.base import Command, session_body
+from goldcrest.errors import (
+    DelegationUnavailable,
+    Denied,
+    GoldcrestError,
+    InvalidInput,
+    NotFound,
+    PolicyUnavailable,
+    Unauthenticated,
+    Unavailable,
+)
+
+REQUEST_SECONDS = 10.0
+_BATCH = 32  # requests in one call
+_UNDER_WAY = 2  # calls under way before requests are collected
+_TOKEN_SECONDS = 60  # a projected token is read again after this
+
+
+@dataclass(frozen=True, slots=True)
+class ByToken:
+    """A REST caller asks: their JWT is shown."""
+
+    token: str
+
+    def dump(self) -> dict[str, Any]:
+        return {"token": self.token}
+
+
+@dataclass(frozen=True, slots=True)
+class ByResource:
+    """The operator asks on behalf of a live resource. ``namespace`` is empty for a System (observer queries)."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+    def dump(self) -> dict[str, Any]:
+        return {"resource": {"kind": self.kind, "namespace": self.namespace, "name": self.name, "uid": self.uid}}
+
+
+Basis = ByToken | ByResource
+"""On what ground a certificate is asked for."""
+
+_ERRORS: dict[str, type[GoldcrestError]] = {
+    cls.code: cls
+    for cls in (InvalidInput, Unauthenticated, Denied, NotFound, PolicyUnavailable, DelegationUnavailable, Unavailable)
+}
+
+
+def error_of(value: Mapping[str, Any]) -> GoldcrestError:
+    """The exception that an error answer means."""
+    code, message = str(value.get("code", "Error")), str(value.get("message", "no reason was given"))
+    return _ERRORS.get(code, DelegationUnavailable if value.get("retryable") else Denied)(message)
+
+
+class Authority:
+    """Delegation, as one of its callers.
+
+    Args:
+        url: ``https://host:port`` or ``unix:/path/of/socket``.
+        ca_file: certificates that the server is verified against (https).
+        token_file: projected service-account token with the audience of delegation.
+    """
+
+    def __init__(self, *, url: str, ca_file: Path | None, token_file: Path) -> None:
+        if url.startswith("unix:"):
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=16)
+            self._base = "http://delegation"
+        elif url.startswith("https://"):
+            connector = aiohttp.TCPConnector(limit=16, ssl=ssl.create_default_context(cafile=ca_file))
+            self._base = url.rstrip("/")
+        else:
+            raise InvalidInput(f"delegation's URL {url!r} must begin with https:// or unix:")
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=2)
+        )
+        self._token_file = token_file
+        self._token = ""
+        self._token_read = 0.0
+        self._waiting: list[tuple[dict[str, Any], asyncio.Future[bytes]]] = []
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def session_certificate(
+        self, *, public_key: bytes, system: str, user: str, basis: Basis, trace: str
+    ) -> bytes:
+        """A certificate that opens a connection and nothing else.
+
+        Raises:
+            Denied, Unauthenticated, PolicyUnavailable, DelegationUnavailable.
+        """
+        return await self._certificate(session_body(system=system, user=user), public_key, basis, trace)
+
+    async def command_certificate(
+        self, command: Command, *, public_key: bytes, system: str, user: str, sid: str, basis: Basis, trace: str
+    ) -> bytes:
+        """A certificate for exactly this command, on the channel with this session id."""
+        return await self._certificate(command.body(system=system, user=user, sid=sid), public_key, basis, trace)
+
+    async def grant(
+        self, *, token: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
+    ) -> str:
+        """Delegation's word that the bearer of ``token`` may create this resource (T6)."""
+        body = {"token": token, "kind": kind, "namespace": namespace, "name": name, "spec": dict(spec), "trace": trace}
+        return str((await self._post("/v1/grants", body))["grant"])
+
+    async def action_grant(
+        self, *, token: str, kind: str, namespace: str, name: str, uid: str, field: str, value: object, trace: str
+    ) -> str:
+        """Delegation's word that the bearer of ``token`` may set this mutable field (T6)."""
+        body = {
+            "token": token,
+            "kind": kind,
+            "namespace": namespace,
+            "name": name,
+            "uid": uid,
+            "field": field,
+            "value": value,
+            "trace": trace,
+        }
+        return str((await self._post("/v1/action-grants", body))["grant"])
+
+    async def _certificate(self, body: Mapping[str, Any], public_key: bytes, basis: Basis, trace: str) -> bytes:
+        request = {**body, **basis.dump(), "publicKey": base64.b64encode(public_key).decode(), "trace": trace}
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if self._under_way < _UNDER_WAY:
+            self._under_way += 1
+            task = asyncio.create_task(self._send_waiting())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                await self._send([item for item in batch if not item[1].done()])
+        finally:
+            self._under_way -= 1
+
+    async def _send(self, batch: list[tuple[dict[str, Any], asyncio.Future[bytes]]]) -> None:
+        requests = [{"id": number, **request} for number, (request, _) in enumerate(batch)]
+        try:
+            answer = await self._post("/v1/certificates", {"requests": requests})
+            results = {result["id"]: result for result in answer["results"]}
+        except GoldcrestError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(type(error)(error.message, code=error.code))
+            return
+        except (KeyError, TypeError):
+            results = {}  # each request is then told that it got no answer
+        for number, (_, future) in enumerate(batch):
+            if future.done():
+                continue
+            result = results.get(number)
+            if result is None:
+                future.set_exception(DelegationUnavailable("delegation gave no answer to this request"))
+            elif "certificate" in result:
+                future.set_result(base64.b64decode(result["certificate"]))
+            else:
+                future.set_exception(error_of(result.get("error", {})))
+
+    async def _post(self, path: str, body: object) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}
+        try:
+            async with self._session.post(self._base + path, data=orjson.dumps(body), headers=headers) as response:
+                data = orjson.loads(await response.read())
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise DelegationUnavailable(f"delegation does not answer: {type(error).__name__}") from error
+        if not isinstance(data, dict):
+            raise DelegationUnavailable("delegation answered something that is no object")
+        if status >= 400:
+            raise error_of(data)
+        return data
+
+    def _caller_token(self) -> str:
+        if time.monotonic() - self._token_read > _TOKEN_SECONDS or not self._token:
+            try:
+                self._token = self._token_file.read_text().strip()
+            except OSError as error:
+                raise DelegationUnavailable(f"our token for delegation cannot be read: {error}") from error
+            self._token_read = time.monotonic()
+        return self._token
