@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
 
@@ -292,7 +292,7 @@ class Cancel(Command):
 def _scope(value: str) -> Scope:
     match value:
         case "own" | "all":
-            return cast(Scope, value)
+            return value
     raise InvalidInput(f"scope {value!r} is neither 'own' nor 'all'")
 
 
