@@ -1,0 +1,178 @@
+"""Which commands follow from a Job: the function that operator and delegation share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from goldcrest.authorised import authorised_commands, observer_commands_allow, script_bytes, submit_command, token_of
+from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
+from goldcrest.errors import InvalidInput
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobResource, JobSpec
+from goldcrest.models.system import SystemSpec
+from goldcrest.wellknown import Phase
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.unit
+
+CLUSTER = "12345678-aaaa-bbbb-cccc-1234567890ab"
+UID = "01234567-89ab-cdef-0123-456789abcdef"
+TOKEN = "goldcrest:12345678:0123456789abcdef0123456789abcdef"
+SYSTEM = SystemSpec.model_validate(
+    {
+        "hosts": [{"address": "login1", "port": 2222}],
+        "filterPath": "/usr/libexec/goldcrest/ssh-filter",
+        "scheduler": {"type": "Slurm"},
+        "workDirectory": "/scratch/{user}",
+    }
+)
+
+
+def job(*, spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **meta: Any) -> JobResource:
+    return JobResource.of(
+        {
+            "metadata": {
+                "name": "hello",
+                "namespace": "hpc-alice",
+                "uid": UID,
+                "resourceVersion": "1",
+                "creationTimestamp": "2030-01-01T00:00:00Z",
+                **meta,
+            },
+            "spec": {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/sh\n"}, **(spec or {})},
+            "status": status or {},
+        }
+    )
+
+
+def commands(resource: JobResource) -> list[Command]:
+    return list(authorised_commands(resource, SYSTEM, cluster_id=CLUSTER))
+
+
+def kinds(resource: JobResource) -> set[type[Command]]:
+    return {type(command) for command in commands(resource)}
+
+
+DELETED = {"deletionTimestamp": "2030-01-01T00:00:01Z"}
+
+
+def test_a_new_job_may_be_looked_for_and_submitted() -> None:
+    """Nothing else: no release, no cancel."""
+    assert kinds(job()) == {Find, Submit}
+
+
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"cancel": True}])
+def test_no_submission_while_suspended_or_cancelled(spec: dict[str, Any]) -> None:
+    """T8: submit only when neither suspend, cancel nor deletion is set."""
+    assert Submit not in kinds(job(spec=spec))
+
+
+def test_no_submission_while_being_deleted() -> None:
+    """T8."""
+    assert kinds(job(**DELETED)) == {Find, Cancel}
+
+
+def test_the_latch_counts_although_cancel_was_set_back() -> None:
+    """status.cancelRequestedAt is what decides."""
+    assert Submit not in kinds(job(spec={"cancel": False}, status={"cancelRequestedAt": "2030-01-01T00:00:00Z"}))
+
+
+def test_a_submitted_job_is_released_followed_and_swept() -> None:
+    """Commands that change something name the token; the sweep keeps the stored id."""
+    assert commands(job(status={"phase": "Queued", "jobId": "7"})) == [
+        Cancel(TOKEN, keep=("7",)),
+        Release(TOKEN, "7"),
+        Queue("own"),
+        Describe(("7",)),
+        Account("own", ("7",)),
+    ]
+
+
+def test_suspending_a_submitted_job_holds_it() -> None:
+    """Hold instead of release."""
+    made = kinds(job(spec={"suspend": True}, status={"phase": "Queued", "jobId": "7"}))
+    assert Hold in made
+    assert Release not in made
+
+
+def test_cancelling_names_the_token_and_never_an_id() -> None:
+    """A stolen operator that writes another id into the status cannot cancel that job."""
+    made = commands(job(spec={"cancel": True}, status={"phase": "Running", "jobId": "7"}))
+    assert Cancel(TOKEN) in made
+    assert Release not in {type(command) for command in made}
+
+
+def test_an_orphaned_job_is_not_cancelled() -> None:
+    """deletionPolicy Orphan leaves it running."""
+    made = commands(job(spec={"deletionPolicy": "Orphan"}, status={"phase": "Running", "jobId": "7"}, **DELETED))
+    assert Cancel(TOKEN) not in made
+
+
+def test_a_finished_job_may_only_be_swept() -> None:
+    """No way to submit again or to touch anything else."""
+    assert commands(job(status={"phase": "Succeeded", "jobId": "7"})) == [Cancel(TOKEN, keep=("7",))]
+    assert commands(job(status={"phase": "Failed"})) == []
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "suspend": st.booleans(),
+            "cancel": st.booleans(),
+            "deletionPolicy": st.sampled_from(["Cancel", "Orphan"]),
+        },
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "phase": st.sampled_from([str(phase) for phase in Phase]),
+            "jobId": st.just("7"),
+            "cancelRequestedAt": st.just("2030-01-01T00:00:00Z"),
+        },
+    ),
+    st.booleans(),
+)
+def test_in_every_state(spec: dict[str, Any], status: dict[str, Any], deleted: bool) -> None:
+    """Total; never submits with an id, when finished or when it is to end; changes carry this submission's token."""
+    resource = job(spec=spec, status=status, **(DELETED if deleted else {}))
+    made = commands(resource)
+    finished = status.get("phase") in {"Succeeded", "Failed", "Cancelled"}
+    if "jobId" in status or finished or deleted or spec.get("cancel") or spec.get("suspend"):
+        assert Submit not in {type(command) for command in made}
+    for command in made:
+        if isinstance(command, Submit | Find | Release | Hold | Cancel):
+            assert command.token == TOKEN
+        assert not observer_commands_allow(command) or isinstance(command, Describe)
+
+
+def test_the_token_of_a_rest_job_is_its_task_id() -> None:
+    """Made again with the same grant it has the same token, so it is found instead of run twice."""
+    resource = job(name="r-" + "0f" * 16, spec={"requestedBy": {"via": "Grant", "username": "alice"}})
+    assert token_of(resource, cluster_id=CLUSTER) == "goldcrest:12345678:" + "0f" * 16
+
+
+def test_a_kubernetes_user_cannot_choose_the_token_by_a_name() -> None:
+    """A name that looks like REST's counts only when the grant made it."""
+    resource = job(name="r-" + "0f" * 16, spec={"requestedBy": {"via": "Kubernetes", "username": "alice"}})
+    assert token_of(resource, cluster_id=CLUSTER) == TOKEN
+
+
+def test_the_submission_is_held_and_in_a_directory_of_its_own() -> None:
+    """T10: hold; no colon in the directory, which would break PATH-like variables in scripts."""
+    command = submit_command(job(), SYSTEM, token=TOKEN)
+    assert command.hold
+    assert command.job_directory == "/scratch/alice/goldcrest/goldcrest-12345678-0123456789abcdef0123456789abcdef"
+    assert command.work_directory == command.job_directory
+
+
+@pytest.mark.parametrize(
+    "script", [{}, {"inline": "a", "path": "/b", "sha256": "0" * 64}, {"path": "/b"}, {"base64": "a==="}]
+)
+def test_a_script_that_is_none_is_refused(script: dict[str, str]) -> None:
+    """None, two at once, a path without digest, and base64 that is none."""
+    spec = parse_model(JobSpec, {"system": "s", "runAs": "u", "script": script}, what="spec")
+    with pytest.raises(InvalidInput):
+        script_bytes(spec)
