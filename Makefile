@@ -1,0 +1,76 @@
+# Every task of the project; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+RUN := .venv/bin/python
+PYTEST := $(RUN) -m pytest -q
+
+.venv/.ready: pyproject.toml uv.lock dev/setup.sh
+	@dev/setup.sh
+	@touch $@
+
+.PHONY: help
+help: ## List the tasks
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 20
+
+.PHONY: setup
+setup: .venv/.ready ## Install the locked dependencies into .venv
+
+.PHONY: demo
+demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a real test bed
+	@$(RUN) dev/demo.py
+
+.PHONY: test
+test: lint test-unit bed-up test-component test-integration ## Run all tests, on the real test bed (brings it up)
+
+.PHONY: test-unit
+test-unit: .venv/.ready ## Tests without I/O
+	$(PYTEST) tests/unit
+
+.PHONY: test-component
+test-component: .venv/.ready ## Tests of one part with real counterparts
+	$(PYTEST) tests/component
+
+.PHONY: test-integration
+test-integration: .venv/.ready ## Tests on the whole bed (make bed-up first)
+	$(PYTEST) tests/integration tests/faults
+
+.PHONY: bench
+bench: .venv/.ready bed-up ## Measure, as ratios to a floor of the same run
+	@$(RUN) bench/run.py
+
+.PHONY: bed-up
+bed-up: .venv/.ready ## Start the test bed with Goldcrest on it, or repair it
+	@$(RUN) dev/bed.py up
+
+.PHONY: bed-down
+bed-down: .venv/.ready ## Stop the test bed and leave nothing behind
+	@$(RUN) dev/bed.py down
+
+.PHONY: bed-status
+bed-status: .venv/.ready ## Show what runs in the bed
+	@$(RUN) dev/bed.py status
+
+.PHONY: bed-logs
+bed-logs: .venv/.ready ## Show the bed's logs; COMPONENT=name for one of them
+	@$(RUN) dev/bed.py logs $(COMPONENT)
+
+.PHONY: bed-shell
+bed-shell: .venv/.ready ## A shell with KUBECONFIG and the bed's addresses set
+	@$(RUN) dev/bed.py shell
+
+.PHONY: lint
+lint: .venv/.ready ## Check style, types, import order and generated files
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(RUN) crds/generate.py --check
+
+.PHONY: format
+format: .venv/.ready ## Format the code
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+.PHONY: crds
+crds: .venv/.ready ## Generate crds/ from the models
+	$(RUN) crds/generate.py
