@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+"""The test bed's program: `bed.py up`, `bed.py --help`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from goldcrest_bed.cli import main  # noqa: E402 - the path must be set first
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One component per module; :mod:`goldcrest_bed.assembly` puts them together."""

@@ -1,0 +1,129 @@
+"""The container engine: podman with a store of its own, or docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldcrest_bed import apt
+from goldcrest_bed.command import output, succeeds
+from goldcrest_bed.errors import BedError
+from goldcrest_bed.paths import Paths
+from goldcrest_bed.processes import boot_id
+from goldcrest_bed.report import Report
+
+PODMAN_PACKAGES = (
+    "podman",
+    "runc",  # crun refuses hybrid cgroups
+    "catatonit",
+    "golang-github-containers-common",  # policy.json, without which nothing is built
+    "iproute2",
+)
+RUN = Path("/run/goldcrest-bed")
+CGROUP_PARENT = "goldcrest-bed"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """``command`` is the argument list that every call begins with."""
+
+    name: str
+    command: tuple[str, ...]
+
+    def output(self, *argv: str, timeout: float = 60, stdin: str | None = None) -> str:
+        """Standard output of one engine command; BedError if it fails.
+
+        :param timeout: seconds.
+        """
+        return output([*self.command, *argv], timeout=timeout, stdin=stdin)
+
+    def succeeds(self, *argv: str) -> bool:
+        """Whether one engine command ends with 0."""
+        return succeeds([*self.command, *argv])
+
+    def has_image(self, tag: str) -> bool:
+        """Whether the image is in the local store."""
+        return self.succeeds("image", "inspect", tag)
+
+    def container_state(self, name: str) -> str:
+        """``running``, ``exited``, …; empty if there is no such container."""
+        try:
+            (found,) = json.loads(self.output("container", "inspect", name))
+        except BedError:
+            return ""
+        return str(found["State"]["Status"])
+
+    def container_label(self, name: str, label: str) -> str:
+        """A label's value; empty if there is none."""
+        try:
+            (found,) = json.loads(self.output("container", "inspect", name))
+        except BedError:
+            return ""
+        return str((found["Config"]["Labels"] or {}).get(label, ""))
+
+    def remove(self, name: str) -> None:
+        """Stop (10 s of grace) and remove a container; nothing if there is none."""
+        if self.container_state(name):
+            if not self.succeeds("stop", "-t", "10", name):
+                self.succeeds("kill", name)
+            self.output("rm", "-f", name)
+
+    def exec_argv(self, container: str, argv: Sequence[str], *, user: str | None = None, stdin: bool = False) -> list[str]:
+        """The argument list that runs ``argv`` inside a container."""
+        options = [*(("-i",) if stdin else ()), *(("--user", user) if user else ())]
+        return [*self.command, "exec", *options, container, *argv]
+
+
+def podman(paths: Paths) -> Engine:
+    """Podman with its own store, runtime and cgroups, so that the machine's own containers are not touched.
+
+    ``cgroupfs`` because the bed must work without systemd; the run-time folder is emptied after a reboot even where
+    /run is an ordinary disk, as podman would believe old mounts and pids otherwise.
+    """
+    marker = RUN / "boot-id"
+    if RUN.exists() and (not marker.exists() or marker.read_text() != boot_id()):
+        shutil.rmtree(RUN, ignore_errors=True)
+    RUN.mkdir(parents=True, exist_ok=True, mode=0o700)
+    marker.write_text(boot_id())
+    (RUN / "networks").mkdir(exist_ok=True)
+    options = {
+        "--root": str(paths.cache / "containers"),
+        "--runroot": str(RUN / "storage"),
+        "--tmpdir": str(RUN / "libpod"),
+        "--network-config-dir": str(RUN / "networks"),
+        "--runtime": "runc",
+        "--cgroup-manager": "cgroupfs",
+        "--events-backend": "file",
+        "--log-level": "error",
+    }
+    return Engine("podman", ("podman", *(f"{key}={value}" for key, value in options.items())))
+
+
+def docker() -> Engine:
+    """Docker as the machine has it."""
+    return Engine("docker", ("docker",))
+
+
+def choose(wanted: str, paths: Paths, report: Report) -> Engine:
+    """The engine by the configuration's word; installs podman if that is what is left.
+
+    :param wanted: ``auto``, ``podman`` or ``docker``.
+    :raises BedError: the engine asked for cannot be had.
+    """
+    if wanted == "docker" and not succeeds(["docker", "info"]):
+        raise BedError("container.engine is docker, but `docker info` fails: is the daemon running?")
+    if wanted == "docker" or (wanted == "auto" and _only_docker()):
+        return docker()
+    if os.geteuid() != 0:
+        raise BedError("podman in the bed's own network namespace needs root; use docker or run the bed as root")
+    apt.ensure(PODMAN_PACKAGES, why="the container engine", log=paths.logs / "apt.log", report=report)
+    return podman(paths)
+
+
+def _only_docker() -> bool:
+    podman_possible = os.geteuid() == 0 and (shutil.which("podman") or shutil.which("apt-get"))
+    return not podman_possible and succeeds(["docker", "info"])

@@ -1,0 +1,119 @@
+"""Slurm's configuration files and accounting commands, from the ``[system]`` table. Pure text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Table = dict[str, Any]
+FIRST_SLURMD_PORT = 6900
+
+
+def slurm_conf(system: Table) -> str:
+    """slurm.conf for a controller and several slurmd on one host.
+
+    Quick where a test would wait, else Slurm's defaults: nothing here changes what a command says.
+    """
+    host = system["name"]
+    lines = [
+        f"ClusterName={host}",
+        f"SlurmctldHost={host}(127.0.0.1)",
+        "SlurmUser=slurm",
+        "AuthType=auth/munge",
+        "StateSaveLocation=/var/lib/slurm/slurmctld",
+        "SlurmdSpoolDir=/var/lib/slurm/slurmd/%n",
+        "SlurmctldPidFile=/run/slurm/slurmctld.pid",
+        "SlurmdPidFile=/run/slurm/slurmd-%n.pid",
+        "SlurmctldLogFile=/var/log/slurm/slurmctld.log",
+        "SlurmdLogFile=/var/log/slurm/slurmd-%n.log",
+        "SlurmdParameters=config_overrides",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        "MpiDefault=none",
+        "MailProg=/bin/true",
+        "PropagateResourceLimits=NONE",  # a container may not raise them
+        "ReturnToService=2",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_Core_Memory",
+        "DefMemPerCPU=100",
+        "SchedulerType=sched/backfill",
+        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1,sched_min_interval=10000",
+        "JobAcctGatherType=jobacct_gather/linux",
+        "JobAcctGatherFrequency=10",
+        "KillWait=2",
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        "AccountingStorageHost=127.0.0.1",
+        "AccountingStorageEnforce=associations,limits,qos",
+        "AccountingStoreFlags=job_comment,job_script,job_env",
+    ]
+    for position, (name, node) in enumerate(system["nodes"].items()):
+        lines.append(
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={FIRST_SLURMD_PORT + position}"
+            f" CPUs={node['cpus']} RealMemory={node['memory']} State=UNKNOWN"
+        )
+    lines += [_partition(name, partition) for name, partition in system["partitions"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _partition(name: str, partition: Table) -> str:
+    words = [f"PartitionName={name}", f"Nodes={','.join(partition['nodes'])}"]
+    if partition.get("default"):
+        words.append("Default=YES")
+    words.append(f"MaxTime={partition.get('max_time', 'INFINITE')}")
+    if "default_time" in partition:
+        words.append(f"DefaultTime={partition['default_time']}")
+    if "allow_accounts" in partition:
+        words.append(f"AllowAccounts={','.join(partition['allow_accounts'])}")
+    words.append("State=UP")
+    return " ".join(words)
+
+
+def slurmdbd_conf(system: Table) -> str:
+    """slurmdbd.conf; the database lets the user ``slurm`` in by its Unix socket, so there is no password."""
+    return (
+        "\n".join(
+            [
+                f"DbdHost={system['name']}",
+                "DbdAddr=127.0.0.1",
+                "SlurmUser=slurm",
+                "AuthType=auth/munge",
+                "StorageType=accounting_storage/mysql",
+                "StorageHost=localhost",
+                "StorageUser=slurm",
+                "StorageLoc=slurm_acct_db",
+                "PidFile=/run/slurm/slurmdbd.pid",
+                "LogFile=/var/log/slurm/slurmdbd.log",
+            ]
+        )
+        + "\n"
+    )
+
+
+def accounting(system: Table) -> list[list[str]]:
+    """Arguments of ``sacctmgr -i`` calls that bring cluster, accounts, QOS and associations about, in order."""
+    cluster = system["name"]
+    calls = [["add", "cluster", cluster]]
+    for name, qos in system["qos"].items():
+        calls.append(["add", "qos", name])
+        limits = [f"{_QOS_KEYS[key]}={value}" for key, value in qos.items()]
+        if limits:
+            calls.append(["modify", "qos", "where", f"name={name}", "set", *limits])
+    for name, account in system["accounts"].items():
+        words = [f"Cluster={cluster}", f"Description={account.get('description', name)}", f"Organization={cluster}"]
+        calls.append(["add", "account", name, *words])
+    for name, user in system["users"].items():
+        if accounts := user.get("accounts", []):
+            places = [f"Account={','.join(accounts)}", f"DefaultAccount={accounts[0]}", f"Cluster={cluster}"]
+            calls.append(["add", "user", name, *places])
+            if qos := user.get("qos", []):
+                given = [f"QOS={','.join(qos)}", f"DefaultQOS={qos[0]}"]
+                calls.append(["modify", "user", "where", f"name={name}", "set", *given])
+    return calls
+
+
+_QOS_KEYS = {
+    "priority": "Priority",
+    "max_wall": "MaxWall",
+    "max_submit_jobs_per_user": "MaxSubmitJobsPerUser",
+    "max_jobs_per_user": "MaxJobsPerUser",
+    "max_tres_per_user": "MaxTRESPerUser",
+}

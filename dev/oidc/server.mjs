@@ -1,0 +1,141 @@
+// The bed's light OIDC provider: `node server.mjs CONFIG.json`. Certified library, no checks of our own.
+//
+// Access tokens are RS256 JWTs for one audience with `scope`, `preferred_username` and `azp`, as Keycloak makes them.
+// People (authorisation code with PKCE) see a bare login form; consent is taken for granted.
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+import { Provider } from 'oidc-provider';
+
+const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+// The library wants an absolute URI as resource indicator; tokens carry the plain audience.
+const RESOURCE = 'urn:goldcrest-bed:resource';
+
+function signingKeys(path) {
+  if (!existsSync(path)) {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const jwk = privateKey.export({ format: 'jwk' });
+    const kid = createHash('sha256').update(jwk.n).digest('base64url').slice(0, 16);
+    writeFileSync(`${path}.new`, JSON.stringify({ keys: [{ ...jwk, kid, use: 'sig', alg: 'RS256' }] }), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+function clientMetadata([id, client]) {
+  const scope = ['openid', 'profile', ...client.scopes].join(' ');
+  if (client.public) {
+    return {
+      client_id: id,
+      token_endpoint_auth_method: 'none',
+      application_type: 'native', // allows redirects to 127.0.0.1
+      grant_types: ['authorization_code'],
+      response_types: ['code'],
+      redirect_uris: client.redirect_uris,
+      scope,
+    };
+  }
+  return {
+    client_id: id,
+    client_secret: client.secret,
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+    scope,
+  };
+}
+
+const seconds = (id) => config.clients[id]?.token_seconds ?? config.token_seconds;
+
+const provider = new Provider(config.issuer, {
+  clients: Object.entries(config.clients).map(clientMetadata),
+  jwks: signingKeys(config.jwks),
+  scopes: ['openid', 'profile', ...config.scopes],
+  cookies: { keys: [config.cookie_key] },
+  pkce: { required: () => true },
+  claims: { profile: ['preferred_username'] },
+  conformIdTokenClaims: false,
+  ttl: {
+    ClientCredentials: (ctx, token, client) => seconds(client.clientId),
+    AccessToken: (ctx, token, client) => seconds(client.clientId),
+  },
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: (ctx, client) => {
+        // A client that names no scope gets all of its own, as Keycloak's default client scopes do.
+        if (ctx.oidc.params.grant_type === 'client_credentials' && !ctx.oidc.params.scope) {
+          ctx.oidc.params.scope = config.clients[client.clientId].scopes.join(' ') || undefined;
+        }
+        return RESOURCE;
+      },
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({
+        audience: config.audience,
+        scope: config.scopes.join(' '),
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
+  },
+  extraTokenClaims: (ctx, token) => ({
+    azp: token.clientId,
+    preferred_username: token.accountId ?? config.clients[token.clientId].username,
+  }),
+  findAccount: (ctx, id) =>
+    id in config.users ? { accountId: id, claims: () => ({ sub: id, preferred_username: id }) } : undefined,
+  interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
+  loadExistingGrant: async (ctx) => {
+    const { client, session, params } = ctx.oidc;
+    const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+    grant.addOIDCScope('openid profile');
+    grant.addResourceScope(RESOURCE, params.scope ?? '');
+    await grant.save();
+    return grant;
+  },
+});
+
+const FORM = (uid, problem) => `<!doctype html><title>Goldcrest test bed</title><h1>Sign in</h1><p>${problem}</p>
+<form method="post" action="/interaction/${uid}">
+<label>User <input name="username" autofocus></label> <label>Password <input name="password" type="password"></label>
+<button>Sign in</button></form>`;
+
+async function formBody(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return new URLSearchParams(Buffer.concat(chunks).toString());
+}
+
+provider.use(async (ctx, next) => {
+  if (ctx.path === '/healthz') {
+    ctx.body = 'ok';
+    return;
+  }
+  if (!ctx.path.startsWith('/interaction/')) {
+    await next();
+    return;
+  }
+  const { uid } = await provider.interactionDetails(ctx.req, ctx.res);
+  ctx.type = 'html';
+  if (ctx.method !== 'POST') {
+    ctx.body = FORM(uid, '');
+    return;
+  }
+  const form = await formBody(ctx.req);
+  const username = form.get('username');
+  if (!Object.hasOwn(config.users, username) || config.users[username].password !== form.get('password')) {
+    ctx.status = 401;
+    ctx.body = FORM(uid, 'Wrong user or password.');
+    return;
+  }
+  const result = { login: { accountId: username } };
+  ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission: false }));
+});
+
+for (const event of ['server_error', 'grant.error', 'authorization.error']) {
+  provider.on(event, (ctx, error) => console.log(new Date().toISOString(), event, error.error_description ?? error.stack));
+}
+const { hostname, port } = new URL(config.issuer);
+provider.listen(Number(port), hostname, () => console.log(`listening on ${config.issuer}`));
