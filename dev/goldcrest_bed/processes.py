@@ -107,12 +107,12 @@ def marked(mark: str) -> Iterator[int]:
                 yield int(folder.name)
 
 
-def end(pid: int, *, grace: float = 10.0) -> None:
-    """End a process and its group: TERM, after ``grace`` seconds KILL; returns when it is gone."""
+def end(pid: int, *, grace: float = 10.0, first: signal.Signals = signal.SIGTERM) -> None:
+    """End a process and its group: TERM (or ``first``), after ``grace`` seconds KILL; returns when it is gone."""
     ticks = start_ticks(pid)
     if ticks is None:
         return
-    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+    for number, seconds in ((first, grace), (signal.SIGKILL, 5.0)):
         _signal(pid, number)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
