@@ -37,7 +37,7 @@ def main() -> int:
     code = cli.main(["up"])
     if code != 0:
         return code
-    facts = bed_facts.load()
+    facts = bed_facts.read()
     door = Gateway(facts)
     through_http(door)
     task_id = through_pyfirecrest(facts, door)
@@ -193,11 +193,10 @@ def show_lines(process: str, lines: list[str]) -> None:
 def say_what_next(facts: dict[str, Any]) -> None:
     title("7. The bed keeps running: what to try next")
     namespace = facts["goldcrest"]["namespaces"]["alice"]
-    secret = "$(python3 dev/bed.py env | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"oidc\"][\"clients\"][\"alice-client\"][\"secret\"])')"
     print(f"""\
   REST             {facts["goldcrest"]["api"]["url"]}      (pages: {facts["goldcrest"]["api"]["url"]}/docs)
   a token          TOKEN=$(curl -s {facts["oidc"]["token_endpoint"]} -d grant_type=client_credentials -d client_id=alice-client \\
-                     -d client_secret={secret} \\
+                     -d client_secret=$(python3 dev/bed.py env oidc.clients.alice-client.secret) \\
                      | python3 -c 'import json,sys; print(json.load(sys.stdin)["access_token"])')
   your tasks       curl -s {facts["goldcrest"]["api"]["url"]}/tasks -H "Authorization: Bearer $TOKEN"
   kubectl as alice export KUBECONFIG={facts["kubernetes"]["persons"]["alice"]["kubeconfig"]}
@@ -238,7 +237,7 @@ def kubectl_json(*args: str) -> dict[str, Any]:
 
 
 def _kubectl(kubeconfig: str | None) -> list[str]:
-    facts = bed_facts.load()
+    facts = bed_facts.read()
     return [facts["kubectl"], f"--kubeconfig={kubeconfig or facts['kubernetes']['admin']}"]
 
 

@@ -1,0 +1,101 @@
+"""Parts are down while jobs are submitted: the jobs wait, visibly, and go on by themselves. Each runs exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+from bed import Bed
+from goldcrest_bed import faults
+
+pytestmark = pytest.mark.integration
+
+Outage = Callable[[Bed], AbstractContextManager[None]]
+
+
+@contextmanager
+def _daemon_down(name: str) -> Iterator[None]:
+    faults.stop_daemon(name)
+    try:
+        yield
+    finally:
+        faults.start_daemon(name)
+
+
+@contextmanager
+def _component_down(name: str) -> Iterator[None]:
+    faults.stop_component(name)
+    try:
+        yield
+    finally:
+        faults.start_component(name)
+
+
+@contextmanager
+def _link_down() -> Iterator[None]:
+    faults.link_down()
+    try:
+        yield
+    finally:
+        faults.link_up()
+
+
+def _reason(job: dict[str, Any], kind: str = "Ready") -> tuple[str, str]:
+    condition = next((c for c in job.get("status", {}).get("conditions", []) if c["type"] == kind), None)
+    return (condition["status"], condition["reason"]) if condition else ("", "")
+
+
+@pytest.mark.parametrize(
+    ("outage", "ready", "reasons"),
+    [
+        pytest.param(lambda: _daemon_down("slurmctld"), "False", {"SchedulerUnavailable"}, id="slurmctld"),
+        pytest.param(lambda: _daemon_down("sshd-goldcrest"), "Unknown", {"SystemUnreachable"}, id="sshd"),
+        pytest.param(_link_down, "Unknown", {"SystemUnreachable"}, id="network"),
+        pytest.param(lambda: _component_down("goldcrest-delegation"), "False", {"DelegationUnavailable"}, id="delegation"),
+        pytest.param(lambda: _component_down("opa"), "False", {"PolicyUnavailable"}, id="opa"),
+    ],
+)
+def test_a_job_waits_for_what_is_down(bed: Bed, outage: Callable[[], AbstractContextManager[None]], ready: str, reasons: set[str]) -> None:
+    """Made with kubectl before the outage (suspended), let go during it: it says what it waits for, then runs once."""
+    name, namespace = bed.name("wait"), bed.namespace("alice")
+    assert bed.apply_job(name, suspend=True).returncode == 0
+    uid = bed.job_when(name, lambda status: status.get("phase") == "Suspended")["metadata"]["uid"]
+    with outage():
+        patched = bed.kubectl("patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}', user="alice")
+        assert patched.returncode == 0, patched.stderr
+        job = bed.until(lambda: bed.job(name), lambda job: _reason(job)[1] in reasons, seconds=90)
+        assert _reason(job)[0] == ready
+        assert job["status"]["phase"] not in ("Failed", "Succeeded", "Cancelled")
+        assert job["status"]["message"]
+    assert bed.job_finished(name, seconds=120)["status"]["phase"] == "Succeeded"
+    assert len(bed.slurm_jobs(uid.replace("-", ""))) == 1
+
+
+def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:
+    """Ready becomes Unknown with the reason, never Failed; when the system is back the job is followed to its end."""
+    name = bed.name("run")
+    assert bed.apply_job(name, script={"inline": "#!/bin/bash\nsleep 20\n"}).returncode == 0
+    bed.job_when(name, lambda status: status.get("phase") == "Running")
+    with _link_down():
+        job = bed.until(lambda: bed.job(name), lambda job: _reason(job) == ("Unknown", "SystemUnreachable"), seconds=60)
+        assert job["status"]["phase"] == "Running"
+    assert bed.job_finished(name, seconds=120)["status"]["phase"] == "Succeeded"
+
+
+def test_rest_says_what_is_down(bed: Bed) -> None:
+    """With the system away, submitting answers 400 and X-Machine-Not-Available or the contract's bare 400, never a 500."""
+    with _daemon_down("sshd-goldcrest"):
+        answer = bed.until(lambda: bed.upload(b"#!/bin/bash\ntrue\n").status, lambda status: status != 201, seconds=90)
+        assert answer == 400
+
+
+def test_without_admission_nothing_is_made(bed: Bed) -> None:
+    """failurePolicy Fail: neither door lets a job in, and both say so."""
+    with _component_down("goldcrest-admission"):
+        refused = bed.apply_job(bed.name("shut"))
+        assert refused.returncode != 0
+        answer = bed.upload(b"#!/bin/bash\ntrue\n")
+        assert answer.status in (400, 503), answer.body
+        assert answer.json["error"]
