@@ -1,0 +1,49 @@
+"""The result of verifying a token, and the words for refusing one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class RefusalCode(StrEnum):
+    """``code`` of :class:`goldcrest.errors.Unauthenticated`; each REST dialect has its own text for it."""
+
+    TOKEN_MISSING = "TokenMissing"  # noqa: S105 - the name of a refusal
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105
+    INVALID_SIGNATURE = "InvalidSignature"
+    INVALID_AUDIENCE = "InvalidAudience"
+    INVALID_ALGORITHM = "InvalidAlgorithm"
+    INVALID_TOKEN = "InvalidToken"  # noqa: S105
+    MISSING_SCOPE = "MissingScope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Somebody whose token was verified.
+
+    Args:
+        username: the Unix user that the issuer's rule gives.
+        systems: names of the Systems that the rule counts for; None means all.
+        claims: the few claims that policy may use, never the token.
+        expires: epoch seconds after which the token is no more valid.
+    """
+
+    issuer: str
+    subject: str
+    username: str
+    scopes: frozenset[str]
+    groups: tuple[str, ...]
+    systems: frozenset[str] | None
+    claims: Mapping[str, Any]
+    expires: int
+
+    def counts_for(self, system: str) -> bool:
+        """Whether the issuer's rule counts for this System (T5: no rule, no access)."""
+        return self.systems is None or system in self.systems
+
+    def policy_claims(self) -> dict[str, Any]:
+        """What a grant keeps of this identity, so that policy sees the same at every later decision (T6)."""
+        return {"scopes": sorted(self.scopes), "groups": list(self.groups), "token": dict(self.claims)}

@@ -1,0 +1,126 @@
+"""Asks OPA. Only a literal ``allow: true`` allows; anything odd is no answer (T11)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from goldcrest.errors import InvalidInput, PolicyUnavailable
+from goldcrest.policy.question import Question
+
+DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
+ANSWER_LIMIT: Final = 1024 * 1024  # bytes
+REASON_LIMIT: Final = 1024  # characters shown to a client
+
+_NO_REASON = "policy gave no reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What OPA said. ``id`` finds it in OPA's decision log, when OPA keeps one."""
+
+    allow: bool
+    reason: str
+    id: str = ""
+
+
+class Policy:
+    """A client of one OPA server. Made inside a running event loop; close it with :meth:`close`.
+
+    Args:
+        url: ``unix:/path/of/socket`` or ``https://host:port``.
+        ca_file: certificates that an https server is verified against; None takes the system's.
+        seconds: time-out of one call.
+    """
+
+    def __init__(self, *, url: str, ca_file: Path | None = None, seconds: float = DECIDE_SECONDS) -> None:
+        if url.startswith("unix:"):
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=32)
+            self._base = "http://opa"
+        elif url.startswith("https://"):
+            connector = aiohttp.TCPConnector(limit=32, ssl=ssl.create_default_context(cafile=ca_file))
+            self._base = url.rstrip("/")
+        else:
+            raise InvalidInput(f"OPA's URL {url!r} must begin with https:// or unix:")
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 1.0))
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def decide(self, path: str, question: Question) -> Decision:
+        """One question to the decision at ``path``, e.g. ``goldcrest/admission/decision``.
+
+        Raises:
+            PolicyUnavailable: no answer, or none in the agreed form.
+        """
+        result, decision_id = await self._ask(path, question.dump())
+        return _decision(result, decision_id)
+
+    async def decide_many(self, path: str, questions: Sequence[Question]) -> list[Decision]:
+        """Several questions in one call, answers in their order; one without exactly one answer is denied.
+
+        Raises:
+            PolicyUnavailable: no answer, or none in the agreed form.
+        """
+        if not questions:
+            return []
+        asked = [{"id": str(number), **question.dump()} for number, question in enumerate(questions)]
+        result, decision_id = await self._ask(path, {"questions": asked})
+        answers = result.get("answers")
+        if not isinstance(answers, list):
+            raise PolicyUnavailable("OPA answered a batch without answers; check the policy that is loaded")
+        by_id: dict[object, list[dict[str, Any]]] = {}
+        for answer in answers:
+            if isinstance(answer, dict) and isinstance(answer.get("id"), str):
+                by_id.setdefault(answer["id"], []).append(answer)
+        return [_only(by_id.get(str(number), []), decision_id) for number in range(len(questions))]
+
+    async def answers(self) -> bool:
+        """Whether OPA is there and has its policies."""
+        try:
+            async with self._session.get(self._base + "/health?bundles") as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    async def _ask(self, path: str, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        try:
+            async with self._session.post(
+                f"{self._base}/v1/data/{path}",
+                data=orjson.dumps({"input": question}),
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response:
+                status, length = response.status, response.content_length
+                body = b"" if length is not None and length > ANSWER_LIMIT else await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PolicyUnavailable(f"OPA does not answer: {type(error).__name__}; it is tried again") from error
+        try:
+            answer = orjson.loads(body) if len(body) <= ANSWER_LIMIT else None
+        except ValueError:
+            answer = None
+        result = answer.get("result") if isinstance(answer, dict) else None
+        if status != 200 or not isinstance(answer, dict) or not isinstance(result, dict):
+            raise PolicyUnavailable(f"OPA gave no decision (status {status}); check that the policy {path} is loaded")
+        return result, str(answer.get("decision_id", ""))
+
+
+def _only(answers: list[dict[str, Any]], decision_id: str) -> Decision:
+    if len(answers) != 1:
+        told = "no answer" if not answers else f"{len(answers)} answers"
+        return Decision(False, f"policy gave {told} to this question", decision_id)
+    return _decision(answers[0], decision_id)
+
+
+def _decision(result: dict[str, Any], decision_id: str) -> Decision:
+    reason = result.get("reason")
+    text = reason[:REASON_LIMIT] if isinstance(reason, str) and reason else _NO_REASON
+    return Decision(result.get("allow") is True, text, decision_id)

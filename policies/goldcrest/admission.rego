@@ -1,0 +1,23 @@
+# METADATA
+# title: May this resource be made or changed?
+# description: |
+#   Asked by delegation before it makes a grant, and by admission for every new or changed resource. Answers one question
+#   with {"allow", "reason"}, several ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
+package goldcrest.admission
+
+import data.goldcrest.rules
+
+default decision := {"allow": false, "reason": "policy does not allow this"}
+
+decision := {"answers": [object.union({"id": question.id}, answer(question)) | some question in input.questions]} if {
+	input.questions
+} else := answer(input)
+
+answer(question) := {"allow": true, "reason": "allowed"} if {
+	rules.holds(question)
+	operation_known(question)
+} else := {"allow": false, "reason": sprintf("operation %s cannot be admitted", [question.operation])} if {
+	rules.holds(question)
+} else := {"allow": false, "reason": rules.refusal(question)}
+
+operation_known(question) if startswith(question.operation, "job.")

@@ -1,0 +1,57 @@
+# METADATA
+# title: May this command be signed?
+# description: |
+#   Asked by delegation before every certificate. Answers one question with {"allow", "reason"}, several
+#   ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
+package goldcrest.signing
+
+import data.goldcrest.rules
+
+default decision := {"allow": false, "reason": "policy does not allow this"}
+
+decision := {"answers": [object.union({"id": question.id}, answer(question)) | some question in input.questions]} if {
+	input.questions
+} else := answer(input)
+
+answer(question) := {"allow": true, "reason": "allowed"} if {
+	rules.holds(question)
+	operation_allowed(question)
+} else := {"allow": false, "reason": sprintf("%s may not run %s", [question.subject.via, question.operation])} if {
+	rules.holds(question)
+} else := {"allow": false, "reason": rules.refusal(question)}
+
+# A token alone never submits: that needs a resource.
+operation_allowed(question) if {
+	question.subject.via == "Token"
+	gateway_operation(question.operation)
+}
+
+operation_allowed(question) if {
+	question.subject.via in {"Grant", "Kubernetes"}
+	question.trigger == "request"
+	operator_operation(question.operation)
+}
+
+# What a deleted resource left behind may be found and cancelled, and nothing else.
+operation_allowed(question) if {
+	question.subject.via in {"Grant", "Kubernetes"}
+	question.trigger == "cleanup"
+	question.operation in {"session", "slurm.cancel", "slurm.find", "slurm.queue", "slurm.describe", "slurm.account"}
+}
+
+# An observer asks, and never changes anything.
+operation_allowed(question) if {
+	question.subject.via == "Observer"
+	question.trigger == "observe"
+	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account"}
+}
+
+gateway_operation(operation) if operation in {"session", "sys.whoami"}
+
+gateway_operation(operation) if startswith(operation, "fs.")
+
+operator_operation(operation) if operation in {"session", "sys.whoami"}
+
+operator_operation(operation) if startswith(operation, "slurm.")
+
+operator_operation(operation) if startswith(operation, "fs.")
