@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from goldcrest_bed.cli import main  # noqa: E402 - the path must be set first
+from goldcrest_bed.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

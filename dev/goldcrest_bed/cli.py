@@ -115,7 +115,9 @@ def run_up(arguments: argparse.Namespace) -> int:
             orchestrate.up(bed, selected)
         finally:
             facts.write(paths, facts.collect(bed, components))
-        bed.report.line("bed", f"up: {len(selected)} components, {time.monotonic() - begun:.1f} s (facts: {paths.facts})")
+        bed.report.line(
+            "bed", f"up: {len(selected)} components, {time.monotonic() - begun:.1f} s (facts: {paths.facts})"
+        )
     return 0
 
 

@@ -18,9 +18,7 @@ def tail(path: Path, lines: int = 15) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def logged(
-    argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> None:
+def logged(argv: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run to the end with all output appended to ``log``; BedError with the log's last lines if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
@@ -45,9 +43,7 @@ def output(
     :param timeout: seconds.
     """
     try:
-        done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, env=env, timeout=timeout, check=False
-        )
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, env=env, timeout=timeout, check=False)
     except FileNotFoundError as error:
         raise BedError(f"{argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:

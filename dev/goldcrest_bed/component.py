@@ -28,6 +28,8 @@ class Component(ABC):
 
     name: str
     needs: tuple[str, ...] = ()
+    runs: bool = True
+    """Whether there is anything that ``stop`` could stop."""
 
     def prepare(self) -> None:  # noqa: B027 - most components have nothing to download or build
         """Whatever takes minutes and is done once per version; runs without waiting for ``needs``."""
@@ -259,7 +261,7 @@ def http_ready(url: str, *, ca: Path | None = None) -> Probe:
                 urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
             )
             with opener.open(url, timeout=2) as answer:
-                return 200 <= answer.status < 300
+                return bool(200 <= answer.status < 300)
         except (OSError, urllib.error.URLError):
             return False
 

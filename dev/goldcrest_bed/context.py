@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from goldcrest_bed import engine
@@ -24,8 +23,6 @@ class Bed:
     paths: Paths
     versions: Versions
     report: Report
-    _engine: engine.Engine | None = None
-    _engine_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def toolchain(self) -> Toolchain:
@@ -42,13 +39,10 @@ class Bed:
         """The bed's certificate authority, keys and secrets."""
         return Pki(self.paths.keys)
 
-    @property
+    @cached_property
     def engine(self) -> engine.Engine:
-        """The container engine; installs podman at the first use where there is none."""
-        with self._engine_lock:
-            if self._engine is None:
-                self._engine = engine.choose(self.config["container"]["engine"], self.paths, self.report)
-            return self._engine
+        """The container engine; the network component's ``prepare`` installs it."""
+        return engine.choose(self.config["container"]["engine"], self.paths)
 
     @property
     def own_namespace(self) -> bool:

@@ -72,10 +72,16 @@ class Engine:
                 self.succeeds("kill", name)
             self.output("rm", "-f", name)
 
-    def exec_argv(self, container: str, argv: Sequence[str], *, user: str | None = None, stdin: bool = False) -> list[str]:
+    def exec_argv(
+        self, container: str, argv: Sequence[str], *, user: str | None = None, stdin: bool = False
+    ) -> list[str]:
         """The argument list that runs ``argv`` inside a container."""
         options = [*(("-i",) if stdin else ()), *(("--user", user) if user else ())]
         return [*self.command, "exec", *options, container, *argv]
+
+
+def _boot_marker() -> Path:
+    return RUN / "boot-id"
 
 
 def podman(paths: Paths) -> Engine:
@@ -84,12 +90,8 @@ def podman(paths: Paths) -> Engine:
     ``cgroupfs`` because the bed must work without systemd; the run-time folder is emptied after a reboot even where
     /run is an ordinary disk, as podman would believe old mounts and pids otherwise.
     """
-    marker = RUN / "boot-id"
-    if RUN.exists() and (not marker.exists() or marker.read_text() != boot_id()):
+    if _boot_marker().exists() and _boot_marker().read_text() != boot_id():
         shutil.rmtree(RUN, ignore_errors=True)
-    RUN.mkdir(parents=True, exist_ok=True, mode=0o700)
-    marker.write_text(boot_id())
-    (RUN / "networks").mkdir(exist_ok=True)
     options = {
         "--root": str(paths.cache / "containers"),
         "--runroot": str(RUN / "storage"),
@@ -103,25 +105,43 @@ def podman(paths: Paths) -> Engine:
     return Engine("podman", ("podman", *(f"{key}={value}" for key, value in options.items())))
 
 
+def remove_podman_traces() -> None:
+    """The run-time folder and the empty cgroups that podman leaves behind; call it when no container is left."""
+    shutil.rmtree(RUN, ignore_errors=True)
+    for parent in [*Path("/sys/fs/cgroup").glob(CGROUP_PARENT), *Path("/sys/fs/cgroup").glob(f"*/{CGROUP_PARENT}")]:
+        for folder, _, _ in os.walk(parent, topdown=False):
+            Path(folder).rmdir()
+
+
 def docker() -> Engine:
     """Docker as the machine has it."""
     return Engine("docker", ("docker",))
 
 
-def choose(wanted: str, paths: Paths, report: Report) -> Engine:
-    """The engine by the configuration's word; installs podman if that is what is left.
+def choose(wanted: str, paths: Paths) -> Engine:
+    """The engine by the configuration's word, whether it is installed yet or not.
 
     :param wanted: ``auto``, ``podman`` or ``docker``.
-    :raises BedError: the engine asked for cannot be had.
     """
-    if wanted == "docker" and not succeeds(["docker", "info"]):
-        raise BedError("container.engine is docker, but `docker info` fails: is the daemon running?")
     if wanted == "docker" or (wanted == "auto" and _only_docker()):
         return docker()
+    return podman(paths)
+
+
+def ensure(engine: Engine, paths: Paths, report: Report) -> None:
+    """Install what the engine needs.
+
+    :raises BedError: it cannot be had.
+    """
+    if engine.name == "docker":
+        if not succeeds(["docker", "info"]):
+            raise BedError("container.engine is docker, but `docker info` fails: is the daemon running?")
+        return
     if os.geteuid() != 0:
         raise BedError("podman in the bed's own network namespace needs root; use docker or run the bed as root")
     apt.ensure(PODMAN_PACKAGES, why="the container engine", log=paths.logs / "apt.log", report=report)
-    return podman(paths)
+    (RUN / "networks").mkdir(parents=True, exist_ok=True, mode=0o700)
+    _boot_marker().write_text(boot_id())
 
 
 def _only_docker() -> bool:

@@ -49,7 +49,17 @@ class GoBuilder:
             folder = Path(name)
             (folder / "go.mod").write_text(self._go_mod(go, program, env))
             logged(
-                [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags(program), "-o", "out/", program.package],
+                [
+                    go,
+                    "build",
+                    "-trimpath",
+                    "-buildvcs=false",
+                    "-ldflags",
+                    ldflags(program),
+                    "-o",
+                    "out/",
+                    program.package,
+                ],
                 log,
                 env=env,
                 cwd=folder,

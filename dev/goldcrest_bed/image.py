@@ -71,10 +71,8 @@ def _import(engine: Engine, rootfs: Path, name: str, log: Path) -> None:
     tar = shutil.which("tar")
     if tar is None:
         raise BedError("tar is not installed")
-    with log.open("ab") as out:
-        with subprocess.Popen([tar, "-C", str(rootfs), "-c", "."], stdout=subprocess.PIPE, stderr=out) as packing:
-            done = subprocess.run(
-                [*engine.command, "import", "-", name], stdin=packing.stdout, stdout=out, stderr=out, check=False
-            )
+    pack, load = [tar, "-C", str(rootfs), "-c", "."], [*engine.command, "import", "-", name]
+    with log.open("ab") as out, subprocess.Popen(pack, stdout=subprocess.PIPE, stderr=out) as packing:
+        done = subprocess.run(load, stdin=packing.stdout, stdout=out, stderr=out, check=False)
     if done.returncode or packing.returncode:
         raise BedError(f"importing the base image failed; the end of {log}:\n{tail(log)}")

@@ -73,7 +73,7 @@ def down(bed: Bed, components: dict[str, Component], *, leftovers: bool = True) 
     problems = []
     for component in reversed(components.values()):
         try:
-            if component.state() != "stopped":
+            if component.runs and component.state() != "stopped":
                 with bed.report.step(component.name, "stopping"):
                     component.stop()
             component.clean()

@@ -41,7 +41,10 @@ class Pki:
             if not _usable(ca):
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 _openssl(
-                    ca, "/CN=goldcrest-bed", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"
+                    ca,
+                    "/CN=goldcrest-bed",
+                    "basicConstraints=critical,CA:TRUE",
+                    "keyUsage=critical,keyCertSign,cRLSign",
                 )
         return ca
 
@@ -117,11 +120,9 @@ def _openssl(target: Certificate, subject: str, *extensions: str, signer: Certif
     added = [word for extension in extensions for word in ("-addext", extension)]
     with tempfile.TemporaryDirectory(dir=target.crt.parent, prefix=".issuing-") as folder:
         crt, key = Path(folder) / "crt", Path(folder) / "key"
-        output(
-            # -config /dev/null: without the distribution's defaults, which add a second basicConstraints
-            ["openssl", "req", "-x509", "-config", "/dev/null", *_EC, "-days", str(_DAYS), "-subj", subject]
-            + [*signing, *added, "-keyout", str(key), "-out", str(crt)],
-        )
+        # -config /dev/null: without the distribution's defaults, which add a second basicConstraints
+        request = ["openssl", "req", "-x509", "-config", "/dev/null", *_EC, "-days", str(_DAYS), "-subj", subject]
+        output([*request, *signing, *added, "-keyout", str(key), "-out", str(crt)])
         key.chmod(0o600)
         key.rename(target.key)
         crt.rename(target.crt)

@@ -6,6 +6,7 @@ boot, proc(5) field 22) together with the boot id names one process for good.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -123,17 +124,13 @@ def end(pid: int, *, grace: float = 10.0, first: signal.Signals = signal.SIGTERM
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) == pid:
             os.killpg(pid, number)
         else:
             os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _reap(pid: int) -> None:
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass

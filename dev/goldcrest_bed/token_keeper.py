@@ -69,19 +69,21 @@ def expires(path: Path) -> float:
 def due(path: Path, now: float) -> bool:
     """Whether half of the token's life is over (or there is no token)."""
     found = claims(path)
-    return now >= (found.get("iat", 0) + found.get("exp", 0)) / 2
+    return now >= (float(found.get("iat", 0)) + float(found.get("exp", 0))) / 2
 
 
 def renew(job: Job, wanted: Wanted) -> None:
     """Ask for one token and put it in place."""
     audience = ["--audience", wanted.audience] if wanted.audience else []
-    token = output(
-        [job.kubectl, "--kubeconfig", job.kubeconfig, "--namespace", job.namespace, "create", "token", wanted.account]
-        + [*audience, "--duration", LIFE]
-    )
+    kubectl = [job.kubectl, "--kubeconfig", job.kubeconfig, "--namespace", job.namespace]
+    token = output([*kubectl, "create", "token", wanted.account, *audience, "--duration", LIFE])
     Path(wanted.path).parent.mkdir(parents=True, exist_ok=True)
     write_private(Path(wanted.path), token.strip())
-    print(f"{time.strftime('%H:%M:%S')} renewed {wanted.account} audience={wanted.audience or 'kube-apiserver'}", flush=True)
+    _say(f"renewed {wanted.account} audience={wanted.audience or 'kube-apiserver'}")
+
+
+def _say(text: str) -> None:
+    print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 def main() -> None:
@@ -95,7 +97,7 @@ def main() -> None:
                     renew(job, wanted)
                     fresh.add(wanted)
                 except BedError as error:
-                    print(f"{time.strftime('%H:%M:%S')} {wanted.account}: {error}", flush=True)
+                    _say(f"{wanted.account}: {error}")
         time.sleep(LOOK_EVERY)
 
 

@@ -61,5 +61,8 @@ class ExternalKube(Component):
         return "running" if self._answers() else "does not answer"
 
     def facts(self) -> dict[str, Any]:
-        admin = json.loads((self._bed.paths.kubeconfigs / "admin").read_text())
+        path = self._bed.paths.kubeconfigs / "admin"
+        if not path.exists():
+            return {}
+        admin = json.loads(path.read_text())
         return {"apiserver": {"url": admin["clusters"][0]["cluster"]["server"], "ca": None}}

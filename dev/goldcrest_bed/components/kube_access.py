@@ -18,6 +18,7 @@ class KubeAccess(Component):
     """Makes what must exist in the API server before anything of the project does, and who may use it."""
 
     name = "kube-access"
+    runs = False
     needs = ("kube-apiserver", "kubectl")
 
     def __init__(self, bed: Bed, kubectl: Kubectl) -> None:

@@ -20,6 +20,7 @@ class Kubectl(Component):
     """The program that the bed itself and the tests use; no process."""
 
     name = "kubectl"
+    runs = False
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed

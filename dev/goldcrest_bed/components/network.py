@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from goldcrest_bed import engine
 from goldcrest_bed.command import output, succeeds
 from goldcrest_bed.component import Component
 from goldcrest_bed.context import Bed
@@ -32,7 +33,7 @@ class Network(Component):
         self._node_link = f"{table['link']}-node"
 
     def prepare(self) -> None:
-        _ = self._bed.engine  # installs the packages that bring `ip`
+        engine.ensure(self._bed.engine, self._bed.paths, self._bed.report)
 
     def start(self) -> None:
         if not self._bed.own_namespace:
@@ -49,10 +50,8 @@ class Network(Component):
             output(["ip", "netns", "add", self.namespace])
         if not self._links_exist():
             succeeds(["ip", "link", "del", self._host_link])
-            output(
-                ["ip", "link", "add", self._host_link, "type", "veth"]
-                + ["peer", "name", self._node_link, "netns", self.namespace]
-            )
+            peer = ["peer", "name", self._node_link, "netns", self.namespace]
+            output(["ip", "link", "add", self._host_link, "type", "veth", *peer])
         prefix = self._table["prefix"]
         inside = ["ip", "-n", self.namespace]
         output(["ip", "addr", "replace", f"{self._table['host_address']}/{prefix}", "dev", self._host_link])
@@ -77,9 +76,7 @@ class Network(Component):
         if self._bed.engine.succeeds("network", "inspect", self.namespace):
             return
         subnet = ["--subnet", f"{self._table['host_address']}/{self._table['prefix']}"]
-        self._bed.engine.output(
-            "network", "create", *subnet, "--gateway", self._table["host_address"], self.namespace
-        )
+        self._bed.engine.output("network", "create", *subnet, "--gateway", self._table["host_address"], self.namespace)
 
     def stop(self) -> None:
         if not self._bed.own_namespace:
@@ -87,6 +84,12 @@ class Network(Component):
             return
         succeeds(["ip", "link", "del", self._host_link])
         succeeds(["ip", "netns", "del", self.namespace])
+
+    def clean(self) -> None:
+        """`ip netns` mounts its folder onto itself; undone where no other namespace needs it."""
+        folder = self.namespace_file.parent
+        if folder.is_dir() and not any(folder.iterdir()) and succeeds(["mountpoint", "-q", str(folder)]):
+            succeeds(["umount", str(folder)])
 
     def state(self) -> str:
         if not self._bed.own_namespace:

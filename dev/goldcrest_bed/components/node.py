@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from goldcrest_bed import image, slurmconf
+from goldcrest_bed import engine, image, slurmconf
 from goldcrest_bed.command import logged
 from goldcrest_bed.component import Component
 from goldcrest_bed.components.network import Network
 from goldcrest_bed.context import Bed
-from goldcrest_bed.engine import CGROUP_PARENT
+from goldcrest_bed.engine import CGROUP_PARENT, remove_podman_traces
 from goldcrest_bed.errors import BedError
 from goldcrest_bed.kubeconfig import write_private
 from goldcrest_bed.paths import REPOSITORY
@@ -40,25 +40,26 @@ class Node(Component):
     # ---- life ----
 
     def prepare(self) -> None:
+        engine.ensure(self._bed.engine, self._bed.paths, self._bed.report)
         base, release = self._bed.versions.image["base"], self._system["release"]
         self._image = image.ensure(self._bed.engine, release, base, self._bed.paths, self._bed.report)
 
     def start(self) -> None:
         self._write_files()
-        engine = self._bed.engine
-        state = engine.container_state(self.container)
+        runtime = self._bed.engine
+        state = runtime.container_state(self.container)
         if state and self._must_be_made_anew(state):
-            engine.remove(self.container)
+            runtime.remove(self.container)
             state = ""
         if state != "running":
             verb = "starting the container again" if state else "starting the container"
             with self._bed.report.step(self.name, verb):
                 if not state:
-                    engine.output("create", *self._options(), "--label", f"{LABEL}={self._label()}", self._image)
-                engine.output("start", self.container)
+                    runtime.output("create", *self._options(), "--label", f"{LABEL}={self._label()}", self._image)
+                runtime.output("start", self.container)
         log = self._bed.paths.logs / "node.log"
         with self._bed.report.step(self.name, "Slurm, sshd and the filter", log=log):
-            logged(engine.exec_argv(self.container, ["bedctl", "up"]), log)
+            logged(runtime.exec_argv(self.container, ["bedctl", "up"]), log)
 
     def _must_be_made_anew(self, state: str) -> bool:
         if self._bed.engine.container_label(self.container, LABEL) != self._label():
@@ -68,7 +69,9 @@ class Node(Component):
             self._bed.report.line(self.name, f"the container is {state}: making it anew")
             return True
         if state == "running" and self._bed.own_namespace and not self._in_namespace():
-            self._bed.report.line(self.name, "the network namespace is another one by now: starting the container again")
+            self._bed.report.line(
+                self.name, "the network namespace is another one by now: starting the container again"
+            )
             self._bed.engine.output("stop", "-t", "10", self.container)
             self._bed.engine.output("start", self.container)
         return False
@@ -76,7 +79,7 @@ class Node(Component):
     def _in_namespace(self) -> bool:
         pid = self._bed.engine.output("container", "inspect", "-f", "{{.State.Pid}}", self.container).strip()
         try:
-            return Path(f"/proc/{pid}/ns/net").stat().st_ino == self._network.namespace_file.stat().st_ino
+            return Path(f"/proc/{pid}/ns/net").samefile(self._network.namespace_file)
         except OSError:
             return False
 
@@ -107,6 +110,8 @@ class Node(Component):
         self._bed.engine.remove(self.container)
 
     def clean(self) -> None:
+        if self._bed.own_namespace:
+            remove_podman_traces()
         shutil.rmtree(self._bed.paths.node, ignore_errors=True)
 
     def state(self) -> str:
@@ -173,7 +178,7 @@ class Node(Component):
         restarts = ["sshd-goldcrest"]
         files = [
             _file(FILTER_PATH, (FILTER / "goldcrest-ssh-filter").read_bytes(), mode="0755"),
-            _file("/etc/ssh/sshd_goldcrest_config", _sshd_config(), restarts=restarts),
+            _file("/etc/ssh/sshd_goldcrest_config", (FILTER / "sshd_goldcrest_config").read_bytes(), restarts=restarts),
             _file("/etc/goldcrest/ssh-filter.json", json.dumps(self._policy(), indent=1)),
         ]
         pam = FILTER / "pam.d-sshd-goldcrest"
@@ -183,9 +188,9 @@ class Node(Component):
 
     def _policy(self) -> dict[str, Any]:
         """The filter's example with what is this site's own laid over it."""
-        example = FILTER / "ssh-filter.example.json"
-        content: dict[str, Any] = json.loads(example.read_text()) if example.exists() else {}
-        return content | self._system["filter"]
+        content: dict[str, Any] = json.loads((FILTER / "ssh-filter.example.json").read_text())
+        content.update(self._system["filter"])
+        return content
 
     # ---- facts ----
 
@@ -245,25 +250,6 @@ def _file(
 ) -> tuple[str, bytes, dict[str, Any]]:
     data = content.encode() if isinstance(content, str) else content
     return path, data, {"mode": mode, "owner": owner, "restarts": restarts or []}
-
-
-def _sshd_config() -> bytes:
-    path = FILTER / "sshd_goldcrest_config"
-    return path.read_bytes() if path.exists() else _PLACEHOLDER.encode()
-
-
-_PLACEHOLDER = """Port 2222
-HostKey /etc/ssh/ssh_host_ed25519_key
-TrustedUserCAKeys /etc/goldcrest/ca.pub
-AuthorizedKeysFile none
-AuthenticationMethods publickey
-ForceCommand /usr/libexec/goldcrest/ssh-filter
-ExposeAuthInfo yes
-DisableForwarding yes
-PermitUserRC no
-UsePAM yes
-MaxStartups 200
-"""
 
 
 def _public(key: Path) -> bytes:

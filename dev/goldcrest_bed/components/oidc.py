@@ -70,7 +70,11 @@ def oidc(bed: Bed) -> HostProcess:
             link.unlink(missing_ok=True)
             link.symlink_to(packages(bed))
 
-    endpoints = {"token_endpoint": f"{issuer}/token", "jwks_uri": f"{issuer}/jwks", "authorization_endpoint": f"{issuer}/auth"}
+    endpoints = {
+        "token_endpoint": f"{issuer}/token",
+        "jwks_uri": f"{issuer}/jwks",
+        "authorization_endpoint": f"{issuer}/auth",
+    }
     return HostProcess(
         name="oidc",
         paths=bed.paths,

@@ -34,6 +34,7 @@ def opa(bed: Bed) -> HostProcess:
                 "--unix-socket-perm=600",
                 "--ignore=*_test.rego",
                 "--ignore=.*",
+                "--ignore=example",  # site data of an example; the bed brings its own
                 "--disable-telemetry",
                 "--log-format=json",
                 *loaded,

@@ -28,9 +28,10 @@ def tokens(bed: Bed, kubectl: Kubectl) -> HostProcess:
         for account, audiences in settings["service_accounts"].items()
         for audience in audiences
     ]
-    job_file = bed.paths.run / "token-keeper.job"
+    job_file = bed.paths.tokens / ".job.json"
 
     def configured() -> None:
+        bed.paths.tokens.mkdir(parents=True, exist_ok=True)
         job = token_keeper.Job(
             kubectl=str(kubectl.path),
             kubeconfig=str(bed.paths.kubeconfigs / "admin"),
