@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from goldcrest_bed import facts as bed_facts
+from goldcrest_bed.faults import Faults
 
 WAIT_SECONDS = 60.0
 
@@ -204,9 +205,9 @@ class Bed:
         return [line for line in path.read_text(errors="replace").splitlines() if containing in line]
 
     @cached_property
-    def run_tag(self) -> str:
-        """Six hex digits that make names of this test run unique."""
-        return secrets.token_hex(3)
+    def faults(self) -> Faults:
+        """Hands that break the bed and put it right again."""
+        return Faults.of_running_bed()
 
     def name(self, what: str) -> str:
         """A fresh resource name."""

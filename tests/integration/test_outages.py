@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from bed import Bed
-from goldcrest_bed import faults
+from goldcrest_bed.faults import Faults
 
 pytestmark = pytest.mark.integration
-
-Outage = Callable[[Bed], AbstractContextManager[None]]
-
-
-@contextmanager
-def _daemon_down(name: str) -> Iterator[None]:
-    faults.stop_daemon(name)
-    try:
-        yield
-    finally:
-        faults.start_daemon(name)
-
-
-@contextmanager
-def _component_down(name: str) -> Iterator[None]:
-    faults.stop_component(name)
-    try:
-        yield
-    finally:
-        faults.start_component(name)
-
-
-@contextmanager
-def _link_down() -> Iterator[None]:
-    faults.link_down()
-    try:
-        yield
-    finally:
-        faults.link_up()
-
 
 def _reason(job: dict[str, Any], kind: str = "Ready") -> tuple[str, str]:
     condition = next((c for c in job.get("status", {}).get("conditions", []) if c["type"] == kind), None)
@@ -50,19 +20,19 @@ def _reason(job: dict[str, Any], kind: str = "Ready") -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("outage", "ready", "reasons"),
     [
-        pytest.param(lambda: _daemon_down("slurmctld"), "False", {"SchedulerUnavailable"}, id="slurmctld"),
-        pytest.param(lambda: _daemon_down("sshd-goldcrest"), "Unknown", {"SystemUnreachable"}, id="sshd"),
-        pytest.param(_link_down, "Unknown", {"SystemUnreachable"}, id="network"),
-        pytest.param(lambda: _component_down("goldcrest-delegation"), "False", {"DelegationUnavailable"}, id="delegation"),
-        pytest.param(lambda: _component_down("opa"), "False", {"PolicyUnavailable"}, id="opa"),
+        pytest.param(lambda faults: faults.daemon_down("slurmctld"), "False", {"SchedulerUnavailable"}, id="slurmctld"),
+        pytest.param(lambda faults: faults.daemon_down("sshd-goldcrest"), "Unknown", {"SystemUnreachable"}, id="sshd"),
+        pytest.param(lambda faults: faults.link_down(), "Unknown", {"SystemUnreachable"}, id="network"),
+        pytest.param(lambda faults: faults.component_down("goldcrest-delegation"), "False", {"DelegationUnavailable"}, id="delegation"),
+        pytest.param(lambda faults: faults.component_down("opa"), "False", {"PolicyUnavailable"}, id="opa"),
     ],
 )
-def test_a_job_waits_for_what_is_down(bed: Bed, outage: Callable[[], AbstractContextManager[None]], ready: str, reasons: set[str]) -> None:
+def test_a_job_waits_for_what_is_down(bed: Bed, outage: Callable[[Faults], AbstractContextManager[None]], ready: str, reasons: set[str]) -> None:
     """Made with kubectl before the outage (suspended), let go during it: it says what it waits for, then runs once."""
     name, namespace = bed.name("wait"), bed.namespace("alice")
     assert bed.apply_job(name, suspend=True).returncode == 0
     uid = bed.job_when(name, lambda status: status.get("phase") == "Suspended")["metadata"]["uid"]
-    with outage():
+    with outage(bed.faults):
         patched = bed.kubectl("patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}', user="alice")
         assert patched.returncode == 0, patched.stderr
         job = bed.until(lambda: bed.job(name), lambda job: _reason(job)[1] in reasons, seconds=90)
@@ -78,7 +48,7 @@ def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:
     name = bed.name("run")
     assert bed.apply_job(name, script={"inline": "#!/bin/bash\nsleep 20\n"}).returncode == 0
     bed.job_when(name, lambda status: status.get("phase") == "Running")
-    with _link_down():
+    with bed.faults.link_down():
         job = bed.until(lambda: bed.job(name), lambda job: _reason(job) == ("Unknown", "SystemUnreachable"), seconds=60)
         assert job["status"]["phase"] == "Running"
     assert bed.job_finished(name, seconds=120)["status"]["phase"] == "Succeeded"
@@ -86,14 +56,14 @@ def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:
 
 def test_rest_says_what_is_down(bed: Bed) -> None:
     """With the system away, submitting answers 400 and X-Machine-Not-Available or the contract's bare 400, never a 500."""
-    with _daemon_down("sshd-goldcrest"):
+    with bed.faults.daemon_down("sshd-goldcrest"):
         answer = bed.until(lambda: bed.upload(b"#!/bin/bash\ntrue\n").status, lambda status: status != 201, seconds=90)
         assert answer == 400
 
 
 def test_without_admission_nothing_is_made(bed: Bed) -> None:
     """failurePolicy Fail: neither door lets a job in, and both say so."""
-    with _component_down("goldcrest-admission"):
+    with bed.faults.component_down("goldcrest-admission"):
         refused = bed.apply_job(bed.name("shut"))
         assert refused.returncode != 0
         answer = bed.upload(b"#!/bin/bash\ntrue\n")
