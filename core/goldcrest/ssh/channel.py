@@ -1,0 +1,334 @@
+"""One SSH channel with one running ssh-filter behind it, and the requests that are pipelined on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final
+
+import asyncssh
+
+from goldcrest.errors import GoldcrestError
+from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, request_frames
+from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
+from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
+
+_REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
+_STDERR: Final = 1024  # last bytes kept for messages
+_LARGEST_ID: Final = 2**32 - 1
+_FROM_NODE: Final = frozenset({FrameType.DATA, FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR, FrameType.CREDIT})
+_LAST: Final = frozenset({FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR})
+
+
+class Progress:
+    """How far a command has come, for whoever must say what a cut or a time-out means."""
+
+    __slots__ = ("sent", "step")
+
+    def __init__(self) -> None:
+        self.step = "connecting"
+        self.sent = False  # the node may have all of it
+
+
+class Channel(asyncssh.SSHClientSession[bytes]):
+    """The client's end of docs/protocol.md. Made by asyncssh, which calls the methods of its session interface.
+
+    Args:
+        changed: called when a request is over or the channel has ended.
+    """
+
+    def __init__(self, *, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._finder: HelloFinder | None = HelloFinder()
+        self._greeting: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._greeting.add_done_callback(_mark_retrieved)
+        self._parser = FrameParser()
+        self._receivers: dict[int, Receiver] = {}
+        self._last_id = 0
+        self._refusals = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._stderr = b""
+        self._exit = ""
+        self._lost: str | None = None
+        self._retired = False
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self.hello: Hello | None = None
+        self.reserved = 0
+        """Requests that have this channel, from before they are signed until they are over."""
+        self.promised = 0
+        """Bytes of the payloads of these requests."""
+        self.last_used = time.monotonic()
+
+    # What others may ask.
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes new requests."""
+        return self.hello is not None and self._lost is None and not self._retired
+
+    @property
+    def ended(self) -> bool:
+        return self._lost is not None
+
+    @property
+    def sid(self) -> str:
+        """The session id that certificates for this channel name."""
+        return self.hello.sid if self.hello else ""
+
+    @property
+    def load(self) -> int:
+        """Requests that have this channel or still run on the node although nobody waits for them."""
+        return self.reserved + sum(isinstance(receiver, Discarded) for receiver in self._receivers.values())
+
+    def has_room(self, size: int) -> bool:
+        """Whether the node takes another request with a payload of this many bytes now."""
+        if self.hello is None:
+            return False
+        limits = self.hello.limits
+        return self.load < limits.commands and (not self.promised or self.promised + size <= limits.payload)
+
+    async def greeting(self) -> Hello:
+        """Wait for the hello.
+
+        Raises:
+            NoHello: something else came, or the channel ended.
+        """
+        return await asyncio.shield(self._greeting)
+
+    @property
+    def noise(self) -> bytes:
+        """What came instead of a hello so far."""
+        return self._finder.noise if self._finder else b""
+
+    # What others may do.
+
+    def retire(self) -> None:
+        """Take no new requests; end when those under way are over."""
+        self._retired = True
+        self._close_when_done()
+
+    def close(self) -> None:
+        """End it now; requests under way are lost."""
+        self._retired = True
+        if self._channel is not None and self._lost is None:
+            self._channel.abort()
+
+    async def call(
+        self, certificate: bytes, payload: bytes, *, progress: Progress, most: int, data_is_result: bool
+    ) -> tuple[dict[str, Any], bytes]:
+        """Run one command: its result and its data.
+
+        Args:
+            most: bytes of data that are collected.
+            data_is_result: data frames are the beginning of a result too long for one frame.
+
+        Raises:
+            ChannelLost: the channel ended before the request was over.
+            CommandRefused, CommandFailed, TooLarge
+        """
+        receiver = Collected(most=most)
+        request_id = self._begin(receiver)
+        try:
+            await self._send(request_id, certificate, payload, progress, receiver)
+            frame, data = await receiver.wait()
+        finally:
+            self._abandon(request_id)
+        self._count_refusal(frame)
+        if data_is_result:
+            return self._result(frame, data), b""
+        return self._result(frame), data
+
+    async def stream(
+        self, certificate: bytes, *, progress: Progress, most: int, quiet_seconds: float
+    ) -> AsyncGenerator[bytes, None]:
+        """Run one command and hand on its data as it comes. The channel must have no other request.
+
+        Args:
+            most: bytes that may wait for the reader before the node is held back.
+            quiet_seconds: seconds without a byte from the node, while the reader waits, that count as a cut.
+
+        Raises:
+            ChannelLost: also when nothing came for too long.
+            CommandRefused, CommandFailed
+        """
+        channel = self._open_channel()
+        receiver = Streamed(most=most, hold=channel.pause_reading, go_on=channel.resume_reading)
+        request_id = self._begin(receiver)
+        complete = False
+        try:
+            await self._send(request_id, certificate, b"", progress, receiver)
+            while True:
+                try:
+                    async with asyncio.timeout(quiet_seconds):
+                        item = await receiver.next()
+                except TimeoutError:
+                    raise ChannelLost(f"nothing came for {quiet_seconds:g} s") from None
+                if isinstance(item, Frame):
+                    break
+                yield item
+            complete = True
+        finally:
+            self._abandon(request_id)
+            if not complete:
+                # What the node has sent ahead would have to be read away first; a new channel is cheaper.
+                self.close()
+        self._count_refusal(item)
+        self._result(item)
+
+    # Frames.
+
+    def _begin(self, receiver: Receiver) -> int:
+        self._open_channel()
+        self._last_id = self._last_id % _LARGEST_ID + 1
+        while self._last_id in self._receivers:
+            self._last_id = self._last_id % _LARGEST_ID + 1
+        self._receivers[self._last_id] = receiver
+        self.last_used = time.monotonic()
+        return self._last_id
+
+    async def _send(
+        self,
+        request_id: int,
+        certificate: bytes,
+        payload: bytes,
+        progress: Progress,
+        receiver: Collected | Streamed,
+    ) -> None:
+        for piece in request_frames(request_id, certificate, payload):
+            await self._writable.wait()
+            if receiver.done:  # refused, or the channel ended, before the payload was complete
+                return
+            self._open_channel().write(piece)
+        progress.sent = True
+        progress.step = "waiting for the answer"
+
+    def _abandon(self, request_id: int) -> None:
+        """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""
+        if request_id not in self._receivers:
+            return
+        self._receivers[request_id] = Discarded()
+        if self._channel is not None and self._lost is None:
+            self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
+
+    def _open_channel(self) -> asyncssh.SSHClientChannel[bytes]:
+        if self._channel is None or self._lost is not None:
+            raise ChannelLost(self._lost or "the channel is not open")
+        return self._channel
+
+    def _result(self, frame: Frame, before: bytes = b"") -> dict[str, Any]:
+        try:
+            return result_of(frame, before)
+        except BrokenFrame as error:
+            self.close()
+            raise ChannelLost(str(error)) from None
+
+    def _count_refusal(self, frame: Frame) -> None:
+        if frame.type is FrameType.REFUSED:
+            self._refusals += 1
+            if self._refusals >= _REFUSALS:
+                self.retire()
+
+    def _dispatch(self, frame: Frame) -> None:
+        if frame.type not in _FROM_NODE:
+            raise BrokenFrame(f"the node sent a {frame.type.name} frame")
+        if frame.id == 0:
+            self._retired = True  # "ended": the filter says goodbye, or it could not read a frame of ours
+            return
+        receiver = self._receivers.get(frame.id)
+        if receiver is None:
+            raise BrokenFrame("the node answered a request that was not made")
+        if frame.type is FrameType.DATA:
+            receiver.data(frame.body)
+        elif frame.type in _LAST:
+            del self._receivers[frame.id]
+            self.last_used = time.monotonic()
+            receiver.end(frame)
+            self._changed()
+            self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if self._retired and not self._receivers and not self.reserved:
+            self.close()
+
+    def release(self, size: int) -> None:
+        """A request that had reserved this channel is over."""
+        self.reserved -= 1
+        self.promised -= size
+        self.last_used = time.monotonic()
+        self._close_when_done()
+        self._changed()
+
+    def _break(self, error: Exception) -> None:
+        """Nothing that follows can be trusted to be what it seems."""
+        self._end(str(error))
+        if self._channel is not None:
+            self._channel.abort()
+
+    def _end(self, reason: str) -> None:
+        if self._lost is not None:
+            return
+        self._lost = reason
+        if not self._greeting.done():
+            self._greeting.set_exception(NoHello(reason))
+        receivers, self._receivers = self._receivers, {}
+        for receiver in receivers.values():
+            receiver.fail(ChannelLost(reason))
+        self._writable.set()
+        self._changed()
+
+    # asyncssh's session interface.
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        if datatype is not None:
+            self._stderr = (self._stderr + data)[-_STDERR:]
+            return
+        if self._lost is not None:
+            return
+        try:
+            if self._finder is not None:
+                found = self._finder.feed(data)
+                if found is None:
+                    return
+                self.hello, data = found
+                self._finder = None
+                if not self._greeting.done():
+                    self._greeting.set_result(self.hello)
+            for frame in self._parser.feed(data):
+                self._dispatch(frame)
+        except (BrokenFrame, NoHello, GoldcrestError) as error:
+            self._break(error)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def exit_status_received(self, status: int) -> None:
+        self._exit = f"exit status {status}"
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self._exit = f"signal {signal}"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reason = "the connection was cut" if exc else "ssh-filter ended"
+        if self._exit:
+            reason += f" with {self._exit}"
+        said = _printable(self._stderr)
+        self._end(f"{reason} ({said})" if said else reason)
+
+
+def _printable(data: bytes) -> str:
+    """The last line that a program printed, short and without control characters."""
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    return "".join(c for c in lines[-1].strip() if c.isprintable())[:300] if lines else ""
+
+
+def _mark_retrieved(future: asyncio.Future[Hello]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,274 @@
+"""The open connections of this process: shared, counted, failed over, closed when idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from goldcrest.authority import Authority, Basis
+from goldcrest.errors import GoldcrestError, HostKeyChanged, SystemUnreachable
+from goldcrest.models.system import SystemSpec
+from goldcrest.ssh.answer import Snapshot
+from goldcrest.ssh.connection import Connection, ConnectionKey
+from goldcrest.ssh.health import Breakers
+from goldcrest.ssh.hostkeys import Endpoint
+from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.login import HostDown, LoginRefused, check_host_key, log_in
+from goldcrest.ssh.settings import SshSettings
+from goldcrest.telemetry import Log, Trace
+
+_LOG = Log(__name__)
+_SWEEP_SECONDS: Final = 2.0
+_FORGET_SECONDS: Final = 60.0  # a failure this long ago says nothing about now
+_CLOSE_SECONDS: Final = 5.0
+
+
+class Connections:
+    """One connection for each (system, user, host, pins), opened when first needed.
+
+    Args:
+        key: the process's key; session certificates are made for it.
+    """
+
+    def __init__(self, authority: Authority, settings: SshSettings, key: EphemeralKey) -> None:
+        self._authority = authority
+        self._settings = settings
+        self._key = key
+        # Least recently used first.
+        self._open: OrderedDict[ConnectionKey, Connection] = OrderedDict()
+        # Not in the table any more, but requests are still under way.
+        self._leaving: set[Connection] = set()
+        self._opening: dict[ConnectionKey, asyncio.Task[Connection]] = {}
+        self._handshakes: dict[str, asyncio.Semaphore] = {}
+        first, most = settings.backoff_first_seconds, settings.backoff_most_seconds
+        self._hosts: Breakers[Endpoint] = Breakers(first=first, most=most)
+        self._logins: Breakers[ConnectionKey] = Breakers(first=first, most=most)
+        self._reviving: set[Endpoint] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def get(
+        self, *, system: str, spec: SystemSpec, user: str, basis: Basis, trace: Trace, avoid: Connection | None = None
+    ) -> Connection:
+        """A connection that works, to the first login host that does.
+
+        Args:
+            avoid: a connection that was just found to be cut.
+
+        Raises:
+            SystemUnreachable: no host works; the message says why for each.
+            HostKeyChanged: no host works, and one showed a key that is not pinned.
+            InvalidInput: the pins of the System cannot be used.
+            GoldcrestError: what the authority says.
+        """
+        if self._closed:
+            raise SystemUnreachable("this process is stopping")
+        if avoid is not None:
+            self._drop(avoid)
+        endpoints = [Endpoint.of(host, spec) for host in spec.hosts]
+        choice = self._hosts.choose(endpoints)
+        reasons = [self._resting(endpoint, failure.reason) for endpoint, failure in choice.resting]
+        changed: HostKeyChanged | None = None
+        for endpoint in choice.candidates:
+            key = ConnectionKey(system, user, endpoint)
+            try:
+                connection = await self._connection(key, basis, trace)
+            except HostKeyChanged as error:
+                changed = changed or error
+            except (HostDown, LoginRefused) as error:
+                reasons.append(error.message)
+            else:
+                self._revive(endpoints[: endpoints.index(endpoint)])
+                return connection
+        if changed is not None:
+            raise changed
+        raise SystemUnreachable(f"no login host of system {system!r} accepts a session now: {'; '.join(reasons)}")
+
+    def _resting(self, endpoint: Endpoint, reason: str) -> str:
+        failure = self._hosts.failure(endpoint)
+        seconds = self._hosts.seconds_left(failure) if failure else 0
+        return f"{reason} (tried again in {seconds:.1f} s)"
+
+    async def _connection(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
+        while True:
+            connection = self._open.get(key)
+            if connection is not None:
+                if connection.usable:
+                    self._open.move_to_end(key)
+                    return connection
+                self._leave(connection)
+            failure = self._logins.failure(key)
+            if failure is not None:
+                raise LoginRefused(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")
+            task = self._opening.get(key)
+            if task is not None:
+                try:
+                    return await asyncio.shield(task)
+                except (HostKeyChanged, HostDown, LoginRefused):
+                    raise
+                except GoldcrestError:
+                    continue  # the authority refused somebody else's request; ours may be better founded
+            task = asyncio.create_task(self._establish(key, basis, trace))
+            self._opening[key] = task
+            task.add_done_callback(lambda done: self._established(key, done))
+            return await asyncio.shield(task)
+
+    def _established(self, key: ConnectionKey, task: asyncio.Task[Connection]) -> None:
+        if self._opening.get(key) is task:
+            del self._opening[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; it may be that nobody waits any more
+
+    async def _establish(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
+        endpoint = key.endpoint
+        gate = self._handshakes.setdefault(endpoint.name, asyncio.Semaphore(self._settings.handshakes_per_host))
+        async with gate:
+            resting = self._hosts.failure(endpoint)
+            if resting is not None:  # it failed while we waited
+                raise HostDown(self._resting(endpoint, resting.reason))
+            self._make_room(key)
+            certificate = await self._authority.session_certificate(
+                public_key=self._key.public, system=key.system, user=key.user, basis=basis, trace=trace.header
+            )
+            try:
+                ssh = await log_in(
+                    endpoint, user=key.user, key=self._key, certificate=certificate, settings=self._settings
+                )
+                self._hosts.succeeded(endpoint)
+                connection = await Connection.open(key, ssh, self._settings)
+            except HostKeyChanged as error:
+                self._hosts.failed(endpoint, error.message)
+                _LOG.error("ssh.host-key.changed", host=endpoint.name, system=key.system, reason=error.message)
+                raise
+            except HostDown as error:
+                self._hosts.failed(endpoint, error.message)
+                _LOG.warning("ssh.host.down", host=endpoint.name, system=key.system, reason=error.message)
+                raise
+            except LoginRefused as error:
+                self._logins.failed(key, error.message)
+                _LOG.warning("ssh.login.refused", host=endpoint.name, user=key.user, reason=error.message)
+                raise
+        self._logins.succeeded(key)
+        self._open[key] = connection
+        self._sweep_from_now_on()
+        _LOG.info("ssh.connection.opened", host=endpoint.name, system=key.system, user=key.user)
+        return connection
+
+    def _make_room(self, key: ConnectionKey) -> None:
+        """Close the connection unused longest where a limit is reached.
+
+        Raises:
+            LoginRefused: all are in use.
+        """
+        to_host = [other for other in self._open if other.endpoint.name == key.endpoint.name]
+        for keys, limit, where in (
+            (to_host, self._settings.connections_per_host, f" to login host {key.endpoint.name}"),
+            (list(self._open), self._settings.connections, ""),
+        ):
+            if len(keys) + len(self._leaving) < limit:
+                continue
+            unused = next((self._open[other] for other in keys if self._open[other].idle), None)
+            if unused is None:
+                raise LoginRefused(f"all {limit} SSH connections{where} are in use; try again soon")
+            self._leave(unused)
+
+    # Ending.
+
+    def _drop(self, connection: Connection) -> None:
+        """Forget a connection that is cut."""
+        if self._open.get(connection.key) is connection:
+            del self._open[connection.key]
+        self._leaving.discard(connection)
+        connection.abort()
+
+    def _leave(self, connection: Connection) -> None:
+        """Take it out of use; close it once nothing is under way on it."""
+        if self._open.get(connection.key) is connection:
+            del self._open[connection.key]
+        connection.retire()
+        if connection.idle:
+            connection.close()
+        else:
+            self._leaving.add(connection)
+
+    def _sweep_from_now_on(self) -> None:
+        if self._sweeper is None and not self._closed:
+            self._sweeper = asyncio.create_task(self._sweep_for_ever())
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Close what is idle or old."""
+        for connection in tuple(self._open.values()):
+            connection.prune()
+            if connection.over or not connection.usable:
+                self._leave(connection)
+        for connection in tuple(self._leaving):
+            if connection.idle:
+                self._leaving.discard(connection)
+                connection.close()
+        self._hosts.forget(older_than=_FORGET_SECONDS)
+        self._logins.forget(older_than=_FORGET_SECONDS)
+
+    async def close(self) -> None:
+        """End all connections; requests under way are lost."""
+        self._closed = True
+        tasks: list[asyncio.Task[Connection] | asyncio.Task[None]] = [*self._opening.values(), *self._tasks]
+        if self._sweeper is not None:
+            tasks.append(self._sweeper)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        connections = [*self._open.values(), *self._leaving]
+        self._open.clear()
+        self._leaving.clear()
+        for connection in connections:
+            connection.close()
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await asyncio.gather(*(connection.wait_closed() for connection in connections), return_exceptions=True)
+        except TimeoutError:
+            for connection in connections:
+                connection.abort()
+
+    # Coming back to hosts that are preferred.
+
+    def _revive(self, preferred: list[Endpoint]) -> None:
+        """Look, behind the request's back, whether a preferred host that failed is there again."""
+        for endpoint in preferred:
+            if (
+                self._hosts.suspicious(endpoint)
+                and self._hosts.failure(endpoint) is None
+                and endpoint not in self._reviving
+            ):
+                self._reviving.add(endpoint)
+                task = asyncio.create_task(self._look_at(endpoint))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _look_at(self, endpoint: Endpoint) -> None:
+        try:
+            await check_host_key(endpoint, seconds=self._settings.connect_seconds)
+        except (HostKeyChanged, HostDown) as error:
+            self._hosts.failed(endpoint, error.message)
+        else:
+            self._hosts.succeeded(endpoint)
+            _LOG.info("ssh.host.back", host=endpoint.name)
+        finally:
+            self._reviving.discard(endpoint)
+
+    def snapshot(self) -> Snapshot:
+        connections = [*self._open.values(), *self._leaving]
+        return Snapshot(
+            connections=len(connections),
+            opening=len(self._opening),
+            channels=sum(connection.channel_count for connection in connections),
+            in_flight=sum(connection.in_flight for connection in connections),
+            streams=sum(connection.stream_count for connection in connections),
+            resting_hosts=self._hosts.open_count,
+        )

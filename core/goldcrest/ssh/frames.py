@@ -1,0 +1,134 @@
+"""Frames of the wire (docs/protocol.md): bytes in, bytes out, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+FRAME_LIMIT: Final = 1024 * 1024 + 64 * 1024  # bytes behind the length field, at most
+PIECE: Final = 256 * 1024  # bytes of payload in one frame: large enough for full speed, small enough to interleave
+CERTIFICATE_LIMIT: Final = 128 * 1024  # bytes; the command in it has at most 64 KiB (T2)
+
+_LENGTH: Final = 4  # bytes of the length field
+_HEAD: Final = 5  # bytes of request id and type, counted by the length field
+_LARGEST_ID: Final = 2**32 - 1
+
+
+class FrameType(IntEnum):
+    """The type byte behind the request id; the table of docs/protocol.md."""
+
+    REQUEST = 1
+    DATA = 2
+    CANCEL = 3
+    ANSWER = 17
+    REFUSED = 18
+    ERROR = 19
+    CREDIT = 20
+
+
+class BrokenFrame(ValueError):
+    """Bytes that are no frame: nothing that follows on this channel can be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame. ``id`` is the request it belongs to; 0 means the channel itself."""
+
+    id: int
+    type: FrameType
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """The bytes on the wire.
+
+        Raises:
+            ValueError: for an id that is no u32, or a body above the limit.
+        """
+        length = _HEAD + len(self.body)
+        if length > FRAME_LIMIT:
+            raise ValueError(f"a frame of {length} bytes is longer than {FRAME_LIMIT}")
+        if not 0 <= self.id <= _LARGEST_ID:
+            raise ValueError(f"{self.id} is no request id")
+        return b"".join(
+            (length.to_bytes(4, "big"), self.id.to_bytes(4, "big"), self.type.to_bytes(1, "big"), self.body)
+        )
+
+
+def request_body(certificate: bytes, payload: bytes = b"") -> bytes:
+    """Body of a REQUEST: the certificate in OpenSSH's wire form, and the first bytes of the payload."""
+    if not 0 < len(certificate) <= CERTIFICATE_LIMIT:
+        raise ValueError(f"{len(certificate)} bytes are no certificate")
+    return len(certificate).to_bytes(4, "big") + certificate + payload
+
+
+def split_request_body(body: bytes) -> tuple[bytes, bytes]:
+    """The reverse of :func:`request_body`: certificate and first bytes of the payload.
+
+    Raises:
+        BrokenFrame: when the certificate ends behind the body.
+    """
+    length = int.from_bytes(body[:4], "big")
+    if len(body) < 4 or 4 + length > len(body):
+        raise BrokenFrame("the certificate ends behind the end of the frame")
+    return body[4 : 4 + length], body[4 + length :]
+
+
+def request_frames(request_id: int, certificate: bytes, payload: bytes) -> Iterator[bytes]:
+    """Encoded frames that send a command: REQUEST, then DATA until the payload is complete.
+
+    Made one by one, so that a large payload is not held twice and other requests' frames fit in between.
+    """
+    yield Frame(request_id, FrameType.REQUEST, request_body(certificate, payload[:PIECE])).encode()
+    for start in range(PIECE, len(payload), PIECE):
+        yield Frame(request_id, FrameType.DATA, payload[start : start + PIECE]).encode()
+
+
+class FrameParser:
+    """Finds frames in a stream of bytes that may be cut anywhere.
+
+    Args:
+        limit: bytes of a frame behind its length field; a longer one is an error as soon as its length is known.
+    """
+
+    def __init__(self, *, limit: int = FRAME_LIMIT) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that has not ended yet."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes and return the frames that are complete now.
+
+        Raises:
+            BrokenFrame: for a length out of bounds or an unknown type.
+        """
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        start, end = 0, len(buffer)
+        while end - start >= _LENGTH:
+            length = int.from_bytes(buffer[start : start + 4], "big")
+            if not _HEAD <= length <= self._limit:
+                raise BrokenFrame(f"a frame of {length} bytes; {_HEAD} to {self._limit} are allowed")
+            stop = start + _LENGTH + length
+            if stop > end:
+                break
+            frames.append(_decode(memoryview(buffer)[start + _LENGTH : stop]))
+            start = stop
+        if start:
+            del buffer[:start]
+        return frames
+
+
+def _decode(view: memoryview) -> Frame:
+    with view:
+        try:
+            kind = FrameType(view[4])
+        except ValueError:
+            raise BrokenFrame(f"{view[4]} is no type of a frame") from None
+        return Frame(int.from_bytes(view[:4], "big"), kind, bytes(view[_HEAD:]))

@@ -1,0 +1,140 @@
+"""Opening an SSH connection to a login host, and what can go wrong then, in words for people."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import asyncssh
+
+from goldcrest.errors import HostKeyChanged, SystemUnreachable
+from goldcrest.ssh.hostkeys import Endpoint, HostKeyWatch
+from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.settings import SshSettings
+
+# curve25519 first: sshd's default, sntrup761, makes connecting half as slow again. NIST curves for FIPS nodes.
+_KEX: Final = (
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+)
+# AES-GCM first: half as fast again as chacha20, which asyncssh would choose.
+_CIPHERS: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+_MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+_SIGNATURES: Final = ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
+
+# Nothing but what is given here counts: no configuration files, agents, other keys, passwords, Kerberos, forwarding.
+_NOTHING_ELSE: Final[dict[str, Any]] = {
+    "config": None,
+    "tunnel": None,
+    "proxy_command": None,
+    "agent_path": None,
+    "agent_forwarding": False,
+    "pkcs11_provider": None,
+    "x11_forwarding": False,
+    "x509_trusted_certs": None,
+    "x509_trusted_cert_paths": [],
+    "gss_host": None,
+    "gss_kex": False,
+    "gss_auth": False,
+    "password_auth": False,
+    "kbdint_auth": False,
+    "host_based_auth": False,
+    "client_host_keysign": False,
+    "preferred_auth": "publickey",
+    "disable_trivial_auth": True,  # a host that lets anybody in is not the one that we mean
+    "env": None,
+    "send_env": None,
+    "host_key_alias": None,
+    "canonicalize_hostname": False,
+    "kex_algs": _KEX,
+    "encryption_algs": _CIPHERS,
+    "mac_algs": _MACS,
+    "compression_algs": None,
+    "signature_algs": _SIGNATURES,
+}
+
+
+class HostDown(SystemUnreachable):
+    """The host itself does not work: others need not try it now."""
+
+
+class LoginRefused(SystemUnreachable):
+    """The host works, but does not let this user in, or starts no filter for them."""
+
+
+async def log_in(
+    endpoint: Endpoint, *, user: str, key: EphemeralKey, certificate: bytes, settings: SshSettings
+) -> asyncssh.SSHClientConnection:
+    """Connect and log in with a session certificate.
+
+    Raises:
+        HostKeyChanged: the host showed a key that is not pinned.
+        HostDown, LoginRefused: with the reason.
+        DelegationUnavailable: the certificate cannot be used.
+        InvalidInput: the pins cannot be used.
+    """
+    return await _connect(
+        endpoint,
+        seconds=settings.connect_seconds,
+        username=user,
+        public_key_auth=True,
+        client_keys=key.client_keys(certificate),
+        keepalive_interval=settings.keepalive_seconds,
+        keepalive_count_max=settings.keepalive_misses,
+    )
+
+
+async def check_host_key(endpoint: Endpoint, *, seconds: float) -> None:
+    """Connect, compare the host key, and leave without logging in.
+
+    Raises:
+        HostKeyChanged, HostDown, InvalidInput.
+    """
+    try:
+        connection = await _connect(
+            endpoint, seconds=seconds, username="goldcrest-probe", public_key_auth=False, client_keys=None
+        )
+    except LoginRefused:
+        return  # the key was compared before any login
+    connection.abort()
+
+
+async def _connect(endpoint: Endpoint, *, seconds: float, **options: Any) -> asyncssh.SSHClientConnection:
+    watch = HostKeyWatch()
+    known_hosts = endpoint.known_hosts
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncssh.connect(
+                endpoint.address,
+                endpoint.port,
+                client_factory=lambda: watch,
+                known_hosts=known_hosts,
+                server_host_key_algs=endpoint.algorithms,
+                connect_timeout=None,
+                login_timeout=seconds,
+                **_NOTHING_ELSE,
+                **options,
+            )
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise HostKeyChanged(
+            f"login host {endpoint.name} showed {watch.what_was_shown}, but its System pins {endpoint.fingerprints}: "
+            f"{error.reason}. If the site changed the key, an administrator updates the System"
+        ) from None
+    except asyncssh.PermissionDenied:
+        user = options["username"]
+        raise LoginRefused(
+            f"login host {endpoint.name} refused the login of {user}: the account may be unknown, locked or expired "
+            "there, or its sshd does not trust our certificate authority"
+        ) from None
+    except asyncssh.KeyExchangeFailed as error:
+        raise HostDown(
+            f"login host {endpoint.name} has no algorithm or type of host key in common with us: {error.reason}"
+        ) from None
+    except TimeoutError:
+        raise HostDown(f"login host {endpoint.name} did not answer within {seconds:g} s") from None
+    except asyncssh.DisconnectError as error:
+        raise HostDown(f"login host {endpoint.name} ended the connection: {error.reason}") from None
+    except OSError as error:
+        raise HostDown(f"login host {endpoint.name} cannot be reached: {error.strerror or error}") from None

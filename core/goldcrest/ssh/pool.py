@@ -1,0 +1,205 @@
+"""Running typed commands on login nodes: certificate, channel, answer, and what a cut in between means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from typing import Final
+
+from goldcrest.authority import Authority, Basis
+from goldcrest.commands.base import Command
+from goldcrest.errors import CommandRefused, InvalidInput
+from goldcrest.models.system import SystemSpec
+from goldcrest.ssh.answer import Answer, Snapshot
+from goldcrest.ssh.attempt import Attempt
+from goldcrest.ssh.channel import Channel, Progress
+from goldcrest.ssh.connection import Connection
+from goldcrest.ssh.connections import Connections
+from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.requests import ChannelLost
+from goldcrest.ssh.settings import SshSettings
+from goldcrest.telemetry import Trace
+
+# Operations whose DATA is a file's content. For all others it is the beginning of a result too long for one frame.
+_CONTENT: Final = frozenset({"fs.read"})
+
+
+class SshPool:
+    """Commands as typed, one certificate each, over connections that are opened, shared and closed by need.
+
+    Made once at the start of a process, with a key of its own.
+
+    Args:
+        authority: makes the certificates.
+        settings: bounds and times.
+    """
+
+    def __init__(self, authority: Authority, settings: SshSettings) -> None:
+        self._authority = authority
+        self._settings = settings
+        self._key = EphemeralKey()
+        self._connections = Connections(authority, settings, self._key)
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        payload: bytes = b"",
+        seconds: float | None = None,
+    ) -> Answer:
+        """Run one command and wait for its end.
+
+        Args:
+            system: name of the System, as the node knows it.
+            spec: login hosts and their pinned keys.
+            user: Unix user.
+            basis: on what ground certificates are asked for.
+            payload: the bytes that ``command.payload`` describes.
+            seconds: until the answer, all attempts together; default: the settings' ``command_seconds``.
+
+        Raises:
+            SystemUnreachable: no host works, or no answer in time; the command had no effect, or may be repeated.
+            AnswerLost: it was sent, and whether it took effect is not known; the command is not idempotent.
+            HostKeyChanged: no host works, and one showed a key that is not pinned.
+            CommandRefused, CommandFailed: as the node said.
+            TooLarge: payload or answer are above a limit.
+            InvalidInput: the payload is not the one of the command, or the System's pins cannot be used.
+            GoldcrestError: what the authority says: Denied, PolicyUnavailable, DelegationUnavailable, …
+        """
+        _check_payload(command, payload)
+        limit = self._settings.command_seconds if seconds is None else seconds
+        attempt = Attempt(command, system, spec, user, basis, trace)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._run(attempt, payload)
+        except TimeoutError:
+            raise attempt.unanswered(_too_late(attempt, limit)) from None
+
+    async def stream(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Run ``fs.read`` and hand on the bytes as they come; a slow reader holds the node back.
+
+        Close the iterator (``contextlib.aclosing``) when not all is read, so that the node stops at once.
+
+        Args:
+            seconds: without a byte from the node, while the reader waits; the whole may take longer. Default: the
+                settings' ``command_seconds``.
+
+        Raises:
+            SystemUnreachable: no host works, or the connection was cut; after the first byte nothing is repeated.
+            HostKeyChanged, CommandRefused, CommandFailed, GoldcrestError: as :meth:`run`.
+        """
+        limit = self._settings.command_seconds if seconds is None else seconds
+        attempt = Attempt(command, system, spec, user, basis, trace)
+        received = 0
+        while True:
+            connection: Connection | None = None
+            channel: Channel | None = None
+            try:
+                async with AsyncExitStack() as stack:
+                    async with asyncio.timeout(limit):
+                        connection = await self._connection(attempt)
+                        channel = await stack.enter_async_context(connection.stream_channel())
+                        attempt.check_allowed(channel, 0)
+                        certificate = await self._certificate(attempt, channel)
+                    pieces = channel.stream(
+                        certificate, progress=attempt.progress, most=self._settings.stream_bytes, quiet_seconds=limit
+                    )
+                    async for piece in await stack.enter_async_context(aclosing(pieces)):
+                        received += len(piece)
+                        yield piece
+                return
+            except TimeoutError:
+                raise attempt.unanswered(_too_late(attempt, limit)) from None
+            except ChannelLost as lost:
+                if received:
+                    raise attempt.unanswered(f"{lost.reason}, after {received} bytes") from None
+                attempt.lost(lost, connection)
+            except CommandRefused as refused:
+                if received:
+                    raise
+                await attempt.refused(refused, channel)
+
+    async def close(self) -> None:
+        """End all connections. Commands under way end with SystemUnreachable or AnswerLost."""
+        await self._connections.close()
+
+    def snapshot(self) -> Snapshot:
+        """Counts of this moment, for metrics."""
+        return self._connections.snapshot()
+
+    async def _run(self, attempt: Attempt, payload: bytes) -> Answer:
+        while True:
+            connection: Connection | None = None
+            channel: Channel | None = None
+            try:
+                connection = await self._connection(attempt)
+                async with connection.shared_channel(len(payload)) as channel:
+                    attempt.check_allowed(channel, len(payload))
+                    certificate = await self._certificate(attempt, channel)
+                    attempt.progress.step = "sending"
+                    result, data = await channel.call(
+                        certificate,
+                        payload,
+                        progress=attempt.progress,
+                        most=self._settings.answer_bytes,
+                        data_is_result=attempt.command.op not in _CONTENT,
+                    )
+                return Answer(result, data, connection.key.endpoint.name)
+            except ChannelLost as lost:
+                attempt.lost(lost, connection)
+            except CommandRefused as refused:
+                await attempt.refused(refused, channel)
+
+    async def _connection(self, attempt: Attempt) -> Connection:
+        attempt.progress = Progress()
+        connection = await self._connections.get(
+            system=attempt.system,
+            spec=attempt.spec,
+            user=attempt.user,
+            basis=attempt.basis,
+            trace=attempt.trace,
+            avoid=attempt.cut,
+        )
+        attempt.cut = None
+        attempt.where = connection.key.endpoint.name
+        attempt.progress.step = "waiting for a channel"
+        return connection
+
+    async def _certificate(self, attempt: Attempt, channel: Channel) -> bytes:
+        attempt.progress.step = "waiting for a certificate"
+        return await self._authority.command_certificate(
+            attempt.command,
+            public_key=self._key.public,
+            system=attempt.system,
+            user=attempt.user,
+            sid=channel.sid,
+            basis=attempt.basis,
+            trace=attempt.trace.header,
+        )
+
+
+def _too_late(attempt: Attempt, seconds: float) -> str:
+    return f"no answer within {seconds:g} s, while {attempt.progress.step}"
+
+
+def _check_payload(command: Command, payload: bytes) -> None:
+    """Its digest is checked on the node; a wrong size would leave the node waiting."""
+    expected = command.payload.size if command.payload else 0
+    if len(payload) != expected:
+        raise InvalidInput(f"{command.op}: the payload has {len(payload)} bytes, not {expected}")

@@ -1,0 +1,180 @@
+"""Requests under way on a channel: where the frames that answer them go. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from goldcrest.errors import CommandFailed, CommandRefused, GoldcrestError, TooLarge
+from goldcrest.ssh.frames import BrokenFrame, Frame, FrameType
+
+
+class ChannelLost(Exception):
+    """The channel ended before the request was over. What that means depends on the command: the pool decides."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Receiver(Protocol):
+    """Takes what the node says to one request."""
+
+    def data(self, piece: bytes) -> None: ...
+
+    def end(self, frame: Frame) -> None:
+        """The request is over: ANSWER, REFUSED or ERROR."""
+
+    def fail(self, error: Exception) -> None:
+        """No answer will come."""
+
+
+class Collected:
+    """An answer of which all is wanted before anything is done with it.
+
+    Args:
+        most: bytes that may be collected.
+    """
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def data(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self._most:
+            self._pieces.append(piece)
+        else:
+            self._pieces.clear()
+            self.fail(TooLarge(f"the answer has more than {self._most} bytes"))
+
+    def end(self, frame: Frame) -> None:
+        if not self._future.done():
+            self._future.set_result(frame)
+
+    def fail(self, error: Exception) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+            self._future.exception()  # it may be that nobody asks any more
+
+    async def wait(self) -> tuple[Frame, bytes]:
+        """The last frame, and all data before it."""
+        frame = await self._future
+        return frame, b"".join(self._pieces)
+
+
+class Streamed:
+    """An answer whose data is handed on as it comes; the sender is held back while the reader is behind.
+
+    Args:
+        most: bytes waiting for the reader above which ``hold`` is called.
+        hold: called to stop the sender.
+        go_on: called when half of it was read.
+    """
+
+    def __init__(self, *, most: int, hold: Callable[[], None], go_on: Callable[[], None]) -> None:
+        self._most = most
+        self._hold = hold
+        self._go_on = go_on
+        self._held = False
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._end: Frame | Exception | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def done(self) -> bool:
+        return self._end is not None
+
+    def data(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self._news.set()
+        if self._size > self._most and not self._held:
+            self._held = True
+            self._hold()
+
+    def end(self, frame: Frame) -> None:
+        self._end = self._end or frame
+        self._news.set()
+
+    def fail(self, error: Exception) -> None:
+        self._end = self._end or error
+        self._news.set()
+
+    async def next(self) -> bytes | Frame:
+        """The next piece, or the last frame when all pieces were read."""
+        while not self._pieces:
+            if isinstance(self._end, Frame):
+                return self._end
+            if self._end is not None:
+                raise self._end
+            self._news.clear()
+            await self._news.wait()
+        piece = self._pieces.popleft()
+        self._size -= len(piece)
+        if self._held and self._size <= self._most // 2:
+            self._held = False
+            self._go_on()
+        return piece
+
+
+class Discarded:
+    """An answer that nobody waits for any more; the request still counts until the node has ended it."""
+
+    def data(self, piece: bytes) -> None: ...
+
+    def end(self, frame: Frame) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+def result_of(frame: Frame, before: bytes = b"") -> dict[str, Any]:
+    """The result in an ANSWER; refusals and failures are raised.
+
+    Args:
+        before: the beginning of a result that is longer than one frame; it came as data.
+
+    Raises:
+        CommandRefused, CommandFailed: as the node said.
+        BrokenFrame: the body is not what docs/protocol.md says.
+    """
+    value = _object(before + frame.body)
+    if frame.type is FrameType.ANSWER:
+        return value
+    raise error_of(frame.type, value)
+
+
+def error_of(kind: FrameType, value: dict[str, Any]) -> GoldcrestError:
+    """The exception that a REFUSED or ERROR frame means."""
+    message = str(value.get("message") or "the node gave no reason")[:4096]
+    if kind is FrameType.REFUSED:
+        reason = str(value.get("reason", "malformed"))[:64]
+        return CommandRefused(f"ssh-filter refused the command ({reason}): {message}", reason=reason)
+    name, path = _optional_text(value.get("name")), _optional_text(value.get("path"))
+    said = f"{path}: {message}" if path else message
+    return CommandFailed(said, kind=str(value.get("kind", "internal"))[:64], errno_name=name, path=path)
+
+
+def _optional_text(value: object) -> str | None:
+    return value[:4096] if isinstance(value, str) and value else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        raise BrokenFrame("the node's answer is not JSON") from None
+    if not isinstance(value, dict):
+        raise BrokenFrame("the node's answer is no object")
+    return value
