@@ -1,0 +1,37 @@
+"""The caller of a request: who the token speaks for, and the token itself for delegation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from goldcrest.authority import ByToken
+
+from goldcrest_api.ports import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller. The token stays out of ``repr``, so that no log or traceback holds it."""
+
+    issuer: str
+    subject: str
+    user: str
+    systems: frozenset[str] | None
+    token: str = field(repr=False)
+
+    @classmethod
+    def of(cls, identity: Identity, token: str) -> Caller:
+        return cls(identity.issuer, identity.subject, identity.username, identity.systems, token)
+
+    @property
+    def basis(self) -> ByToken:
+        """On what ground this caller's commands are signed."""
+        return ByToken(self.token)
+
+    def covers(self, system: str) -> bool:
+        """Whether the rule of the token's issuer counts for this system (T5)."""
+        return self.systems is None or system in self.systems
+
+    def sees(self, *, system: str, run_as: str) -> bool:
+        """Whether a resource is visible: the caller's user on its system is its ``runAs`` (T5)."""
+        return self.user == run_as and self.covers(system)

@@ -1,0 +1,72 @@
+"""Everything that requests are served with: built once at start, passed on, never global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from goldcrest.kube import Kube
+from goldcrest.wellknown import Kind
+
+from goldcrest_api.job_cache import JobCache
+from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
+from goldcrest_api.reflector import Reflector
+from goldcrest_api.services.access import AccessProbe
+from goldcrest_api.services.cancellations import Cancellations
+from goldcrest_api.services.files import Files
+from goldcrest_api.services.health import SystemHealth
+from goldcrest_api.services.lookup import JobLookup
+from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.scripts import ScriptStore
+from goldcrest_api.services.submissions import Submissions
+from goldcrest_api.settings import Settings
+from goldcrest_api.system_cache import SystemCache
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The gateway's parts."""
+
+    settings: Settings
+    verifier: TokenVerifier
+    systems: SystemCache
+    submissions: Submissions
+    cancellations: Cancellations
+    lookup: JobLookup
+    files: Files
+    health: SystemHealth
+    reflectors: tuple[Reflector, ...]
+    """To be run beside the server."""
+    ready: Callable[[], bool]
+    """Whether the caches have been filled."""
+
+
+def build_context(
+    settings: Settings, *, kube: Kube, grants: Grants, remote: RemoteCommands, verifier: TokenVerifier
+) -> Context:
+    """Put the parts together; starts nothing."""
+    limits = settings.limits
+    jobs, systems = JobCache(), SystemCache()
+    job_reflector = Reflector(kube, Kind.JOB, jobs)
+    system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
+    return Context(
+        settings=settings,
+        verifier=verifier,
+        systems=systems,
+        submissions=Submissions(
+            kube=kube,
+            jobs=jobs,
+            grants=grants,
+            access=access,
+            scripts=ScriptStore(remote, path_limit=limits.path_script_bytes, seconds=limits.transfer_seconds),
+            namespaces=Namespaces(kube, create=settings.create_namespaces),
+            ttl_seconds=settings.ttl_seconds_after_finished,
+        ),
+        cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
+        lookup=JobLookup(kube=kube, jobs=jobs, reflector=job_reflector, live_lookups=limits.live_lookups),
+        files=Files(remote, seconds=limits.command_seconds),
+        health=SystemHealth(access),
+        reflectors=(job_reflector, system_reflector),
+        ready=lambda: job_reflector.synced.is_set() and system_reflector.synced.is_set(),
+    )

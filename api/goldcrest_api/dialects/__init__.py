@@ -1,0 +1,1 @@
+"""REST dialects: one folder each, which knows shapes and texts and nothing else. No dialect calls another."""

@@ -1,0 +1,5 @@
+"""The dialect of FirecREST v1 (1.16): its names, codes and texts, as its clients expect them."""
+
+from goldcrest_api.dialects.firecrest_v1.routes import router
+
+__all__ = ["router"]

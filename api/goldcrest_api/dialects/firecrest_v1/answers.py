@@ -1,0 +1,58 @@
+"""The JSON style of the dialect (contract 2.4), and answers that end a request early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+
+class SortedJson(JSONResponse):
+    """Keys sorted, compact, a newline at the end."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+class Refusal(Exception):
+    """Ends a request with this answer.
+
+    Args:
+        status: HTTP status.
+        body: keys of the JSON answer; those that are None are left out.
+        headers: further headers; their values are made fit for HTTP.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        description: str | None = None,
+        error: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(description or error)
+        self.status = status
+        given = {"description": description, "error": error}
+        self.body = {key: value for key, value in given.items() if value is not None}
+        self.headers = {name: header_text(value) for name, value in (headers or {}).items()}
+
+    def response(self) -> Response:
+        return SortedJson(self.body, status_code=self.status, headers=self.headers)
+
+
+async def answer_refusal(_: Request, refusal: Exception) -> Response:
+    """The handler for :class:`Refusal`."""
+    assert isinstance(refusal, Refusal)  # noqa: S101  registered for this class only
+    return refusal.response()
+
+
+def header_text(value: str) -> str:
+    """Text as it may stand in a header: one line, ASCII (others as ``\\u00e9``), at most 2000 characters."""
+    line = "".join(character if character.isprintable() else " " for character in value)
+    return line.encode("ascii", "backslashreplace").decode()[:2000]

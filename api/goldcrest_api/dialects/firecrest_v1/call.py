@@ -1,0 +1,103 @@
+"""The beginning of every request: who calls, and which machine is meant (contract 3.1, 3.2, 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldcrest.errors import InvalidInput, TooLarge, Unauthenticated, Unavailable
+from goldcrest.telemetry import Trace
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+from goldcrest_api.body import read_form
+from goldcrest_api.caller import Caller
+from goldcrest_api.context import Context
+from goldcrest_api.dialects.firecrest_v1.answers import Refusal
+from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
+from goldcrest_api.request_scope import context_of, note_user, trace_of
+from goldcrest_api.system_cache import SystemView
+
+_GENERAL = "Bad header or JWT, general exception raised"
+_REASONS = {
+    "TokenMissing": "No Auth Header given",
+    "TokenExpired": "JWT token has expired",
+    "InvalidSignature": "JWT token has invalid signature",
+    "InvalidAudience": "Invalid audience in JWT token",
+    "InvalidAlgorithm": "JWT token has invalid signature algorithm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authenticated request."""
+
+    context: Context
+    caller: Caller
+    trace: Trace
+    request: Request
+
+    def machine(
+        self, *, description: str, error: str = "Machine does not exist", prefix: str | None = None
+    ) -> SystemView:
+        """The System that ``X-Machine-Name`` names.
+
+        Args:
+            description: of the answer for an unknown machine.
+            error: likewise.
+            prefix: description of the answer when none is named, with the usual sentence as ``error``; None: the sentence alone.
+        """
+        name = self.request.headers.get("x-machine-name")
+        if name is None:
+            sentence = "No machine name given"
+            if prefix is None:
+                raise Refusal(400, description=sentence)
+            raise Refusal(400, description=prefix, error=sentence)
+        system = self.context.systems.get(name)
+        if system is None:
+            raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
+        return system
+
+    async def form(self, *, description: str) -> FormData:
+        """The form in the body.
+
+        Args:
+            description: of the answer when it cannot be read.
+        """
+        limits = self.context.settings.limits
+        try:
+            return await read_form(
+                self.request, limit=limits.body_bytes, fields=limits.form_fields, seconds=limits.body_seconds
+            )
+        except TooLarge as error:
+            megabytes = f"{limits.body_bytes / 2**20:g}"
+            raise Refusal(413, description=f"Failed to upload batch script. The file is over {megabytes} MB") from error
+        except InvalidInput as error:
+            raise Refusal(400, description=description, error=error.message) from error
+
+
+async def authenticated(request: Request) -> Call:
+    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told."""
+    context = context_of(request)
+    value = request.headers.get(context.settings.auth_header_name)
+    try:
+        if value is None:
+            raise Unauthenticated("no token was sent", code="TokenMissing")
+        token = value.replace("Bearer ", "").strip()
+        caller = Caller.of(await context.verifier.verify(token), token)
+    except Unauthenticated as error:
+        raise unauthenticated(error) from error
+    except Unavailable as error:
+        raise Refusal(
+            503, description="Tokens cannot be verified at the moment", error=error.message, headers=RETRY_AFTER
+        ) from error
+    note_user(request, caller.user)
+    return Call(context, caller, trace_of(request), request)
+
+
+def unauthenticated(error: Unauthenticated) -> Refusal:
+    """The answer to a token that is missing or not accepted (contract 3.2)."""
+    if error.code == "MissingScope":
+        reason = f"Scope '{error.message}' wasn't found in JWT"
+    else:
+        reason = _REASONS.get(error.code, _GENERAL)
+    return Refusal(401, description=reason, headers={"WWW-Authenticate": "Bearer"})

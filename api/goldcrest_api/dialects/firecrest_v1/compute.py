@@ -1,0 +1,183 @@
+"""``/compute``: batch jobs (contract section 5). Each success creates a task; the work is done elsewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goldcrest.commands.base import check_path
+from goldcrest.errors import (
+    Denied,
+    GoldcrestError,
+    InvalidInput,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from goldcrest_api.dialects.firecrest_v1 import failures
+from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
+from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, unauthenticated
+from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, outcome
+from goldcrest_api.dialects.firecrest_v1.texts import (
+    NO_PERMISSION_MACHINE_OR_PATH,
+    PERMISSION_DENIED,
+    RETRY_AFTER,
+)
+from goldcrest_api.services.scripts import RemoteScript, UploadedScript
+from goldcrest_api.services.submissions import KeyReused, Submission, SubmissionFailed
+from goldcrest_api.system_cache import SystemView
+
+DIALECT: Final = "firecrest-v1"
+_UPLOAD: Final = "Failed to submit job file"
+_PATH: Final = "Failed to submit job"
+_DELETE: Final = "Failed to delete job"
+_UNKNOWN: Final = "Machine does not exists"
+
+
+async def submit_upload(request: Request) -> Response:
+    """Submit a batch script that comes with the request."""
+    call = await authenticated(request)
+    system = call.machine(description=_UPLOAD, error=_UNKNOWN)
+    form = await call.form(description=_UPLOAD)
+    account = _account(form)
+    script = await _uploaded_script(form)
+    variables = _environment(form, not_json="Invalid JSON in 'env' variable ({})", description=_UPLOAD)
+    return await _submit(call, system, script, account, variables, route="POST /compute/jobs/upload")
+
+
+async def submit_path(request: Request) -> Response:
+    """Submit a batch script that lies on the system."""
+    call = await authenticated(request)
+    system = call.machine(description=_PATH, error=_UNKNOWN, prefix=_PATH)
+    form = await call.form(description=_PATH)
+    path = _text(form, "targetPath")
+    wrong = outcome(path)
+    if path is None or wrong is not None:
+        raise Refusal(400, description=_PATH, error=f"'targetPath' {wrong}")
+    account = _account(form)
+    variables = _environment(form, not_json="Invalid JSON environment provided", description=_PATH)
+    try:
+        check_path(path, name="targetPath")
+    except InvalidInput as error:
+        raise Refusal(
+            400,
+            description=_PATH,
+            error=f"{error.message}: give the whole path",
+            headers={"X-Invalid-Path": f"{path} is an invalid path."},
+        ) from error
+    return await _submit(call, system, RemoteScript(path), account, variables, route="POST /compute/jobs/path")
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a job, by the scheduler's id."""
+    call = await authenticated(request)
+    system = call.machine(description=_DELETE, error=_UNKNOWN)
+    job_id = str(request.path_params["jobid"])
+    wrong = outcome(job_id)
+    if wrong is not None:
+        raise Refusal(400, description=_DELETE, error=f"'jobid' {wrong}")
+    try:
+        job = call.context.lookup.of_scheduler_id(system.name, job_id, call.caller)
+        job = await call.context.cancellations.cancel(job, call.caller, call.trace)
+    except Unauthenticated as error:
+        raise unauthenticated(error) from error
+    except Denied as error:
+        raise _denied(_DELETE, error) from error
+    except NotFound as error:
+        raise Refusal(400, description=_DELETE, error=error.message) from error
+    except Unavailable as error:
+        raise Refusal(400, description=_DELETE, error="Error creating task", headers=RETRY_AFTER) from error
+    except GoldcrestError as error:
+        raise Refusal(400, description=_DELETE, error=error.message) from error
+    return _created(job.cancel_task_id, status=200)
+
+
+async def status(request: Request) -> Response:
+    """Say that this service is there."""
+    await authenticated(request)
+    return SortedJson({"success": "ack"})
+
+
+async def _submit(
+    call: Call,
+    system: SystemView,
+    script: UploadedScript | RemoteScript,
+    account: str | None,
+    variables: dict[str, str],
+    *,
+    route: str,
+) -> Response:
+    description = _PATH if isinstance(script, RemoteScript) else _UPLOAD
+    key = call.request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:
+        raise Refusal(400, description=description, error="Idempotency-Key needs 1 to 255 characters")
+    submission = Submission(
+        system=system,
+        script=script,
+        route=route,
+        dialect=DIALECT,
+        account=account,
+        environment=variables,
+        idempotency_key=key,
+    )
+    try:
+        job = await call.context.submissions.submit(submission, call.caller, call.trace)
+    except KeyReused as error:
+        raise Refusal(422, description=description, error=error.message) from error
+    except SubmissionFailed as error:
+        raise failures.of_submission(error, description=description, script=script) from error
+    return _created(job.task_id, status=201)
+
+
+def _created(task_id: str, *, status: int) -> Response:
+    body = {"success": "Task created", "task_id": task_id, "task_url": f"/tasks/{task_id}"}
+    return SortedJson(body, status_code=status)
+
+
+def _denied(description: str, error: Denied) -> Refusal:
+    return Refusal(
+        404,
+        description=description,
+        error=error.message,
+        headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH},
+    )
+
+
+def _text(form: FormData, name: str) -> str | None:
+    value = form.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _account(form: FormData) -> str | None:
+    account = _text(form, "account")
+    wrong = outcome(account)
+    if account is None or wrong is None:
+        return account
+    raise Refusal(400, description="Invalid account", error=f"'account' {wrong}")
+
+
+async def _uploaded_script(form: FormData) -> UploadedScript:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise Refusal(400, description=_UPLOAD, error="No batch file part")
+    if not file.filename:
+        raise Refusal(400, description=_UPLOAD, error="No batch file selected")
+    content = await file.read()
+    if not content:
+        raise Refusal(400, description=_UPLOAD, error="Batch file is empty")
+    return UploadedScript(file.filename, content)
+
+
+def _environment(form: FormData, *, not_json: str, description: str) -> dict[str, str]:
+    text = _text(form, "env")
+    if not text:
+        return {}
+    try:
+        return environment(text)
+    except NotJson as error:
+        raise Refusal(404, description=_PATH, error=not_json.format(text)) from error
+    except ValueError as error:
+        raise Refusal(400, description=description, error=str(error)) from error

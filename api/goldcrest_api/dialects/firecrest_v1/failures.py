@@ -1,0 +1,181 @@
+"""Errors of the core, in this dialect's codes, headers and texts (contract 3.3, 3.6, 3.7, 5.2).
+
+They are told apart by class and errno name, never by words in a message.
+"""
+
+from __future__ import annotations
+
+import errno as errno_table
+import os
+from typing import Final
+
+from goldcrest.errors import (
+    CommandFailed,
+    CommandRefused,
+    Denied,
+    GoldcrestError,
+    InvalidInput,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+from goldcrest_api.dialects.firecrest_v1.answers import Refusal
+from goldcrest_api.dialects.firecrest_v1.call import unauthenticated
+from goldcrest_api.dialects.firecrest_v1.texts import (
+    MACHINE_NOT_AVAILABLE,
+    NO_PERMISSION_MACHINE_OR_PATH,
+    NO_PERMISSION_PATH,
+    NOT_ALLOWED,
+    PERMISSION_DENIED,
+    RETRY_AFTER,
+    TIMED_OUT,
+)
+from goldcrest_api.services.files import FileFailed, FileStage
+from goldcrest_api.services.scripts import RemoteScript, UploadedScript
+from goldcrest_api.services.submissions import Stage, SubmissionFailed
+
+_NO_ACCESS: Final = frozenset({"EACCES", "EPERM"})
+_NO_SUCH_PATH: Final = frozenset({"ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG"})
+
+
+def of_submission(failed: SubmissionFailed, *, description: str, script: UploadedScript | RemoteScript) -> Refusal:
+    """The answer when no Job was made."""
+    cause = failed.cause
+    if isinstance(cause, Unauthenticated):
+        return unauthenticated(cause)
+    match failed.stage:
+        case Stage.ACCESS:
+            return _of_access(cause)
+        case Stage.READING if isinstance(script, RemoteScript):
+            return _of_script_on_system(cause, description=description, path=script.path)
+        case Stage.WRITING:
+            return _of_writing(cause, description=description)
+        case _:
+            return _of_creation(cause, description=description)
+
+
+def _of_access(cause: GoldcrestError) -> Refusal:
+    """The access probe (5.2): the wording of the job listing, whatever the route."""
+    description = "Failed to retrieve jobs information"
+    match cause:
+        case Denied():
+            return Refusal(
+                404,
+                description=description,
+                error=cause.message,
+                headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH},
+            )
+        case CommandRefused():
+            return Refusal(404, description=description, headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH})
+        case Unavailable():
+            return Refusal(400, description=description, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
+    return Refusal(400, description=description)
+
+
+def _of_script_on_system(cause: GoldcrestError, *, description: str, path: str) -> Refusal:
+    """The look at the script of ``jobs/path`` (5.2)."""
+    match cause:
+        case Unavailable():
+            headers = MACHINE_NOT_AVAILABLE | RETRY_AFTER
+        case Denied():
+            headers = {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
+        case CommandRefused():
+            headers = {"X-Error": NOT_ALLOWED}
+        case CommandFailed(kind="os", errno_name=name) if name in _NO_SUCH_PATH:
+            headers = {"X-Invalid-Path": f"{path} is an invalid path."}
+        case CommandFailed(kind="os", errno_name=name) if name in _NO_ACCESS:
+            headers = {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
+        case CommandFailed(kind="os", errno_name="EISDIR"):
+            headers = {"X-A-Directory": f"{path} is a directory"}
+        case CommandFailed(kind="timeout"):
+            headers = {"X-Timeout": TIMED_OUT}
+        case _:
+            headers = {"X-Error": cause.message}
+    return Refusal(400, description=description, headers=headers)
+
+
+def _of_writing(cause: GoldcrestError, *, description: str) -> Refusal:
+    """A large script could not be put onto the system."""
+    error = "Failed to upload file"
+    match cause:
+        case Unavailable():
+            return Refusal(400, description=description, error=error, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
+        case Denied():
+            headers = {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
+            return Refusal(404, description=description, error=cause.message, headers=headers)
+        case CommandFailed(kind="os", errno_name=name) if name in _NO_ACCESS:
+            headers = {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
+        case CommandFailed(kind="timeout"):
+            headers = {"X-Timeout": TIMED_OUT}
+        case _:
+            headers = {"X-Error": cause.message}
+    return Refusal(400, description=description, error=error, headers=headers)
+
+
+def _of_creation(cause: GoldcrestError, *, description: str) -> Refusal:
+    """Delegation or Kubernetes did not take the Job."""
+    match cause:
+        case Denied():
+            return Refusal(
+                404,
+                description=description,
+                error=cause.message,
+                headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH},
+            )
+        case Unavailable():
+            return Refusal(400, description=description, error="Error creating task", headers=RETRY_AFTER)
+        case InvalidInput() | NotFound():
+            return Refusal(400, description=description, error=cause.message)
+    return Refusal(400, description=description, error=f"Error creating task: {cause.message}")
+
+
+def of_view(failed: FileFailed, *, description: str, path: str, user: str, machine: str) -> Refusal:
+    """The answer when a file cannot be shown (3.7): what ``stat`` and ``head`` would have said."""
+    cause = failed.cause
+    if isinstance(cause, Unauthenticated):
+        return unauthenticated(cause)
+    error: str
+    match cause:
+        case Unavailable():
+            error, headers = "Machine is not available", MACHINE_NOT_AVAILABLE | RETRY_AFTER
+        case Denied():
+            error = f"Permission denied for user {user} in {machine}"
+            headers = {PERMISSION_DENIED: NO_PERMISSION_PATH}
+        case CommandRefused():
+            error, headers = NOT_ALLOWED, {"X-Error": NOT_ALLOWED}
+        case CommandFailed(kind="timeout"):
+            error, headers = TIMED_OUT, {"X-Timeout": TIMED_OUT}
+        case CommandFailed(kind="os", errno_name=str() as name):
+            error = _words(failed.stage, path, name)
+            headers = _view_headers(failed.stage, name, error)
+        case _:
+            error, headers = cause.message, {"X-Error": cause.message}
+    return Refusal(400, description=description, error=error.replace("\n", ""), headers=headers)
+
+
+def _view_headers(stage: FileStage, name: str, error: str) -> dict[str, str]:
+    if name == "ENOENT":
+        # "cannot stat … No such file" and "cannot open … No such file" are different rows of the table.
+        if stage is FileStage.STAT:
+            return {"X-Not-Found": "sourcePath not found"}
+        return {"X-Invalid-Path": "path is an invalid path"}
+    if name == "EACCES":
+        return {PERMISSION_DENIED: NO_PERMISSION_PATH}
+    if name == "EPERM":
+        return {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
+    if name == "ENOTDIR":
+        return {"X-Not-A-Directory": "targetPath is not a directory"}
+    if name == "EISDIR":
+        return {"X-A-Directory": "path is a directory, can't checksum directories"}
+    return {"X-Error": error}
+
+
+def _words(stage: FileStage, path: str, name: str) -> str:
+    number = getattr(errno_table, name, None)
+    reason = os.strerror(number) if isinstance(number, int) else name
+    if stage is FileStage.STAT:
+        return f"stat: cannot stat '{path}': {reason}"
+    if name == "EISDIR":
+        return f"head: error reading '{path}': {reason}"
+    return f"head: cannot open '{path}' for reading: {reason}"

@@ -1,0 +1,74 @@
+"""A Job as the gateway keeps it: without script and environment, which can be 64 KiB each and are never shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from goldcrest.canonical import sha256_hex
+from goldcrest.kube import Raw
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobStatus
+from goldcrest.wellknown import ANNOTATION_BODY_SHA256, task_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What REST answers are made of."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    created: str
+    system: str
+    run_as: str
+    cancel: bool
+    body_sha256: str | None
+    status: JobStatus
+
+    @classmethod
+    def of(cls, raw: Raw) -> JobView:
+        """Read the JSON of the API server.
+
+        Raises:
+            InvalidInput: when the stored status does not fit the model.
+        """
+        meta, spec = raw["metadata"], raw["spec"]
+        return cls(
+            name=meta["name"],
+            namespace=meta["namespace"],
+            uid=meta["uid"],
+            resource_version=meta["resourceVersion"],
+            created=meta["creationTimestamp"],
+            system=spec["system"],
+            run_as=spec["runAs"],
+            cancel=bool(spec.get("cancel")),
+            body_sha256=(meta.get("annotations") or {}).get(ANNOTATION_BODY_SHA256),
+            status=parse_model(JobStatus, raw.get("status") or {}, what="status"),
+        )
+
+    @property
+    def task_id(self) -> str:
+        """Under which REST shows the submission."""
+        return task_id_of(self.name, self.uid)
+
+    @property
+    def cancel_task_id(self) -> str:
+        """Under which REST shows the cancelling: derived, so that every gateway knows it without a store."""
+        return sha256_hex(f"cancel:{self.uid}".encode())[:32]
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Somebody asked to cancel it, now or before (setting the field back has no effect)."""
+        return self.cancel or self.status.cancel_requested_at is not None
+
+
+def newer(left: str, right: str) -> bool:
+    """Whether resource version ``left`` is later than ``right``.
+
+    They are decimal numbers that grow (KEP-5504); should one be something else, the later arrival counts as newer.
+    """
+    try:
+        return int(left) > int(right)
+    except ValueError:
+        return left != right

@@ -1,0 +1,100 @@
+"""``goldcrest-api``: the gateway's process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import uvicorn
+from goldcrest.authority import Authority
+from goldcrest.identity import TokenVerifier
+from goldcrest.kube import Kube
+from goldcrest.ssh import SshPool
+from goldcrest.telemetry import Log, configure_logging
+from pydantic import ValidationError
+
+from goldcrest_api.application import create_app
+from goldcrest_api.context import Context, build_context
+from goldcrest_api.settings import ENVIRONMENT_PREFIX, Settings
+from goldcrest_api.settings_page import settings_page
+
+_log = Log(__name__)
+_ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources and typed commands."
+
+
+@asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """Connect to everything, keep the caches up to date, and close it all at the end.
+
+    Raises:
+        GoldcrestError, OSError: something that the settings name cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        verifier = TokenVerifier.from_file(settings.identity_file)
+        stack.push_async_callback(verifier.close)
+        kube = await Kube.connect(settings.kubeconfig)
+        stack.push_async_callback(kube.close)
+        delegation = settings.delegation
+        authority = Authority(url=delegation.url, ca_file=delegation.ca_file, token_file=delegation.token_file)
+        stack.push_async_callback(authority.close)
+        pool = SshPool(authority, settings.ssh)
+        stack.push_async_callback(pool.close)
+        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
+        tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
+        stack.push_async_callback(_end, tasks)
+        _log.info("api.started", host=settings.listen.host, port=settings.listen.port)
+        yield context
+        _log.info("api.stopping")
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def main() -> None:
+    """Entry point."""
+    if len(sys.argv) > 1:
+        page = settings_page(Settings, prefix=ENVIRONMENT_PREFIX, program="goldcrest-api", about=_ABOUT)
+        if sys.argv[1:] in (["--help"], ["-h"]):
+            sys.stdout.write(page)
+            return
+        sys.exit(f"goldcrest-api takes no arguments but --help; got {' '.join(sys.argv[1:])}")
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit(f"goldcrest-api: the settings are not usable (see --help):\n{_faults(error)}")
+    configure_logging("api", level=settings.log_level)
+    uvicorn.Server(_server(settings)).run()
+
+
+def _server(settings: Settings) -> uvicorn.Config:
+    listen = settings.listen
+    return uvicorn.Config(
+        create_app(lambda: open_context(settings)),
+        host=listen.host,
+        port=listen.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # ours: JSON lines
+        access_log=False,  # the request layer writes it, with trace and user
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=listen.keep_alive_seconds,
+        timeout_graceful_shutdown=listen.shutdown_seconds,
+        ssl_certfile=listen.tls_certificate_file,
+        ssl_keyfile=listen.tls_key_file,
+    )
+
+
+def _faults(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ENVIRONMENT_PREFIX + "__".join(str(part).upper() for part in fault["loc"])
+        lines.append(f"  {name}: {fault['msg']}")
+    return "\n".join(lines)

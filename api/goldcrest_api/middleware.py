@@ -1,0 +1,114 @@
+"""The outermost layer of every request: id, trace, access log, security headers, and an answer whatever happens."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import Any, Final
+
+import orjson
+from goldcrest.telemetry import Log, Trace, current_trace
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_log = Log("goldcrest_api.access")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_QUIET: Final = frozenset({"/livez", "/readyz"})  # asked every few seconds by the platform
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+# The answers are data. The pages of /docs load their scripts from elsewhere, so they get no such rule.
+_CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+_PAGES: Final = ("/docs", "/redoc")
+
+
+class RequestLayer:
+    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        trace = Trace.continued(headers.get("traceparent"))
+        token = current_trace.set(trace)
+        answer = _Answer(scope, send, request_id=request_id, trace=trace)
+        began = time.perf_counter()
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            _log.exception("request.broken", request_id=request_id, route=_route(scope))
+            if not answer.started:
+                await answer.send_fault()
+        finally:
+            _report(scope, answer, request_id, milliseconds=(time.perf_counter() - began) * 1000)
+            current_trace.reset(token)
+
+
+class _Answer:
+    """Passes an answer on, with our headers, and remembers its status and size."""
+
+    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace) -> None:
+        self._path: str = scope["path"]
+        self._send = send
+        self._request_id = request_id
+        self._trace = trace
+        self.started = False
+        self.status = 0
+        self.bytes = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message["headers"])
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._path not in _PAGES:
+                headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
+            headers["X-Request-ID"] = self._request_id
+            headers["traceparent"] = self._trace.header
+            message["headers"] = headers.raw
+        elif message["type"] == "http.response.body":
+            self.bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def send_fault(self) -> None:
+        body = orjson.dumps(
+            {"description": "Internal error", "error": f"request {self._request_id}"}, option=orjson.OPT_APPEND_NEWLINE
+        )
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _report(scope: Scope, answer: _Answer, request_id: str, *, milliseconds: float) -> None:
+    fields: dict[str, Any] = {
+        "method": scope["method"],
+        "route": _route(scope),
+        "status": answer.status,
+        "milliseconds": round(milliseconds, 1),
+        "bytes": answer.bytes,
+        "user": scope.get("state", {}).get("user"),
+        "client": (scope.get("client") or ("",))[0],
+        "request_id": request_id,
+    }
+    # The route, not the path: paths and queries hold what users name.
+    if scope["path"] in _QUIET:
+        _log.debug("request", **fields)
+    else:
+        _log.info("request", **fields)
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "")) or "unknown"

@@ -1,0 +1,25 @@
+"""What a request carries through the process besides its own parts: the context, its trace, its id, its user."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from goldcrest.telemetry import Trace, current_trace
+from starlette.requests import Request
+
+from goldcrest_api.context import Context
+
+
+def context_of(request: Request) -> Context:
+    """The process context, as the application was started with."""
+    return cast("Context", request.app.state.context)
+
+
+def trace_of(request: Request) -> Trace:
+    """The trace that this request belongs to."""
+    return current_trace.get() or Trace.continued(request.headers.get("traceparent"))
+
+
+def note_user(request: Request, user: str) -> None:
+    """Let the access log name the user."""
+    request.state.user = user

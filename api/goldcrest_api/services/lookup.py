@@ -1,0 +1,130 @@
+"""Finding the Jobs that a caller may see (T5): in the cache, and live where the cache cannot know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from goldcrest.errors import Denied, KubernetesUnavailable, NotFound
+from goldcrest.kube import Kube
+from goldcrest.wellknown import TASK_ID_PATTERN, Kind, namespace_of_user, rest_name
+
+from goldcrest_api.caller import Caller
+from goldcrest_api.job_cache import JobCache
+from goldcrest_api.job_view import JobView
+from goldcrest_api.reflector import Reflector
+
+
+class Action(Enum):
+    """What a task is about."""
+
+    SUBMIT = auto()
+    CANCEL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A task: something that was asked for, and the Job that shows how far it is."""
+
+    task_id: str
+    action: Action
+    job: JobView
+
+
+class JobLookup:
+    """Answers about Jobs.
+
+    Args:
+        reflector: who fills the cache: tells whether it is whole.
+        live_lookups: how many tasks of one request are asked of Kubernetes.
+    """
+
+    def __init__(self, *, kube: Kube, jobs: JobCache, reflector: Reflector, live_lookups: int) -> None:
+        self._kube = kube
+        self._jobs = jobs
+        self._reflector = reflector
+        self._live_lookups = live_lookups
+
+    async def find(self, task_id: str, caller: Caller) -> Found:
+        """The task with this id.
+
+        Raises:
+            NotFound: there is none.
+            Denied: it is somebody else's.
+            KubernetesUnavailable: nobody knows it here, and Kubernetes does not answer.
+        """
+        found = await self._find(task_id, caller, live=True)
+        if found is None:
+            raise NotFound(f"Task {task_id} does not exist")
+        if not caller.sees(system=found.job.system, run_as=found.job.run_as):
+            raise Denied(f"task {task_id} belongs to another user")
+        return found
+
+    async def find_some(self, task_ids: Iterable[str], caller: Caller) -> list[Found]:
+        """Those of the tasks that exist and are the caller's.
+
+        Raises:
+            KubernetesUnavailable: as :meth:`find`.
+        """
+        tasks: list[Found] = []
+        live_left = self._live_lookups
+        for task_id in dict.fromkeys(task_ids):
+            found = await self._find(task_id, caller, live=False)
+            if found is None and live_left > 0:
+                live_left -= 1
+                found = await self._find(task_id, caller, live=True)
+            if found is not None and caller.sees(system=found.job.system, run_as=found.job.run_as):
+                tasks.append(found)
+        return tasks
+
+    def find_all(self, caller: Caller) -> list[Found]:
+        """Every task of the caller, oldest first.
+
+        Raises:
+            KubernetesUnavailable: the cache has never been filled.
+        """
+        if not self._reflector.synced.is_set():
+            raise KubernetesUnavailable("the gateway has not read the Jobs yet")
+        tasks: list[Found] = []
+        for job in self._jobs.of_user(caller.user):
+            if not caller.sees(system=job.system, run_as=job.run_as):
+                continue
+            tasks.append(Found(job.task_id, Action.SUBMIT, job))
+            if job.cancel_requested:
+                tasks.append(Found(job.cancel_task_id, Action.CANCEL, job))
+        return tasks
+
+    def of_scheduler_id(self, system: str, job_id: str, caller: Caller) -> JobView:
+        """The caller's Job with this id of the scheduler; the newest where the scheduler used it twice.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for job in self._jobs.by_scheduler_id(system, job_id):
+            if caller.sees(system=job.system, run_as=job.run_as):
+                return job
+        raise NotFound(f"no job {job_id} of {caller.user} on {system} was submitted through this service")
+
+    async def _find(self, task_id: str, caller: Caller, *, live: bool) -> Found | None:
+        if not TASK_ID_PATTERN.fullmatch(task_id):
+            return None
+        job = self._jobs.by_task(task_id)
+        if job is not None:
+            return Found(task_id, Action.SUBMIT, job)
+        job = self._jobs.by_cancel_task(task_id)
+        if job is not None:
+            if not job.cancel_requested and live:
+                job = await self._live(job.namespace, job.name)  # asked of another gateway a moment ago
+            return Found(task_id, Action.CANCEL, job) if job is not None and job.cancel_requested else None
+        if not live:
+            return None
+        # Made by another gateway a moment ago: then it is in the caller's own namespace.
+        job = await self._live(namespace_of_user(caller.user), rest_name(task_id))
+        return None if job is None else Found(task_id, Action.SUBMIT, job)
+
+    async def _live(self, namespace: str, name: str) -> JobView | None:
+        try:
+            return self._jobs.learn(await self._kube.get(Kind.JOB, name, namespace=namespace))
+        except NotFound:
+            return None

@@ -1,0 +1,124 @@
+"""Where a batch script goes: into the spec, or onto the system with its digest in the spec."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldcrest.canonical import sha256_hex
+from goldcrest.commands import Checksum, Command, MakeDirectory, Payload, WriteFile
+from goldcrest.errors import CommandFailed, Conflict
+from goldcrest.models.job import INLINE_SCRIPT_LIMIT
+from goldcrest.telemetry import Trace
+from goldcrest.wellknown import token_directory
+
+from goldcrest_api.caller import Caller
+from goldcrest_api.names import script_name
+from goldcrest_api.ports import RemoteAnswer, RemoteCommands
+from goldcrest_api.system_cache import SystemView
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedScript:
+    """A script that came with the request, with the file name that the client gave."""
+
+    file_name: str
+    content: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return script_name(self.file_name)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteScript:
+    """A script that lies on the system."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        return script_name(self.path.rpartition("/")[2])
+
+    @property
+    def directory(self) -> str:
+        return self.path.rpartition("/")[0] or "/"
+
+
+def held_in_spec(script: UploadedScript) -> dict[str, Any] | None:
+    """``spec.script`` of a script that fits into the resource; None for a larger one."""
+    if len(script.content) > INLINE_SCRIPT_LIMIT:
+        return None
+    try:
+        text = script.content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    # A NUL is legal JSON, but not every tool that shows or applies resources takes it.
+    if "\0" in text:
+        return {"base64": base64.b64encode(script.content).decode(), "name": script.name}
+    return {"inline": text, "name": script.name}
+
+
+class ScriptStore:
+    """Scripts on the systems.
+
+    Args:
+        path_limit: bytes of a script that lies on the system.
+        seconds: time for one file operation.
+    """
+
+    def __init__(self, remote: RemoteCommands, *, path_limit: int, seconds: float) -> None:
+        self._remote = remote
+        self._path_limit = path_limit
+        self._seconds = seconds
+
+    async def locate(self, script: RemoteScript, *, system: SystemView, caller: Caller, trace: Trace) -> dict[str, Any]:
+        """``spec.script`` of a script on the system: its path and the digest of its bytes as they are now.
+
+        Raises:
+            CommandFailed: it cannot be read.
+            GoldcrestError: what kept the command from being run.
+        """
+        answer = await self._run(Checksum(script.path, self._path_limit), system, caller, trace)
+        return {"path": script.path, "sha256": str(answer.result["sha256"]), "name": script.name}
+
+    async def place(
+        self, script: UploadedScript, *, token: str, system: SystemView, caller: Caller, trace: Trace
+    ) -> dict[str, Any]:
+        """Write a large script into the job's directory; ``spec.script`` then names path and digest.
+
+        Raises:
+            Conflict: another script is there already (a repeated request with other content).
+            CommandFailed: it cannot be written.
+            GoldcrestError: what kept the command from being run.
+        """
+        work_directory = system.spec.work_directory_of(caller.user).rstrip("/")
+        directory = f"{work_directory}/goldcrest/{token_directory(token)}"
+        path = f"{directory}/{script.name}"
+        digest = sha256_hex(script.content)
+        await self._run(MakeDirectory(directory, parents=True, mode=0o700), system, caller, trace)
+        write = WriteFile(path, Payload.of(script.content), mode=0o700, overwrite=False)
+        try:
+            await self._run(write, system, caller, trace, payload=script.content)
+        except CommandFailed as error:
+            if error.errno_name != "EEXIST":
+                raise
+            there = await self._run(Checksum(path, self._path_limit), system, caller, trace)
+            if there.result["sha256"] != digest:
+                raise Conflict(f"{path} is there already, with other content") from error
+        return {"path": path, "sha256": digest, "name": script.name}
+
+    async def _run(
+        self, command: Command, system: SystemView, caller: Caller, trace: Trace, *, payload: bytes = b""
+    ) -> RemoteAnswer:
+        return await self._remote.run(
+            command,
+            system=system.name,
+            spec=system.spec,
+            user=caller.user,
+            basis=caller.basis,
+            trace=trace,
+            payload=payload,
+            seconds=self._seconds,
+        )

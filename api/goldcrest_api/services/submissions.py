@@ -1,0 +1,269 @@
+"""Submitting a batch job: a grant of delegation and a Job resource (T6). Everything after that is the operator's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, NoReturn
+
+from goldcrest.canonical import canonical, sha256_hex
+from goldcrest.errors import Conflict, GoldcrestError, KubernetesUnavailable, NotFound
+from goldcrest.kube import AlreadyExists, Kube, Raw
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobSpec
+from goldcrest.telemetry import Log, Trace
+from goldcrest.wellknown import (
+    ANNOTATION_BODY_SHA256,
+    ANNOTATION_GRANT,
+    ANNOTATION_TRACEPARENT,
+    API_VERSION,
+    LABEL_DIALECT,
+    Kind,
+    namespace_of_user,
+    rest_name,
+    submission_token,
+)
+
+from goldcrest_api.caller import Caller
+from goldcrest_api.job_cache import JobCache
+from goldcrest_api.job_view import JobView
+from goldcrest_api.names import random_task_id, task_id_of_key
+from goldcrest_api.ports import Grants
+from goldcrest_api.services.access import AccessProbe
+from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.scripts import RemoteScript, ScriptStore, UploadedScript, held_in_spec
+from goldcrest_api.system_cache import SystemView
+
+_log = Log(__name__)
+
+
+class Stage(Enum):
+    """How far a submission came; dialects answer differently for each."""
+
+    REPEAT = auto()  # looking for an earlier request with the same Idempotency-Key
+    ACCESS = auto()  # may the user in, does the system answer
+    READING = auto()  # the script on the system
+    WRITING = auto()  # a large script, onto the system
+    CREATION = auto()  # grant and resource
+
+
+class SubmissionFailed(GoldcrestError):
+    """No Job was made. ``cause`` says why, ``stage`` where."""
+
+    code = "SubmissionFailed"
+
+    def __init__(self, stage: Stage, cause: GoldcrestError) -> None:
+        super().__init__(cause.message, code=cause.code)
+        self.stage = stage
+        self.cause = cause
+        self.retryable = cause.retryable
+
+
+class KeyReused(Conflict):
+    """The Idempotency-Key was used before, for another request."""
+
+    code = "KeyReused"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A request for a batch job, as a dialect understood it.
+
+    Attributes:
+        route: method and path of the operation: the same idempotency key means something else elsewhere.
+        dialect: value of the label that says which dialect made the resource.
+    """
+
+    system: SystemView
+    script: UploadedScript | RemoteScript
+    route: str
+    dialect: str
+    account: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    idempotency_key: str | None = None
+
+    def digest(self) -> str:
+        """Digest of what was asked for: equal for a repeated request, whatever its multipart boundary was."""
+        if isinstance(self.script, UploadedScript):
+            script = ["uploaded", self.script.file_name, sha256_hex(self.script.content)]
+        else:
+            script = ["path", self.script.path]
+        asked = [self.route, self.system.name, script, self.account or "", dict(self.environment)]
+        return sha256_hex(canonical(asked))
+
+
+class Submissions:
+    """Makes Jobs.
+
+    Args:
+        ttl_seconds: how long a finished Job stays.
+    """
+
+    def __init__(
+        self,
+        *,
+        kube: Kube,
+        jobs: JobCache,
+        grants: Grants,
+        access: AccessProbe,
+        scripts: ScriptStore,
+        namespaces: Namespaces,
+        ttl_seconds: int,
+    ) -> None:
+        self._kube = kube
+        self._jobs = jobs
+        self._grants = grants
+        self._access = access
+        self._scripts = scripts
+        self._namespaces = namespaces
+        self._ttl_seconds = ttl_seconds
+        self._cluster_id: str | None = None
+
+    async def submit(self, submission: Submission, caller: Caller, trace: Trace) -> JobView:
+        """Make the Job, or return the one that the same Idempotency-Key made before.
+
+        Raises:
+            KeyReused: the key belongs to another request.
+            SubmissionFailed: nothing was made.
+        """
+        task_id = _task_id(submission, caller)
+        namespace, name = namespace_of_user(caller.user), rest_name(task_id)
+        body_sha256 = submission.digest()
+        if submission.idempotency_key is not None:
+            earlier = await self._earlier(namespace, name)
+            if earlier is not None:
+                return _same(earlier, body_sha256)
+        try:
+            await self._access.check(submission.system, caller, trace)
+        except GoldcrestError as error:
+            _fail(Stage.ACCESS, error)
+        script = await self._script(submission, task_id, caller, trace)
+        spec = _spec(submission, caller, script, self._ttl_seconds)
+        try:
+            parse_model(JobSpec, spec, what="the request")
+            grant = await self._grants.grant(
+                token=caller.token,
+                kind=Kind.JOB.value,
+                namespace=namespace,
+                name=name,
+                spec=spec,
+                trace=trace.header,
+            )
+            resource = {
+                "apiVersion": API_VERSION,
+                "kind": Kind.JOB.value,
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "labels": {LABEL_DIALECT: submission.dialect},
+                    "annotations": {
+                        ANNOTATION_GRANT: grant,
+                        ANNOTATION_TRACEPARENT: trace.header,
+                        ANNOTATION_BODY_SHA256: body_sha256,
+                    },
+                },
+                "spec": spec,
+            }
+            view = await self._create(resource)
+        except GoldcrestError as error:
+            _fail(Stage.CREATION, error)
+        _log.info("job.made", namespace=namespace, name=name, system=view.system, user=caller.user)
+        return _same(view, body_sha256)
+
+    async def _earlier(self, namespace: str, name: str) -> JobView | None:
+        known = self._jobs.by_name(namespace, name)
+        if known is not None:
+            return known
+        try:
+            return self._jobs.learn(await self._kube.get(Kind.JOB, name, namespace=namespace))
+        except NotFound:
+            return None
+        except GoldcrestError as error:
+            _fail(Stage.REPEAT, error)
+
+    async def _script(self, submission: Submission, task_id: str, caller: Caller, trace: Trace) -> dict[str, Any]:
+        match submission.script:
+            case RemoteScript() as remote:
+                try:
+                    return await self._scripts.locate(remote, system=submission.system, caller=caller, trace=trace)
+                except GoldcrestError as error:
+                    _fail(Stage.READING, error)
+            case UploadedScript() as uploaded:
+                held = held_in_spec(uploaded)
+                if held is not None:
+                    return held
+                try:
+                    token = submission_token(await self._cluster(), task_id)
+                    return await self._scripts.place(
+                        uploaded, token=token, system=submission.system, caller=caller, trace=trace
+                    )
+                except Conflict as error:
+                    raise KeyReused("the Idempotency-Key was used before, with another script") from error
+                except GoldcrestError as error:
+                    _fail(Stage.WRITING, error)
+
+    async def _cluster(self) -> str:
+        if self._cluster_id is None:
+            self._cluster_id = await self._kube.cluster_id()
+        return self._cluster_id
+
+    async def _create(self, resource: Raw) -> JobView:
+        meta = resource["metadata"]
+        namespace = meta["namespace"]
+        try:
+            try:
+                raw = await self._kube.create(Kind.JOB, resource, namespace=namespace)
+            except NotFound:
+                await self._namespaces.make(namespace)
+                raw = await self._kube.create(Kind.JOB, resource, namespace=namespace)
+        except AlreadyExists:
+            raw = await self._kube.get(Kind.JOB, meta["name"], namespace=namespace)
+        except KubernetesUnavailable:
+            # The answer may have been lost after the Job was made: saying "failed" would make the client submit twice.
+            raw = await self._ours(resource)
+        return self._jobs.learn(raw)
+
+    async def _ours(self, resource: Raw) -> Raw:
+        meta = resource["metadata"]
+        await asyncio.sleep(0.2)
+        try:
+            raw = await self._kube.get(Kind.JOB, meta["name"], namespace=meta["namespace"])
+        except NotFound as error:
+            raise KubernetesUnavailable("the Job could not be made: the Kubernetes API did not answer") from error
+        return raw
+
+
+def _task_id(submission: Submission, caller: Caller) -> str:
+    if submission.idempotency_key is None:
+        return random_task_id()
+    return task_id_of_key(
+        issuer=caller.issuer, subject=caller.subject, route=submission.route, key=submission.idempotency_key
+    )
+
+
+def _spec(submission: Submission, caller: Caller, script: dict[str, Any], ttl_seconds: int) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "system": submission.system.name,
+        "runAs": caller.user,
+        "script": script,
+        "ttlSecondsAfterFinished": ttl_seconds,
+    }
+    if submission.environment:
+        spec["environment"] = dict(submission.environment)
+    if submission.account is not None:
+        spec["account"] = submission.account
+    if isinstance(submission.script, RemoteScript):
+        spec["workingDirectory"] = submission.script.directory
+    return spec
+
+
+def _same(view: JobView, body_sha256: str) -> JobView:
+    if view.body_sha256 != body_sha256:
+        raise KeyReused("the Idempotency-Key was used before, for another request")
+    return view
+
+
+def _fail(stage: Stage, error: GoldcrestError) -> NoReturn:
+    raise SubmissionFailed(stage, error) from error

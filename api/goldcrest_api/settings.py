@@ -1,0 +1,118 @@
+"""Settings of the gateway: read from the environment once, at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from goldcrest.ssh import SshSettings
+from goldcrest.wellknown import PORT_API
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "GOLDCREST_API_"
+_MIB = 1024 * 1024
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ListenSettings(_Part):
+    """Where the gateway listens."""
+
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104  a pod is reached by its own address
+        description="Address to listen on. 127.0.0.1 when only a proxy on the same machine should reach it.",
+    )
+    port: int = Field(default=PORT_API, ge=0, le=65535, description="TCP port.")
+    tls_certificate_file: Path | None = Field(
+        default=None,
+        description="PEM certificate chain: the gateway then speaks TLS itself, without a proxy before it.",
+    )
+    tls_key_file: Path | None = Field(default=None, description="PEM private key of the certificate.")
+    shutdown_seconds: int = Field(
+        default=20, ge=0, le=600, description="Seconds for running requests to end when the process is asked to stop. Below the pod's grace period (30)."
+    )  # fmt: skip
+    keep_alive_seconds: int = Field(
+        default=75, ge=1, le=3600, description="Seconds an idle connection stays open. Above the idle time-out of a proxy before it (60), which would else meet closed ones."
+    )  # fmt: skip
+
+
+class DelegationSettings(_Part):
+    """How the delegation service is reached."""
+
+    url: str = Field(description="https://host:port, or unix:/path/of/socket.")
+    ca_file: Path | None = Field(default=None, description="PEM certificates that the service is verified against.")
+    token_file: Path = Field(
+        default=Path("/var/run/secrets/goldcrest/delegation/token"),
+        description="Projected service-account token with the audience goldcrest-delegation.",
+    )
+
+
+class LimitSettings(_Part):
+    """Bounds on what clients send and on what is kept. Sizes in bytes, times in seconds."""
+
+    body_bytes: int = Field(
+        default=5 * _MIB, ge=1024, le=14 * _MIB, description="Bytes of a request's body; larger ones are refused with 413. Above 14 MiB the login node would refuse the script."
+    )  # fmt: skip
+    body_seconds: float = Field(
+        default=60, gt=0, le=3600, description="Seconds in which a request's body must have arrived, so that slow senders hold nothing."
+    )  # fmt: skip
+    form_fields: int = Field(default=64, ge=4, le=1000, description="Fields of a form.")
+    path_script_bytes: int = Field(
+        default=16 * _MIB, ge=1024, le=16 * _MIB, description="Bytes of a batch script on the system (jobs/path). The login node reads 16 MiB at most."
+    )  # fmt: skip
+    view_bytes: int = Field(
+        default=5 * _MIB, ge=1024, le=32 * _MIB, description="Bytes of a file that /utilities/view returns."
+    )
+    command_seconds: float = Field(
+        default=5, gt=0, le=60, description="Seconds for a blocking operation on a login node; then the client is told of a time-out."
+    )  # fmt: skip
+    transfer_seconds: float = Field(
+        default=30, gt=0, le=600, description="Seconds for writing a large script to the login node, and for reading its digest."
+    )  # fmt: skip
+    access_seconds: float = Field(
+        default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
+    )  # fmt: skip
+    live_lookups: int = Field(
+        default=16, ge=1, le=1000, description="Tasks of one list request that are looked up in Kubernetes when the cache does not know them."
+    )  # fmt: skip
+
+
+class Settings(BaseSettings):
+    """The whole. Nested ones are written with two underscores: GOLDCREST_API_LISTEN__PORT."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    identity_file: Path = Field(description="YAML file with the issuers of tokens and their mapping rules.")
+    kubeconfig: Path | None = Field(
+        default=None, description="kubeconfig of the gateway's account; without one, the pod's service account."
+    )
+    delegation: DelegationSettings = Field(description="How the delegation service is reached.")
+    listen: ListenSettings = Field(default_factory=ListenSettings, description="Where the gateway listens.")
+    limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds.")
+    ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
+    create_namespaces: bool = Field(
+        default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."
+    )  # fmt: skip
+    ttl_seconds_after_finished: int = Field(
+        default=86_400, ge=60, le=31_536_000, description="Seconds for which a finished Job made here stays readable."
+    )
+    auth_header_name: str = Field(
+        default="Authorization", pattern=r"^[A-Za-z0-9-]+$", description="Header that carries the token."
+    )
+    firecrest_version: str = Field(
+        default="1.16.1",
+        pattern=r"^[0-9]+(\.[0-9]+)*$",
+        description="FIRECREST_VERSION in /status/parameters: clients choose by it what they call. A PEP 440 release number.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _tls_in_pairs(self) -> Settings:
+        if (self.listen.tls_certificate_file is None) != (self.listen.tls_key_file is None):
+            raise ValueError("listen.tls_certificate_file and listen.tls_key_file go together")
+        return self
