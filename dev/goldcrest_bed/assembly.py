@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldcrest_bed.component import Component
+from goldcrest_bed.components import keycloak
 from goldcrest_bed.components.apiserver import apiserver
 from goldcrest_bed.components.etcd import etcd
 from goldcrest_bed.components.external_kube import ExternalKube
@@ -16,7 +17,7 @@ from goldcrest_bed.components.s3 import s3
 from goldcrest_bed.components.tokens import tokens
 from goldcrest_bed.context import Bed
 
-OPTIONAL: tuple[str, ...] = ()
+OPTIONAL: tuple[str, ...] = (keycloak.NAME,)
 
 
 def assemble(bed: Bed) -> dict[str, Component]:
@@ -35,4 +36,6 @@ def assemble(bed: Bed) -> dict[str, Component]:
         oidc(bed),
         s3(bed),
     ]
+    if keycloak.NAME in bed.config.extra:
+        every.append(keycloak.keycloak(bed))
     return {component.name: component for component in every}
