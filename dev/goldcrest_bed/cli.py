@@ -41,17 +41,22 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="bed.py", description="Goldcrest's test bed: every system around it, real.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="start everything that does not run; repair what is half-dead")
+    up = commands.add_parser(
+        "up",
+        help="start everything that does not run; repair what is half-dead",
+        description="Start everything that does not run, repair what is half-dead. Without --overlay, --with and --kube "
+        "those of the last `up` count, until `down`.",
+    )
     up.add_argument("component", nargs="*", help="only these and what they need (default: all)")
     up.add_argument("--overlay", type=Path, action="append", default=[], help="a TOML file merged over dev/bed.toml")
     up.add_argument("--with", dest="extra", action="append", default=[], choices=OPTIONAL, help="an optional component")
     up.add_argument(
         "--kube",
         choices=["own", "current", "kind"],
-        default="own",
         help="own: etcd and kube-apiserver of the bed (default); current: the current kubeconfig; kind: a kind cluster "
         "(kind was not tried: the machine this was written on has no docker)",
     )
+    up.add_argument("--forget", action="store_true", help="do not keep --overlay, --with and --kube of the last `up`")
     _add_no_wait(up)
     up.set_defaults(run=run_up)
 
@@ -103,12 +108,11 @@ def run_up(arguments: argparse.Namespace) -> int:
     """``up``."""
     paths = Paths.from_environment()
     paths.create()
-    chosen = config.load(arguments.overlay, kube=arguments.kube, extra=tuple(sorted(set(arguments.extra))))
-    bed = _bed(chosen, paths)
-    with exclusive(paths, bed.report, doing="bed.py up", wait=not arguments.no_wait):
+    with exclusive(paths, Report(), doing="bed.py up", wait=not arguments.no_wait):
         begun = time.monotonic()
+        bed = _bed(_chosen(arguments, paths), paths)
         _stop_what_is_not_wanted(bed)
-        chosen.save(paths.state / "config.json")
+        bed.config.save(paths.state / "config.json")
         components = assemble(bed)
         selected = orchestrate.with_needs(components, arguments.component or components)
         try:
@@ -119,6 +123,18 @@ def run_up(arguments: argparse.Namespace) -> int:
             "bed", f"up: {len(selected)} components, {time.monotonic() - begun:.1f} s (facts: {paths.facts})"
         )
     return 0
+
+
+def _chosen(arguments: argparse.Namespace, paths: Paths) -> config.Config:
+    """The configuration by the command line; by the last `up` where the command line says nothing."""
+    said = arguments.overlay or arguments.extra or arguments.kube or arguments.forget
+    before = config.Config.saved(paths.state / "config.json")
+    if said or before is None:
+        return config.load(arguments.overlay, kube=arguments.kube or "own", extra=tuple(sorted(set(arguments.extra))))
+    if before.overlays or before.extra or before.kube != "own":
+        words = [*before.overlays, *before.extra, *([] if before.kube == "own" else [f"--kube {before.kube}"])]
+        Report().line("bed", f"as before with {', '.join(words)} (to drop this: --forget)")
+    return config.load([Path(path) for path in before.overlays], kube=before.kube, extra=before.extra)
 
 
 def _stop_what_is_not_wanted(bed: Bed) -> None:

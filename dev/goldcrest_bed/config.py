@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ Table = dict[str, Any]
 class Config:
     """The merged description of one bed.
 
-    ``kube`` is how Kubernetes is had (``own``, ``current``, ``kind``), ``extra`` the optional components.
+    ``kube`` is how Kubernetes is had (``own``, ``current``, ``kind``), ``extra`` the optional components,
+    ``overlays`` the absolute paths of the files that were merged in.
     """
 
     table: Table
     kube: str = "own"
     extra: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Any:
         return self.table[key]
@@ -34,14 +36,14 @@ class Config:
 
     def save(self, path: Path) -> None:
         """Keep it, so that ``down`` and ``status`` know what is running."""
-        path.write_text(json.dumps({"table": self.table, "kube": self.kube, "extra": self.extra}, indent=1))
+        path.write_text(json.dumps(asdict(self), indent=1))
 
     @classmethod
     def saved(cls, path: Path) -> Config | None:
         """What :meth:`save` wrote; None if there is nothing readable."""
         try:
             raw = json.loads(path.read_text())
-            return cls(table=raw["table"], kube=raw["kube"], extra=tuple(raw["extra"]))
+            return cls(raw["table"], raw["kube"], tuple(raw["extra"]), tuple(raw["overlays"]))
         except (OSError, ValueError, KeyError):
             return None
 
@@ -68,7 +70,7 @@ def load(overlays: list[Path], *, kube: str = "own", extra: tuple[str, ...] = ()
     for path in [DEV / "bed.toml", *overlays]:
         table = merge(table, _read(path))
     check(table)
-    return Config(table=table, kube=kube, extra=extra)
+    return Config(table=table, kube=kube, extra=extra, overlays=tuple(str(path.resolve()) for path in overlays))
 
 
 def _read(path: Path) -> Table:

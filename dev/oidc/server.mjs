@@ -28,7 +28,6 @@ function clientMetadata([id, client]) {
     return {
       client_id: id,
       token_endpoint_auth_method: 'none',
-      application_type: 'native', // allows redirects to 127.0.0.1
       grant_types: ['authorization_code'],
       response_types: ['code'],
       redirect_uris: client.redirect_uris,
@@ -58,6 +57,10 @@ const provider = new Provider(config.issuer, {
   ttl: {
     ClientCredentials: (ctx, token, client) => seconds(client.clientId),
     AccessToken: (ctx, token, client) => seconds(client.clientId),
+    Grant: 3600,
+    IdToken: 300,
+    Interaction: 600,
+    Session: 3600,
   },
   features: {
     devInteractions: { enabled: false },
@@ -90,7 +93,7 @@ const provider = new Provider(config.issuer, {
   loadExistingGrant: async (ctx) => {
     const { client, session, params } = ctx.oidc;
     const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-    grant.addOIDCScope('openid profile');
+    grant.addOIDCScope(['openid', 'profile', ...config.scopes].join(' '));
     grant.addResourceScope(RESOURCE, params.scope ?? '');
     await grant.save();
     return grant;
