@@ -1,0 +1,93 @@
+"""Everything that delegation needs at run time, built once at start."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from goldcrest.canonical import b64url
+from goldcrest.grants import SigningKey, Verifier, key_id
+from goldcrest.identity import TokenVerifier
+from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
+from goldcrest.kube import Kube
+from goldcrest.policy import Policy
+from goldcrest.policy.systems import Systems
+
+from goldcrest_delegation.audit import AuditLog
+from goldcrest_delegation.ca import CertificateAuthority
+from goldcrest_delegation.callers import Callers
+from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
+from goldcrest_delegation.granting import Granter
+from goldcrest_delegation.lease import Leases
+from goldcrest_delegation.settings import Settings
+from goldcrest_delegation.signing import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that answer requests. Build with :meth:`open`."""
+
+    callers: Callers
+    signer: Signer
+    granter: Granter
+    policy: Policy
+    grant_jwk: dict[str, Any]
+
+    @classmethod
+    async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
+        """Load keys and rules, connect; ``stack`` closes everything.
+
+        Raises:
+            InvalidInput: a file is missing or wrong, with what to do.
+            KubernetesUnavailable: the cluster's id cannot be read.
+        """
+        authority = CertificateAuthority.from_file(settings.ca_key_file)
+        key = load_ed25519(settings.grant_key_file)
+        stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
+        audit = AuditLog(settings.audit_file)
+        stack.callback(audit.close)
+        tokens = TokenVerifier.from_file(settings.identity_file)
+        stack.push_async_callback(tokens.close)
+        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
+        stack.push_async_callback(policy.close)
+        kube = await Kube.connect(settings.kubeconfig)
+        stack.push_async_callback(kube.close)
+        systems = Systems(kube)
+        resources = ResourceEvidence(
+            kube=kube,
+            systems=systems,
+            grants=Verifier.of(key.public_key()),
+            stamps=stamps,
+            leases=Leases(kube, namespace=settings.namespace) if settings.require_lease else None,
+            cluster_id=await kube.cluster_id(),
+        )
+        return cls(
+            callers=Callers(kube, namespace=settings.namespace),
+            signer=Signer(
+                authority=authority,
+                tokens=TokenEvidence(tokens=tokens, systems=systems),
+                resources=resources,
+                policy=policy,
+                audit=audit,
+            ),
+            granter=Granter(
+                key=SigningKey(key),
+                tokens=tokens,
+                systems=systems,
+                kube=kube,
+                policy=policy,
+                audit=audit,
+                user_namespaces=settings.user_namespaces,
+            ),
+            policy=policy,
+            grant_jwk=public_jwk(key.public_key()),
+        )
+
+
+def public_jwk(key: Ed25519PublicKey) -> dict[str, Any]:
+    """A grant key as JWK (RFC 8037)."""
+    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_id(key), "x": b64url(raw)}

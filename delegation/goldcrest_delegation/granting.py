@@ -1,0 +1,254 @@
+"""Grants: delegation's word that a REST caller may make this resource, or change one field of it (T6)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
+from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_SECONDS, GRANT_TYPE, SigningKey, grant_claims, spec_digest
+from goldcrest.identity import Identity, TokenVerifier
+from goldcrest.kube import Kube
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobSpec
+from goldcrest.policy import Decision, Policy, Question, Trigger
+from goldcrest.policy.question import job_fields
+from goldcrest.policy.systems import Systems
+from goldcrest.wellknown import (
+    MUTABLE_SPEC_FIELDS,
+    OPA_ADMISSION,
+    REST_NAME_PREFIX,
+    STAMPED_SPEC_FIELDS,
+    TASK_ID_PATTERN,
+    Kind,
+    namespace_of_user,
+)
+
+from goldcrest_delegation.audit import AuditLine, AuditLog
+from goldcrest_delegation.callers import Caller, Role
+from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, text, trace_id
+from goldcrest_delegation.standing import check_reach, subject_of
+
+_TOKEN_CHARACTERS = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What is known for the audit line, whenever it ends."""
+
+    requester: str = ""
+    run_as: str = ""
+    system: str = ""
+    operation: str = ""
+    digest: str = ""
+    origin: str = ""
+    namespace: str = ""
+    name: str = ""
+    decision: str = ""
+    trace: str = ""
+
+
+class Granter:
+    """Makes grants and action grants for the gateway.
+
+    Args:
+        user_namespaces: namespaces of Unix users that have another than the usual one.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: SigningKey,
+        tokens: TokenVerifier,
+        systems: Systems,
+        kube: Kube,
+        policy: Policy,
+        audit: AuditLog,
+        user_namespaces: Mapping[str, str],
+    ) -> None:
+        self._key = key
+        self._tokens = tokens
+        self._systems = systems
+        self._kube = kube
+        self._policy = policy
+        self._audit = audit
+        self._user_namespaces = dict(user_namespaces)
+
+    async def grant(self, caller: Caller, body: Mapping[str, Any]) -> str:
+        """Answer ``POST /v1/grants``.
+
+        Raises:
+            Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
+        """
+        notes = _Notes(operation="job.create")
+        try:
+            grant = await self._grant(caller, body, notes)
+        except GoldcrestError as error:
+            self._audit.write([_line("grant", caller, notes, error)])
+            raise
+        self._audit.write([_line("grant", caller, notes, None)])
+        return grant
+
+    async def _grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
+        _check_caller(caller)
+        notes.trace = trace_id(body)
+        notes.namespace = matched(body, "namespace", NAMESPACE)
+        notes.name = matched(body, "name", RESOURCE_NAME)
+        spec = _job_spec(body)
+        notes.run_as, notes.system = spec.run_as, spec.system
+        identity = await self._identity(body, notes)
+        check_reach(identity, user=spec.run_as, system=spec.system)
+        task_id = notes.name.removeprefix(REST_NAME_PREFIX)
+        if not notes.name.startswith(REST_NAME_PREFIX) or not TASK_ID_PATTERN.fullmatch(task_id):
+            raise InvalidInput(f"name {notes.name!r} must be {REST_NAME_PREFIX} and 32 hex digits")
+        home = self._user_namespaces.get(spec.run_as) or namespace_of_user(spec.run_as)
+        if notes.namespace != home:
+            raise Denied(f"resources of {spec.run_as} are made in namespace {home}, not in {notes.namespace}")
+        await self._systems.get(spec.system)
+        notes.digest = spec_digest(body["spec"])
+        notes.origin = task_id
+        await self._allowed(
+            Question(
+                trigger=Trigger.REQUEST,
+                subject=subject_of(identity),
+                system=spec.system,
+                run_as=spec.run_as,
+                operation=notes.operation,
+                kind=Kind.JOB.value,
+                namespace=notes.namespace,
+                name=notes.name,
+                fields=job_fields(spec),
+            ),
+            notes,
+        )
+        claims = grant_claims(
+            issuer=identity.issuer,
+            subject=identity.subject,
+            username=identity.username,
+            run_as=spec.run_as,
+            system=spec.system,
+            kind=Kind.JOB.value,
+            namespace=notes.namespace,
+            name=notes.name,
+            spec=body["spec"],
+            jti=task_id,
+            policy_claims=identity.policy_claims(),
+        )
+        return self._key.sign(claims, type_=GRANT_TYPE)
+
+    async def action_grant(self, caller: Caller, body: Mapping[str, Any]) -> str:
+        """Answer ``POST /v1/action-grants``.
+
+        Raises:
+            Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
+        """
+        notes = _Notes(operation="job.change")
+        try:
+            grant = await self._action_grant(caller, body, notes)
+        except GoldcrestError as error:
+            self._audit.write([_line("action-grant", caller, notes, error)])
+            raise
+        self._audit.write([_line("action-grant", caller, notes, None)])
+        return grant
+
+    async def _action_grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
+        _check_caller(caller)
+        notes.trace = trace_id(body)
+        notes.namespace = matched(body, "namespace", NAMESPACE)
+        notes.name = matched(body, "name", RESOURCE_NAME)
+        notes.origin = matched(body, "uid", UID)
+        field = text(body, "field", most=64)
+        if text(body, "kind", most=32) != Kind.JOB.value:
+            raise InvalidInput("kind must be Job")
+        if field not in MUTABLE_SPEC_FIELDS or "value" not in body:
+            raise InvalidInput(f"field must be one of {', '.join(MUTABLE_SPEC_FIELDS)}, with a value")
+        notes.operation = f"job.{field}"
+        identity = await self._identity(body, notes)
+        raw = await self._kube.get(Kind.JOB, notes.name, namespace=notes.namespace)
+        present = raw.get("spec") or {}
+        # To a caller who is not its user, a resource does not exist (T5).
+        if raw["metadata"].get("uid") != notes.origin or present.get("runAs") != identity.username:
+            raise NotFound(f"there is no gjob {notes.namespace}/{notes.name} of {identity.username} with this uid")
+        changed = parse_model(JobSpec, {**present, field: body["value"]}, what="spec")
+        notes.run_as, notes.system = changed.run_as, changed.system
+        check_reach(identity, user=changed.run_as, system=changed.system)
+        await self._allowed(
+            Question(
+                trigger=Trigger.REQUEST,
+                subject=subject_of(identity),
+                system=changed.system,
+                run_as=changed.run_as,
+                operation=notes.operation,
+                kind=Kind.JOB.value,
+                namespace=notes.namespace,
+                name=notes.name,
+                args={"value": body["value"]},
+            ),
+            notes,
+        )
+        issued = int(time.time())
+        claims = {
+            "iss": identity.issuer,
+            "sub": identity.subject,
+            "username": identity.username,
+            "kind": Kind.JOB.value,
+            "namespace": notes.namespace,
+            "name": notes.name,
+            "uid": notes.origin,
+            "field": field,
+            "value": body["value"],
+            "jti": secrets.token_hex(16),
+            "iat": issued,
+            "exp": issued + GRANT_SECONDS,
+        }
+        return self._key.sign(claims, type_=ACTION_GRANT_TYPE)
+
+    async def _identity(self, body: Mapping[str, Any], notes: _Notes) -> Identity:
+        identity = await self._tokens.verify(text(body, "token", most=_TOKEN_CHARACTERS))
+        notes.requester = identity.username
+        return identity
+
+    async def _allowed(self, question: Question, notes: _Notes) -> Decision:
+        decision = await self._policy.decide(OPA_ADMISSION, question)
+        notes.decision = decision.id
+        if not decision.allow:
+            raise Denied(decision.reason)
+        return decision
+
+
+def _check_caller(caller: Caller) -> None:
+    if caller.role is not Role.GATEWAY:
+        raise Denied("grants are made for the gateway only")
+
+
+def _job_spec(body: Mapping[str, Any]) -> JobSpec:
+    spec = body.get("spec")
+    if text(body, "kind", most=32) != Kind.JOB.value or not isinstance(spec, dict):
+        raise InvalidInput("kind must be Job, and spec an object")
+    stamped = [name for name in STAMPED_SPEC_FIELDS if name in spec]
+    if stamped:
+        raise InvalidInput(f"spec.{stamped[0]} is written by admission; leave it out")
+    return parse_model(JobSpec, spec, what="spec")
+
+
+def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | None) -> AuditLine:
+    return AuditLine(
+        event="grant" if event == "grant" else "action-grant",
+        outcome="refused" if error else "signed",
+        caller=caller.account,
+        requester=notes.requester,
+        run_as=notes.run_as,
+        system=notes.system,
+        operation=notes.operation,
+        digest=notes.digest,
+        origin=notes.origin,
+        namespace=notes.namespace,
+        name=notes.name,
+        decision=notes.decision,
+        code=error.code if error else "",
+        reason=error.message if error else "",
+        trace=notes.trace,
+    )

@@ -1,0 +1,114 @@
+"""``goldcrest-delegation serve | init``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import uvicorn
+from goldcrest.errors import GoldcrestError
+from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.telemetry import Log, configure_logging
+from pydantic import ValidationError
+
+from goldcrest_delegation.app import build_app
+from goldcrest_delegation.ca import make_ca_key
+from goldcrest_delegation.context import Context
+from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, Settings
+
+_log = Log(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="goldcrest-delegation",
+        description="Signs SSH certificates for single commands, and grants. The only process with the CA key.",
+        epilog="settings (environment variables):\n" + describe_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("serve", "init"),
+        default="serve",
+        help="serve: answer requests (default); init: make the keys that are missing, and write public halves as <file>.pub",
+    )
+    action = parser.parse_args(arguments).action
+    try:
+        settings = Settings()
+        if action == "init":
+            _init(settings)
+        else:
+            configure_logging("delegation", level=settings.log_level)
+            asyncio.run(serve(settings))
+    except ValidationError as error:
+        for fault in error.errors():
+            name = ENVIRONMENT_PREFIX + "__".join(map(str, fault["loc"])).upper() if fault["loc"] else "settings"
+            sys.stderr.write(f"goldcrest-delegation: {name}: {fault['msg']}\n")
+        return 2
+    except GoldcrestError as error:
+        sys.stderr.write(f"goldcrest-delegation: {error.message}\n")
+        return 1
+    return 0
+
+
+def describe_settings() -> str:
+    """One paragraph a setting: its environment variable, its default, its meaning."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        if field.is_required():
+            default = "required"
+        else:
+            value = field.get_default(call_default_factory=True)
+            default = "not set" if value is None else f"default {value}"
+        lines.append(f"  {ENVIRONMENT_PREFIX}{name.upper()} ({default})\n      {field.description}")
+    return "\n".join(lines)
+
+
+async def serve(settings: Settings) -> None:
+    """Answer requests until SIGTERM or SIGINT."""
+    async with AsyncExitStack() as stack:
+        context = await Context.open(settings, stack)
+        server = uvicorn.Server(uvicorn_config(settings, context))
+        _log.info(
+            "delegation.started",
+            listen=str(settings.listen_socket or f"{settings.listen_address}:{settings.listen_port}"),
+        )
+        await server.serve()
+    _log.info("delegation.stopped")
+
+
+def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
+    """How the application is served."""
+    config = uvicorn.Config(
+        build_app(context),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    if settings.listen_socket is not None:
+        config.uds = str(settings.listen_socket)
+    else:
+        config.host, config.port = settings.listen_address, settings.listen_port
+        config.ssl_certfile, config.ssl_keyfile = str(settings.tls_cert), str(settings.tls_key)
+    return config
+
+
+def _init(settings: Settings) -> None:
+    made = {
+        settings.ca_key_file: make_ca_key(settings.ca_key_file),
+        settings.grant_key_file: make_ed25519(settings.grant_key_file),
+    }
+    for path, new in made.items():
+        sys.stdout.write(f"{'made' if new else 'kept'} {path}, public half in {public_path(path)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Settings of delegation: environment variables ``GOLDCREST_DELEGATION_…``, nothing else is read from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Self
+
+from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX: Final = "GOLDCREST_DELEGATION_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    ca_key_file: Path = Field(
+        description="SSH user CA: private key, mode 0400 or 0600 and ours, in OpenSSH's form or PEM. Nobody else has it."
+    )
+    grant_key_file: Path = Field(
+        description="Ed25519 private key in PEM that grants are signed with, mode 0400 or 0600 and ours. Never the CA key."
+    )
+    stamp_key_files: list[Path] = Field(
+        default_factory=list,
+        description="Public keys of admission in PEM, as a JSON list: without them nothing made by kubectl is signed for.",
+    )
+    identity_file: Path = Field(description="identity.toml: which issuers count, the same file as the gateway's.")
+    opa_url: str = Field(description="OPA: unix:/path/of/socket, or https://host:port.")
+    opa_ca_file: Path | None = Field(
+        default=None, description="Certificates that an https OPA is verified against; default: the system's."
+    )
+    kubeconfig: Path | None = Field(default=None, description="kubeconfig; default: the pod's own service account.")
+    namespace: str = Field(
+        default=NAMESPACE, description="Goldcrest's own namespace: service accounts and Leases are there."
+    )
+    require_lease: bool = Field(
+        default=True,
+        description="Sign only for the operator that holds its shard's Lease, so that a replaced one can do nothing.",
+    )
+    user_namespaces: dict[str, str] = Field(
+        default_factory=dict,
+        description="Unix user to namespace, as JSON, for users whose REST resources are not in hpc-<name>-<digest>.",
+    )
+    audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")
+    listen_socket: Path | None = Field(
+        default=None, description="Unix socket to listen on; then neither address, port nor TLS are used."
+    )
+    listen_address: str = Field(default="127.0.0.1", description="IP address to listen on; 0.0.0.0 or :: for all.")
+    listen_port: int = Field(default=PORT_DELEGATION, ge=1, le=65535, description="TCP port to listen on.")
+    tls_cert: Path | None = Field(default=None, description="Server certificate chain in PEM.")
+    tls_key: Path | None = Field(default=None, description="Its private key in PEM.")
+    shutdown_seconds: int = Field(
+        default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.listen_socket is None and (self.tls_cert is None or self.tls_key is None):
+            raise ValueError(
+                f"set {ENVIRONMENT_PREFIX}TLS_CERT and {ENVIRONMENT_PREFIX}TLS_KEY, or {ENVIRONMENT_PREFIX}LISTEN_SOCKET"
+            )
+        if self.ca_key_file == self.grant_key_file:
+            raise ValueError("the grant key must not be the CA key; give two files")
+        return self

@@ -1,0 +1,186 @@
+"""Batches of requests for certificates: evidence, one call to policy, signatures, one write to the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from goldcrest.canonical import canonical, sha256_hex
+from goldcrest.errors import Denied, GoldcrestError, InvalidInput
+from goldcrest.policy import Decision, Policy, Question
+from goldcrest.wellknown import OPA_SIGNING
+
+from goldcrest_delegation.audit import AuditLine, AuditLog
+from goldcrest_delegation.ca import Certificate, CertificateAuthority, certificate_key_id
+from goldcrest_delegation.callers import Caller, Role
+from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
+from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, ResourceReference, certificate_request
+from goldcrest_delegation.standing import Standing
+
+Result = Certificate | GoldcrestError
+
+
+@dataclass(slots=True)
+class _Item:
+    """One request on its way through the steps; ``error`` ends it."""
+
+    request: CertificateRequest | None = None
+    standing: Standing | None = None
+    question: Question | None = None
+    decision: Decision | None = None
+    certificate: Certificate | None = None
+    error: GoldcrestError | None = None
+
+
+class Signer:
+    """Decides on requests for certificates, and signs."""
+
+    def __init__(
+        self,
+        *,
+        authority: CertificateAuthority,
+        tokens: TokenEvidence,
+        resources: ResourceEvidence,
+        policy: Policy,
+        audit: AuditLog,
+    ) -> None:
+        self._authority = authority
+        self._tokens = tokens
+        self._resources = resources
+        self._policy = policy
+        self._audit = audit
+
+    async def certificates(self, caller: Caller, values: Sequence[object]) -> list[Result]:
+        """A certificate or an error for each request, in their order.
+
+        Raises:
+            InvalidInput: too many requests.
+            Unavailable: the audit log cannot be written.
+        """
+        if len(values) > BATCH_LIMIT:
+            raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
+        items = [_read(value, caller) for value in values]
+        await self._find_standings(caller, items)
+        for item in items:
+            _ask(item)
+        await self._decide(items)
+        for item in items:
+            self._sign(item)
+        self._audit.write([_line(caller, item) for item in items])
+        return [_result(item) for item in items]
+
+    async def _find_standings(self, caller: Caller, items: Sequence[_Item]) -> None:
+        """Each token and each resource of a batch is looked at once."""
+        wanted: dict[tuple[str, str] | ResourceReference, list[_Item]] = {}
+        for item in items:
+            if item.error is None and item.request is not None:
+                request = item.request
+                key = (request.token, request.system) if request.token is not None else request.resource
+                assert key is not None  # noqa: S101 - one of both is set
+                wanted.setdefault(key, []).append(item)
+
+        async def find(key: tuple[str, str] | ResourceReference) -> Standing:
+            if isinstance(key, ResourceReference):
+                return await self._resources.standing(key, caller)
+            return await self._tokens.standing(key[0], system=key[1])
+
+        found = await asyncio.gather(*map(find, wanted), return_exceptions=True)
+        for outcome, waiting in zip(found, wanted.values(), strict=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, GoldcrestError):
+                raise outcome
+            for item in waiting:
+                if isinstance(outcome, GoldcrestError):
+                    item.error = outcome
+                else:
+                    item.standing = outcome
+
+    async def _decide(self, items: Sequence[_Item]) -> None:
+        asked = [item for item in items if item.question is not None]
+        questions = [item.question for item in asked if item.question is not None]
+        try:
+            decisions = await self._policy.decide_many(OPA_SIGNING, questions)
+        except GoldcrestError as error:
+            for item in asked:
+                item.error = error
+            return
+        for item, decision in zip(asked, decisions, strict=True):
+            item.decision = decision
+            if not decision.allow:
+                item.error = Denied(decision.reason)
+
+    def _sign(self, item: _Item) -> None:
+        request, standing = item.request, item.standing
+        if item.error is not None or request is None or standing is None or item.decision is None:
+            return
+        try:
+            item.certificate = self._authority.issue(
+                public_key=request.public_key,
+                user=request.user,
+                key_id=certificate_key_id(requester=standing.requester, origin=standing.origin, trace=request.trace),
+                filter_path=standing.filter_path,
+                command=request.body(),
+            )
+        except GoldcrestError as error:
+            item.error = error
+
+
+def _read(value: object, caller: Caller) -> _Item:
+    item = _Item()
+    try:
+        item.request = certificate_request(value)
+        if caller.role is Role.GATEWAY and item.request.resource is not None:
+            raise Denied("the gateway asks with a caller's token, never with a resource")
+        if caller.role is Role.OPERATOR and item.request.token is not None:
+            raise Denied("the operator asks with a resource, never with a token")
+    except GoldcrestError as error:
+        item.error = error
+    return item
+
+
+def _ask(item: _Item) -> None:
+    if item.error is None and item.standing is not None and item.request is not None:
+        try:
+            item.question = item.standing.question(item.request)
+        except GoldcrestError as error:
+            item.error = error
+
+
+def _result(item: _Item) -> Result:
+    if item.certificate is not None and item.error is None:
+        return item.certificate
+    return item.error or Denied("nothing decided on this request")
+
+
+def _line(caller: Caller, item: _Item) -> AuditLine:
+    request, standing, certificate, error = item.request, item.standing, item.certificate, item.error
+    resource = (standing.resource if standing else None) or (request.resource if request else None)
+    return AuditLine(
+        event="certificate",
+        outcome="signed" if certificate is not None and error is None else "refused",
+        caller=caller.account,
+        requester=standing.requester if standing else "",
+        run_as=request.user if request else "",
+        system=request.system if request else "",
+        operation=request.operation if request else "",
+        digest=certificate.command_sha256 if certificate else _digest(request),
+        serial=certificate.serial if certificate else None,
+        key_id=certificate.key_id if certificate else "",
+        origin=standing.origin if standing else resource.uid if resource else "",
+        namespace=resource.namespace if resource else "",
+        name=resource.name if resource else "",
+        decision=item.decision.id if item.decision else "",
+        code=error.code if error else "",
+        reason=error.message if error else item.decision.reason if item.decision else "",
+        trace=request.trace if request else "",
+    )
+
+
+def _digest(request: CertificateRequest | None) -> str:
+    return sha256_hex(canonical(request.body())) if request is not None else ""
+
+
+def error_body(error: GoldcrestError) -> Mapping[str, Any]:
+    """E of the interface: what a client of delegation makes an exception of."""
+    return {"code": error.code, "message": error.message, "retryable": error.retryable}

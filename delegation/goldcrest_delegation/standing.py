@@ -1,0 +1,186 @@
+"""What a basis (a token, a live resource) entitles to: the pure part of every decision to sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from goldcrest.authorised import observer_commands_allow
+from goldcrest.canonical import Json
+from goldcrest.commands.base import Command
+from goldcrest.errors import Denied
+from goldcrest.identity import Identity
+from goldcrest.policy.question import Door, Question, Subject, Trigger
+from goldcrest.wellknown import Kind
+
+from goldcrest_delegation.requests import CertificateRequest, ResourceReference
+
+_GATEWAY_OPERATIONS: Final = ("session", "sys.whoami")
+_GATEWAY_PREFIX: Final = "fs."
+
+
+class Standing(Protocol):
+    """On whose word something is asked, and what policy is asked about it."""
+
+    @property
+    def requester(self) -> str:
+        """User name in the token, or in Kubernetes."""
+
+    @property
+    def origin(self) -> str:
+        """uid of the resource, or id of the request."""
+
+    @property
+    def filter_path(self) -> str:
+        """Path of ssh-filter on the system."""
+
+    @property
+    def resource(self) -> ResourceReference | None:
+        """The resource, for the audit log."""
+
+    def question(self, request: CertificateRequest) -> Question:
+        """What policy is asked for this request.
+
+        Raises:
+            Denied: the request does not follow from this standing, whatever policy says.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStanding:
+    """A REST caller: may run file operations as the Unix user that the token gives, on the issuer's systems (T8)."""
+
+    identity: Identity
+    origin: str
+    filter_path: str
+    resource: None = None
+
+    @property
+    def requester(self) -> str:
+        return self.identity.username
+
+    def question(self, request: CertificateRequest) -> Question:
+        check_reach(self.identity, user=request.user, system=request.system)
+        operation = request.operation
+        if operation not in _GATEWAY_OPERATIONS and not operation.startswith(_GATEWAY_PREFIX):
+            raise Denied(f"{operation} is never signed for the gateway: it needs a resource")
+        return Question(
+            trigger=Trigger.REQUEST,
+            subject=subject_of(self.identity),
+            system=request.system,
+            run_as=request.user,
+            operation=operation,
+            args=_arguments(request),
+            payload=_payload(request),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStanding:
+    """A live Job: may run what follows from it, as the Unix user that it names."""
+
+    resource: ResourceReference
+    requester: str
+    subject: Subject
+    system: str
+    run_as: str
+    filter_path: str
+    commands: tuple[Command, ...]
+    trigger: Trigger
+    wildcards: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        return self.resource.uid
+
+    def question(self, request: CertificateRequest) -> Question:
+        what = f"gjob {self.resource.namespace}/{self.resource.name}"
+        if request.system != self.system or request.user != self.run_as:
+            raise Denied(f"{what} is of {self.run_as} on {self.system}, not of {request.user} on {request.system}")
+        if not self.commands:
+            raise Denied(f"nothing follows from {what} in its present state")
+        if request.command is not None and request.command not in self.commands:
+            raise Denied(f"{request.operation} with these arguments does not follow from {what} in its present state")
+        return Question(
+            trigger=self.trigger,
+            subject=self.subject,
+            system=self.system,
+            run_as=self.run_as,
+            operation=request.operation,
+            kind=self.resource.kind.value,
+            namespace=self.resource.namespace,
+            name=self.resource.name,
+            wildcards=self.wildcards,
+            args=_arguments(request),
+            payload=_payload(request),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverStanding:
+    """A System with an observer: may run a closed list of read-only queries as that account."""
+
+    resource: ResourceReference
+    observer: str | None
+    filter_path: str
+
+    @property
+    def requester(self) -> str:
+        return f"observer:{self.resource.name}"
+
+    @property
+    def origin(self) -> str:
+        return self.resource.uid
+
+    def question(self, request: CertificateRequest) -> Question:
+        if request.system != self.resource.name:
+            raise Denied(f"System {self.resource.name} says nothing about {request.system}")
+        if self.observer is None or request.user != self.observer:
+            raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
+        if request.command is not None and not observer_commands_allow(request.command):
+            raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
+        return Question(
+            trigger=Trigger.OBSERVE,
+            subject=Subject.observer(self.observer),
+            system=request.system,
+            run_as=request.user,
+            operation=request.operation,
+            kind=Kind.SYSTEM.value,
+            name=self.resource.name,
+            args=_arguments(request),
+            payload=_payload(request),
+        )
+
+
+def check_reach(identity: Identity, *, user: str, system: str) -> None:
+    """A token speaks for one Unix user, on the systems of its issuer's rule (T5).
+
+    Raises:
+        Denied: it does not for this one.
+    """
+    if identity.username != user:
+        raise Denied(f"the token is of {identity.username}, not of {user}")
+    if not identity.counts_for(system):
+        raise Denied(f"tokens of the issuer {identity.issuer} do not count for system {system}")
+
+
+def subject_of(identity: Identity) -> Subject:
+    """A verified identity as policy sees it."""
+    return Subject(
+        via=Door.TOKEN,
+        username=identity.username,
+        issuer=identity.issuer,
+        subject=identity.subject,
+        groups=identity.groups,
+        scopes=sorted(identity.scopes),
+        claims=identity.claims,
+    )
+
+
+def _arguments(request: CertificateRequest) -> dict[str, Json]:
+    return request.command.args() if request.command is not None else {}
+
+
+def _payload(request: CertificateRequest) -> dict[str, Json]:
+    payload = request.command.payload if request.command is not None else None
+    return payload.dump() if payload is not None else {}
