@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ class HostProcess(Component):
     facts_of: Callable[[], dict[str, Any]] | None = None
     ready_seconds: float = 60
     stop_seconds: float = 10
+    extra_env: dict[str, str] = field(default_factory=dict)
+    """Set by tests only; `up` knows nothing of it and restarts the process without."""
 
     @property
     def record(self) -> Path:
@@ -124,7 +126,7 @@ class HostProcess(Component):
     def start(self) -> None:
         if self.configured:
             self.configured()
-        command = self.command()
+        command = self._command()
         digest = self.digest(command)
         record = processes.ProcessRecord.load(self.record)
         if record and record.alive():
@@ -137,6 +139,10 @@ class HostProcess(Component):
         self.stop()
         with self.report.step(self.name, "starting", log=self.log):
             self._start(command, digest)
+
+    def _command(self) -> Command:
+        command = self.command()
+        return replace(command, env={**command.env, **self.extra_env})
 
     def _start(self, command: Command, digest: str) -> None:
         if self.data:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -23,7 +25,6 @@ PODMAN_PACKAGES = (
     "golang-github-containers-common",  # policy.json, without which nothing is built
     "iproute2",
 )
-RUN = Path("/run/goldcrest-bed")
 CGROUP_PARENT = "goldcrest-bed"
 
 
@@ -48,6 +49,13 @@ class Engine:
     def has_image(self, tag: str) -> bool:
         """Whether the image is in the local store."""
         return self.succeeds("image", "inspect", tag)
+
+    def has_containers(self) -> bool:
+        """Whether there is any container, running or not (another bed's, in the same store)."""
+        try:
+            return bool(self.output("ps", "--all", "--quiet").strip())
+        except BedError:
+            return False  # not even installed
 
     def container_state(self, name: str) -> str:
         """``running``, ``exited``, …; empty if there is no such container."""
@@ -80,8 +88,9 @@ class Engine:
         return [*self.command, "exec", *options, container, *argv]
 
 
-def _boot_marker() -> Path:
-    return RUN / "boot-id"
+def run_folder(paths: Paths) -> Path:
+    """Podman's run-time folder; it belongs to one store, as podman refuses to use it with another."""
+    return Path("/run/goldcrest-bed") / hashlib.sha256(str(paths.cache).encode()).hexdigest()[:8]
 
 
 def podman(paths: Paths) -> Engine:
@@ -90,13 +99,15 @@ def podman(paths: Paths) -> Engine:
     ``cgroupfs`` because the bed must work without systemd; the run-time folder is emptied after a reboot even where
     /run is an ordinary disk, as podman would believe old mounts and pids otherwise.
     """
-    if _boot_marker().exists() and _boot_marker().read_text() != boot_id():
-        shutil.rmtree(RUN, ignore_errors=True)
+    run = run_folder(paths)
+    marker = run / "boot-id"
+    if marker.exists() and marker.read_text() != boot_id():
+        shutil.rmtree(run, ignore_errors=True)
     options = {
         "--root": str(paths.cache / "containers"),
-        "--runroot": str(RUN / "storage"),
-        "--tmpdir": str(RUN / "libpod"),
-        "--network-config-dir": str(RUN / "networks"),
+        "--runroot": str(run / "storage"),
+        "--tmpdir": str(run / "libpod"),
+        "--network-config-dir": str(run / "networks"),
         "--runtime": "runc",
         "--cgroup-manager": "cgroupfs",
         "--events-backend": "file",
@@ -105,12 +116,16 @@ def podman(paths: Paths) -> Engine:
     return Engine("podman", ("podman", *(f"{key}={value}" for key, value in options.items())))
 
 
-def remove_podman_traces() -> None:
+def remove_podman_traces(paths: Paths) -> None:
     """The run-time folder and the empty cgroups that podman leaves behind; call it when no container is left."""
-    shutil.rmtree(RUN, ignore_errors=True)
-    for parent in [*Path("/sys/fs/cgroup").glob(CGROUP_PARENT), *Path("/sys/fs/cgroup").glob(f"*/{CGROUP_PARENT}")]:
-        for folder, _, _ in os.walk(parent, topdown=False):
-            Path(folder).rmdir()
+    run = run_folder(paths)
+    shutil.rmtree(run, ignore_errors=True)
+    cgroups = Path("/sys/fs/cgroup")  # version 2; each folder below it is a tree of version 1
+    parents = [*cgroups.glob(CGROUP_PARENT), *cgroups.glob(f"*/{CGROUP_PARENT}")]
+    folders = [Path(folder) for parent in parents for folder, _, _ in os.walk(parent, topdown=False)]
+    for folder in [*folders, run.parent]:
+        with contextlib.suppress(OSError):  # another bed is in it
+            folder.rmdir()
 
 
 def docker() -> Engine:
@@ -140,8 +155,9 @@ def ensure(engine: Engine, paths: Paths, report: Report) -> None:
     if os.geteuid() != 0:
         raise BedError("podman in the bed's own network namespace needs root; use docker or run the bed as root")
     apt.ensure(PODMAN_PACKAGES, why="the container engine", log=paths.logs / "apt.log", report=report)
-    (RUN / "networks").mkdir(parents=True, exist_ok=True, mode=0o700)
-    _boot_marker().write_text(boot_id())
+    run = run_folder(paths)
+    (run / "networks").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (run / "boot-id").write_text(boot_id())
 
 
 def _only_docker() -> bool:

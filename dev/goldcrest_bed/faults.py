@@ -98,18 +98,35 @@ class Faults:
             component.start()
 
     def kill(self, name: str) -> None:
-        """Kill a process of the host with SIGKILL and leave it dead."""
-        process = self._component(name)
-        if not isinstance(process, HostProcess):
-            raise BedError(f"{name} is not a process of the host")
-        pid = process.pid()
+        """Kill a process of the host with SIGKILL and leave it dead.
+
+        :raises BedError: it does not run.
+        """
+        pid = self._process(name).pid()
         if pid is None:
             raise BedError(f"{name} does not run")
         processes.end(pid, first=signal.SIGKILL)
 
+    def alive(self, name: str) -> bool:
+        """Whether a process of the host runs."""
+        return self._process(name).pid() is not None
+
     def start(self, name: str) -> None:
         """Bring a component back."""
         self._component(name).start()
+
+    def restart(self, name: str, env: dict[str, str] | None = None) -> None:
+        """Start a process of the host anew, with additions to its environment (none: as it is ordinarily)."""
+        process = self._process(name)
+        process.stop()
+        process.extra_env = env or {}
+        process.start()
+
+    def _process(self, name: str) -> HostProcess:
+        process = self._component(name)
+        if not isinstance(process, HostProcess):
+            raise BedError(f"{name} is not a process of the host")
+        return process
 
     def _component(self, name: str) -> Component:
         if name not in self.components:

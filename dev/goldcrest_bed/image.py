@@ -31,6 +31,7 @@ def ensure(engine: Engine, release: str, base: str, paths: Paths, report: Report
     name = tag(release)
     if engine.has_image(name):
         return name
+    engine.output("images")  # an engine that is out of order says so here, not after half an image
     log = paths.logs / "build-image.log"
     base_name = _base(engine, release, base, paths, report)
     network = ("--network=host",) if engine.name == "podman" else ()

@@ -110,8 +110,8 @@ class Node(Component):
         self._bed.engine.remove(self.container)
 
     def clean(self) -> None:
-        if self._bed.own_namespace:
-            remove_podman_traces()
+        if self._bed.own_namespace and not self._bed.engine.has_containers():
+            remove_podman_traces(self._bed.paths)
         shutil.rmtree(self._bed.paths.node, ignore_errors=True)
 
     def state(self) -> str:
