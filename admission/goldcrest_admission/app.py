@@ -1,0 +1,111 @@
+"""The webhook: ``POST /mutate`` and ``POST /validate``, called by the API server. Nothing is written anywhere (dry run)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
+from goldcrest.telemetry import Log
+from goldcrest.wellknown import GROUP, Kind
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from goldcrest_admission.context import Context
+from goldcrest_admission.review import Raw, Review, allowed, parse_review, refused
+
+BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes: an object and its old form, each at most etcd's 1.5 MiB
+
+_JOBS: Final = f"{Kind.JOB.plural}.{GROUP}"
+_log = Log(__name__)
+
+_Decide = Callable[[Review], Awaitable[Sequence[Raw]]]
+
+
+def build_app(context: Context) -> Starlette:
+    """The application over a context that was built once."""
+
+    async def mutate(review: Review) -> Sequence[Raw]:
+        match review.operation:
+            case "CREATE":
+                return await context.create.mutate(review)
+            case "UPDATE":
+                await context.update.check(review)
+        return ()
+
+    async def validate(review: Review) -> Sequence[Raw]:
+        match review.operation:
+            case "CREATE":
+                context.create.validate(review)
+            case "UPDATE":
+                await context.update.check(review)
+        return ()
+
+    async def alive(_: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def ready(_: Request) -> Response:
+        if not await context.policy.answers():
+            return Response("OPA does not answer\n", 503, media_type="text/plain")
+        return Response("ok\n", media_type="text/plain")
+
+    return Starlette(
+        routes=[
+            Route("/mutate", _webhook(mutate), methods=["POST"]),
+            Route("/validate", _webhook(validate), methods=["POST"]),
+            Route("/livez", alive),
+            Route("/readyz", ready),
+        ]
+    )
+
+
+def _webhook(decide: _Decide) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            review = parse_review(await _body(request))
+        except GoldcrestError as error:
+            _log.warning("admission.malformed", path=request.url.path, error=error.message)
+            return Response(error.message + "\n", 400, media_type="text/plain")
+        try:
+            if review.resource != _JOBS:
+                raise InvalidInput(f"this webhook reviews {_JOBS}, not {review.resource}: correct its configuration")
+            return _json(_logged(review, allowed(review.uid, await decide(review))))
+        except GoldcrestError as error:
+            return _json(_logged(review, refused(review.uid, error), error))
+        except Exception:
+            _log.exception("admission.failed", path=request.url.path, namespace=review.namespace, name=review.name)
+            return _json(refused(review.uid, Unavailable("Goldcrest's admission failed; its log says why")))
+
+    return answer
+
+
+def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) -> Raw:
+    fields: dict[str, Any] = {
+        "operation": review.operation,
+        "namespace": review.namespace,
+        "name": review.name or str((review.new.get("metadata") or {}).get("generateName", "")),
+        "user": review.username,
+        "run_as": str(review.spec.get("runAs", ""))[:64],
+        "system": str(review.spec.get("system", ""))[:64],
+    }
+    if error is None:
+        _log.info("admission.allowed", **fields)
+    else:
+        _log.info("admission.refused", code=error.code, reason=error.message, **fields)
+    return answer
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > BODY_LIMIT:
+            raise TooLarge(f"the review is larger than {BODY_LIMIT} bytes")
+    return bytes(data)
+
+
+def _json(content: Raw) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,0 +1,54 @@
+"""Everything that admission needs at run time, built once at start."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from goldcrest.grants import SigningKey, Verifier
+from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
+from goldcrest.kube import Kube
+from goldcrest.policy import Policy
+from goldcrest.policy.systems import Systems
+
+from goldcrest_admission.create import CreateReview
+from goldcrest_admission.requester import Accounts, Requesters
+from goldcrest_admission.settings import Settings
+from goldcrest_admission.update import UpdateReview
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that answer reviews. Build with :meth:`open`."""
+
+    create: CreateReview
+    update: UpdateReview
+    policy: Policy
+
+    @classmethod
+    async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
+        """Load keys, connect; ``stack`` closes everything.
+
+        Raises:
+            InvalidInput: a file is missing or wrong, with what to do.
+        """
+        key = load_ed25519(settings.stamp_key_file)
+        grants = Verifier.of(*(load_public_ed25519(path) for path in settings.grant_key_files))
+        older = (load_public_ed25519(path) for path in settings.older_stamp_key_files)
+        stamps = Verifier.of(key.public_key(), *older)
+        accounts = Accounts.in_namespace(settings.namespace)
+        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
+        stack.push_async_callback(policy.close)
+        kube = await Kube.connect(settings.kubeconfig)
+        stack.push_async_callback(kube.close)
+        return cls(
+            create=CreateReview(
+                requesters=Requesters(accounts=accounts, grants=grants, stamps=stamps),
+                key=SigningKey(key),
+                systems=Systems(kube),
+                reviews=kube,
+                policy=policy,
+            ),
+            update=UpdateReview(accounts=accounts, grants=grants, reviews=kube, policy=policy),
+            policy=policy,
+        )

@@ -1,0 +1,122 @@
+"""A new Job: who asks, may they, does it make sense; then it is stamped (T7)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from goldcrest.canonical import sha256_hex
+from goldcrest.errors import Denied
+from goldcrest.grants import STAMP_TYPE, SigningKey, spec_digest
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobSpec
+from goldcrest.policy import Policy, Question, Trigger
+from goldcrest.policy.accounts import AccessReviews, review_account
+from goldcrest.policy.question import job_fields, script_content
+from goldcrest.policy.systems import Systems
+from goldcrest.wellknown import ANNOTATION_STAMP, FINALIZER, OPA_ADMISSION, Kind
+
+from goldcrest_admission.requester import Requester, Requesters
+from goldcrest_admission.review import Raw, Review, finalizers_of, mapping, pointer
+
+
+class CreateReview:
+    """Decides on new Jobs."""
+
+    def __init__(
+        self, *, requesters: Requesters, key: SigningKey, systems: Systems, reviews: AccessReviews, policy: Policy
+    ) -> None:
+        self._requesters = requesters
+        self._key = key
+        self._systems = systems
+        self._reviews = reviews
+        self._policy = policy
+
+    async def mutate(self, review: Review) -> list[Raw]:
+        """The changes that make the Job complete: requestedBy, stamp, finalizer.
+
+        Raises:
+            Denied, InvalidInput, NotFound, Unavailable: why it is refused, as a sentence for people.
+        """
+        requester = self._requesters.of(review)
+        spec = parse_model(JobSpec, review.spec, what="spec")
+        _check_script(spec)
+        await self._systems.get(spec.system)
+        wildcards: tuple[str, ...] = ()
+        if not requester.via_grant:
+            wildcards = await review_account(
+                self._reviews,
+                requester.requested_by,
+                verb="use",
+                namespace=review.namespace,
+                system=spec.system,
+                user=spec.run_as,
+            )
+        decision = await self._policy.decide(
+            OPA_ADMISSION,
+            Question(
+                trigger=Trigger.REQUEST,
+                subject=requester.subject,
+                system=spec.system,
+                run_as=spec.run_as,
+                operation="job.create",
+                kind=Kind.JOB.value,
+                namespace=review.namespace,
+                name=review.name,
+                fields=job_fields(spec),
+                wildcards=wildcards,
+            ),
+        )
+        if not decision.allow:
+            raise Denied(decision.reason)
+        return self._patch(review, requester)
+
+    def validate(self, review: Review) -> None:
+        """The Job as it will be stored is what was stamped or granted.
+
+        Raises:
+            Denied, InvalidInput.
+        """
+        self._requesters.check_result(review)
+        _check_script(parse_model(JobSpec, review.spec, what="spec"))
+        if FINALIZER not in finalizers_of(review.new):
+            raise Denied(f"finalizer {FINALIZER} is missing: the mutating webhook of Goldcrest did not run")
+
+    def _patch(self, review: Review, requester: Requester) -> list[Raw]:
+        requested_by = requester.requested_by.dump()
+        patch: list[Raw] = [{"op": "add", "path": pointer("spec", "requestedBy"), "value": requested_by}]
+        if not requester.via_grant:
+            if not mapping(mapping(review.new, "metadata"), "annotations"):
+                patch.append({"op": "add", "path": pointer("metadata", "annotations"), "value": {}})
+            patch.append(
+                {
+                    "op": "add",
+                    "path": pointer("metadata", "annotations", ANNOTATION_STAMP),
+                    "value": self._stamp(review, requested_by),
+                }
+            )
+        present = finalizers_of(review.new)
+        if FINALIZER not in present:
+            patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})
+        return patch
+
+    def _stamp(self, review: Review, requested_by: dict[str, Any]) -> str:
+        """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person."""
+        claims = {
+            "kind": Kind.JOB.value,
+            "namespace": review.namespace,
+            "specSha256": spec_digest(review.spec),
+            "requestedBy": requested_by,
+            "nonce": secrets.token_hex(16),
+            "iat": int(time.time()),
+        }
+        return self._key.sign(claims, type_=STAMP_TYPE)
+
+
+def _check_script(spec: JobSpec) -> None:
+    content = script_content(spec)
+    digest = spec.script.sha256 if content is None else sha256_hex(content)
+    for name, given in (("script.sha256", spec.script.sha256), ("scriptSha256", spec.script_sha256)):
+        if given is not None and given != digest:
+            raise Denied(f"spec.{name} is not the SHA-256 of the script; leave it out or correct it")

@@ -1,0 +1,53 @@
+"""Settings of admission: environment variables ``GOLDCREST_ADMISSION_…``, nothing else is read from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX: Final = "GOLDCREST_ADMISSION_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    stamp_key_file: Path = Field(
+        description="Ed25519 private key in PEM that stamps are signed with, mode 0400 or 0600 and ours."
+    )
+    older_stamp_key_files: list[Path] = Field(
+        default_factory=list,
+        description="Public keys in PEM, as a JSON list, of other replicas or of a stamp key that was replaced.",
+    )
+    grant_key_files: list[Path] = Field(
+        min_length=1,
+        description="Public grant keys of delegation in PEM, as a JSON list (several while one is replaced).",
+    )
+    opa_url: str = Field(description="OPA: unix:/path/of/socket, or https://host:port.")
+    opa_ca_file: Path | None = Field(
+        default=None, description="Certificates that an https OPA is verified against; default: the system's."
+    )
+    kubeconfig: Path | None = Field(default=None, description="kubeconfig; default: the pod's own service account.")
+    namespace: str = Field(
+        default=NAMESPACE,
+        description="Goldcrest's own namespace: the service accounts of gateway and operator are there.",
+    )
+    listen_address: str = Field(default="127.0.0.1", description="IP address to listen on; 0.0.0.0 or :: for all.")
+    listen_port: int = Field(default=PORT_ADMISSION, ge=1, le=65535, description="TCP port to listen on.")
+    tls_cert: Path = Field(description="Server certificate chain in PEM; the webhook configuration names its CA.")
+    tls_key: Path = Field(description="Its private key in PEM.")
+    tls_client_ca_file: Path | None = Field(
+        default=None,
+        description="Serve only callers with a certificate of this CA (an API server that is configured to show one).",
+    )
+    shutdown_seconds: int = Field(
+        default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
