@@ -1,0 +1,176 @@
+"""The SSH client against the real ssh-filter."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tracemalloc
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from component.ssh.login_node import FILTER, SYSTEM, RealFilter, spec_of
+
+from goldcrest.authority import ByToken
+from goldcrest.commands import Checksum, MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.errors import CommandFailed, CommandRefused
+from goldcrest.telemetry import Trace
+
+pytestmark = [
+    pytest.mark.component,
+    pytest.mark.skipif(os.getuid() != 0 or not FILTER.exists(), reason="the filter wants files of root"),
+]
+
+USER = "root"
+
+
+@pytest.fixture
+async def where(authority, start_node, tmp_path):
+    """Keyword arguments that say which command to run where."""
+    # Everything above the policy file must belong to root and be closed to others, or be sticky.
+    tmp_path.chmod(0o755)
+    node = await start_node(RealFilter(authority, tmp_path))
+    return {"system": SYSTEM, "spec": spec_of(node), "user": USER, "basis": ByToken("token"), "trace": Trace.new()}
+
+
+async def test_runs_a_command(where, make_pool):
+    """A command is signed, sent, and its answer comes with the host it came from."""
+    answer = await make_pool().run(WhoAmI(), **where)
+    assert answer.result["user"] == USER
+    assert answer.result["uid"] == 0
+    assert answer.host == f"127.0.0.1:{where['spec'].hosts[0].port}"
+
+
+async def test_fifty_at_once_share_two_channels(where, make_pool, authority, tmp_path):
+    """Many commands at once are answered over one login and two channels, each with a certificate of its own."""
+    for number in range(50):
+        (tmp_path / f"file-{number}").write_bytes(b"x" * number)
+    pool = make_pool()
+    answers = await asyncio.gather(
+        *(pool.run(StatFile(str(tmp_path / f"file-{number}")), **where) for number in range(50))
+    )
+    assert [answer.result["size"] for answer in answers] == list(range(50))
+    assert authority.sessions == 1
+    assert authority.commands == 50
+    assert pool.snapshot().channels <= 2
+    assert pool.snapshot().in_flight == 0
+
+
+async def test_writes_five_mebibytes(where, make_pool, tmp_path):
+    """A payload much larger than a frame and than the SSH window arrives as signed."""
+    content = os.urandom(5 * 1024 * 1024)
+    pool = make_pool()
+    path = str(tmp_path / "large")
+    answer = await pool.run(WriteFile(path, Payload.of(content), mode=0o600), payload=content, **where)
+    assert answer.result == {"size": len(content)}
+    assert Path(path).read_bytes() == content
+    digest = (await pool.run(Checksum(path, limit=10**9), **where)).result["sha256"]
+    assert digest == hashlib.sha256(content).hexdigest()
+
+
+async def test_writes_go_on_beside_other_commands(where, make_pool, tmp_path):
+    """Several large uploads and small commands at once on shared channels do not disturb each other."""
+    contents = [os.urandom(3 * 1024 * 1024 + number) for number in range(8)]
+    pool = make_pool()
+    writes = [
+        pool.run(WriteFile(str(tmp_path / f"up-{number}"), Payload.of(content)), payload=content, **where)
+        for number, content in enumerate(contents)
+    ]
+    await asyncio.gather(*writes, *(pool.run(WhoAmI(), **where) for _ in range(30)))
+    assert [(tmp_path / f"up-{number}").read_bytes() for number in range(8)] == contents
+
+
+async def test_reads_a_small_file_at_once(where, make_pool, tmp_path):
+    """`run` collects the bytes of a file beside its result."""
+    (tmp_path / "small").write_bytes(b"some bytes")
+    answer = await make_pool().run(ReadFile(str(tmp_path / "small"), offset=5, length=100), **where)
+    assert answer.data == b"bytes"
+    assert answer.result == {"size": 5, "fileSize": 10}
+
+
+async def test_a_slow_reader_holds_the_node_back(where, make_pool, tmp_path):
+    """A download of 48 MiB to a slow reader is complete, and a few MiB at most are in memory at any time."""
+    size = 48 * 1024 * 1024
+    block = os.urandom(1024 * 1024)
+    expected = hashlib.sha256()
+    with (tmp_path / "big").open("wb") as file:
+        for _ in range(size // len(block)):
+            file.write(block)
+            expected.update(block)
+    pool = make_pool()
+    await pool.run(WhoAmI(), **where)
+    digest, received = hashlib.sha256(), 0
+    tracemalloc.start()
+    try:
+        async with aclosing(pool.stream(ReadFile(str(tmp_path / "big"), length=size), **where)) as pieces:
+            async for piece in pieces:
+                digest.update(piece)
+                received += len(piece)
+                await asyncio.sleep(0.003)
+                if received == len(piece):
+                    await asyncio.sleep(0.5)  # time enough to send all of it
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert received == size
+    assert digest.digest() == expected.digest()
+    # The node in this process (asyncssh's server, its pipes) counts as well.
+    assert most < 16 * 1024 * 1024
+
+
+async def test_a_stalled_download_stops_nobody_else(where, make_pool, tmp_path):
+    """While a reader stands still, commands of the same user and further downloads go on."""
+    (tmp_path / "big").write_bytes(bytes(16 * 1024 * 1024))
+    pool = make_pool()
+    async with aclosing(pool.stream(ReadFile(str(tmp_path / "big")), **where)) as stalled:
+        await anext(stalled)
+        await pool.run(WhoAmI(), seconds=10, **where)
+        async with aclosing(pool.stream(ReadFile(str(tmp_path / "big")), **where)) as second:
+            total = 0
+            async for piece in second:
+                total += len(piece)
+        assert total == 16 * 1024 * 1024
+        assert pool.snapshot().streams == 1
+    assert pool.snapshot().streams == 0
+    assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
+
+
+async def test_says_what_the_node_says(where, make_pool, tmp_path):
+    """A failing system call arrives with its name and path, a refused argument with the filter's reason."""
+    pool = make_pool()
+    with pytest.raises(CommandFailed) as failed:
+        await pool.run(StatFile(str(tmp_path / "missing")), **where)
+    assert (failed.value.kind, failed.value.errno_name) == ("os", "ENOENT")
+    assert failed.value.path == str(tmp_path / "missing")
+    await pool.run(MakeDirectory(str(tmp_path / "new")), **where)
+    with pytest.raises(CommandFailed) as failed:
+        await pool.run(MakeDirectory(str(tmp_path / "new")), **where)
+    assert failed.value.errno_name == "EEXIST"
+    with pytest.raises((CommandRefused, CommandFailed)):
+        await pool.run(StatFile("/etc/passwd"), **where)
+
+
+async def test_an_expired_certificate_is_renewed_only_once(where, make_pool, authority):
+    """Certificates that are too old on arrival are refused by the node; a second one is tried and no third."""
+    pool = make_pool()
+    await pool.run(WhoAmI(), **where)
+    authority.valid_before = -1
+    with pytest.raises(CommandRefused) as refused:
+        await pool.run(WhoAmI(), **where)
+    assert refused.value.reason == "expired"
+    assert authority.commands == 3
+    authority.valid_before = 60
+    assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
+
+
+async def test_filter_that_does_not_start_says_why(authority, start_node, make_pool, tmp_path):
+    """When the node is not set up, the filter's own words reach the person who must mend it."""
+    tmp_path.chmod(0o755)
+    broken = RealFilter(authority, tmp_path)
+    (tmp_path / "policy.json").chmod(0o666)
+    node = await start_node(broken)
+    with pytest.raises(Exception, match="must not be writable by others"):
+        await make_pool().run(
+            WhoAmI(), system=SYSTEM, spec=spec_of(node), user=USER, basis=ByToken("t"), trace=Trace.new()
+        )
