@@ -67,7 +67,7 @@ class LimitSettings(_Part):
         default=5 * _MIB, ge=1024, le=32 * _MIB, description="Bytes of a file that /utilities/view returns."
     )
     command_seconds: float = Field(
-        default=5, gt=0, le=60, description="Seconds for a blocking operation on a login node; then the client is told of a time-out."
+        default=10, gt=0, le=60, description="Seconds for a blocking operation on a login node, connecting included; then the client is told that the system is not available."
     )  # fmt: skip
     transfer_seconds: float = Field(
         default=30, gt=0, le=600, description="Seconds for writing a large script to the login node, and for reading its digest."
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
     )
 
-    identity_file: Path = Field(description="YAML file with the issuers of tokens and their mapping rules.")
+    identity_file: Path = Field(description="identity.toml: the issuers of tokens and their mapping rules.")
     kubeconfig: Path | None = Field(
         default=None, description="kubeconfig of the gateway's account; without one, the pod's service account."
     )

@@ -1,0 +1,176 @@
+"""The gateway as its clients meet it: uvicorn on loopback, with stand-ins behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+from component.api.kubernetes import Kubernetes
+from component.api.neighbours import Delegation, LoginNode, Tokens
+from goldcrest.kube import Kube
+from goldcrest.wellknown import namespace_of_user
+from goldcrest_api.application import create_app
+from goldcrest_api.context import Context, build_context
+from goldcrest_api.settings import DelegationSettings, Settings
+
+SYSTEM = {
+    "apiVersion": "hpc.goldcrest.dev/v1alpha1",
+    "kind": "System",
+    "metadata": {"name": "cluster"},
+    "spec": {
+        "hosts": [{"address": "login.example", "port": 2222}],
+        "filterPath": "/usr/libexec/goldcrest/ssh-filter",
+        "scheduler": {"type": "Slurm"},
+        "workDirectory": "/scratch/{user}",
+        "fileSystems": [{"name": "scratch", "path": "/scratch"}],
+    },
+}
+ALICE = namespace_of_user("alice")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        import json
+
+        return json.loads(self.text)
+
+
+@dataclass
+class Gateway:
+    """A running gateway and what stands behind it."""
+
+    kubernetes: Kubernetes
+    tokens: Tokens
+    delegation: Delegation
+    node: LoginNode
+    url: str = ""
+    session: aiohttp.ClientSession = field(init=False)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        user: str | None = "alice",
+        machine: str | None = "cluster",
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Reply:
+        sent = dict(headers or {})
+        if user is not None:
+            sent["Authorization"] = f"Bearer token-{user}"
+        if machine is not None:
+            sent["X-Machine-Name"] = machine
+        async with self.session.request(method, self.url + path, headers=sent, **more) as response:
+            return Reply(response.status, response.headers.copy(), await response.text())
+
+    async def upload(
+        self,
+        content: bytes = b"#!/bin/sh\nhostname\n",
+        *,
+        name: str = "job.sh",
+        fields: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Reply:
+        form = aiohttp.FormData(quote_fields=False)
+        form.add_field("file", content, filename=name)
+        for key, value in (fields or {}).items():
+            form.add_field(key, value)
+        return await self.request("POST", "/compute/jobs/upload", data=form, **more)
+
+    async def task(self, task_id: str, **more: Any) -> dict[str, Any]:
+        reply = await self.request("GET", f"/tasks/{task_id}", **more)
+        assert reply.status == 200, reply
+        task: dict[str, Any] = reply.json()["task"]
+        return task
+
+    async def eventually(self, ask: Callable[[], Any], *, seconds: float = 5) -> Any:
+        """Ask until the answer is true."""
+        async with asyncio.timeout(seconds):
+            while True:
+                answer = await ask()
+                if answer:
+                    return answer
+                await asyncio.sleep(0.01)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the test runner's
+
+
+@asynccontextmanager
+async def running_gateway(
+    directory: Path, *, change: Mapping[str, Any] | None = None, systems: tuple[dict[str, Any], ...] = (SYSTEM,)
+) -> AsyncIterator[Gateway]:
+    """A gateway on a free port.
+
+    Args:
+        change: settings that differ from the defaults.
+    """
+    kubernetes = Kubernetes()
+    kubeconfig = await kubernetes.start(directory)
+    for system in systems:
+        await kubernetes.put("systems", system)
+    kubernetes.namespaces.add(ALICE)
+    gateway = Gateway(kubernetes, Tokens(), Delegation(), LoginNode())
+    settings = Settings(
+        identity_file=directory / "identity.toml",
+        delegation=DelegationSettings(url="unix:/nowhere"),
+        **dict(change or {}),
+    )
+
+    @asynccontextmanager
+    async def open_context() -> AsyncIterator[Context]:
+        kube = await Kube.connect(kubeconfig)
+        context = build_context(
+            settings, kube=kube, grants=gateway.delegation, remote=gateway.node, verifier=gateway.tokens
+        )
+        tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
+        try:
+            yield context
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await kube.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Server(
+        uvicorn.Config(create_app(open_context), http="httptools", log_config=None, access_log=False, lifespan="on")
+    )
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    gateway.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    gateway.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+    try:
+        await gateway.eventually(lambda: _ready(gateway))
+        yield gateway
+    finally:
+        await gateway.session.close()
+        server.should_exit = True
+        await task
+        await kubernetes.stop()
+
+
+async def _ready(gateway: Gateway) -> bool:
+    try:
+        async with gateway.session.get(gateway.url + "/readyz") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False

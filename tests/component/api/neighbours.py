@@ -1,0 +1,139 @@
+"""Stand-ins for what cannot be had without a cluster: tokens, delegation, login nodes. Each holds what it was asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldcrest.authority import Basis, ByToken
+from goldcrest.commands import Checksum, Command, MakeDirectory, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.errors import CommandFailed, GoldcrestError, Unauthenticated
+from goldcrest.models.system import SystemSpec
+from goldcrest.ssh import Answer
+from goldcrest.telemetry import Trace
+
+
+@dataclass(frozen=True)
+class Person:
+    """A verified identity."""
+
+    username: str
+    issuer: str = "https://issuer.example"
+    systems: frozenset[str] | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"subject-of-{self.username}"
+
+
+@dataclass
+class Tokens:
+    """Accepts ``token-<user>``; ``bad-<code>`` is refused with that code."""
+
+    unavailable: GoldcrestError | None = None
+    systems: frozenset[str] | None = None
+
+    async def verify(self, token: str) -> Person:
+        if self.unavailable is not None:
+            raise self.unavailable
+        if token.startswith("token-"):
+            return Person(token.removeprefix("token-"), systems=self.systems)
+        if token.startswith("bad-scope-"):
+            raise Unauthenticated(token.removeprefix("bad-scope-"), code="MissingScope")
+        raise Unauthenticated("not valid", code=token.removeprefix("bad-"))
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Delegation:
+    """Grants everything unless told otherwise."""
+
+    refusal: GoldcrestError | None = None
+    granted: list[dict[str, Any]] = field(default_factory=list)
+
+    async def grant(
+        self, *, token: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
+    ) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        self.granted.append({"token": token, "namespace": namespace, "name": name, "spec": dict(spec), "trace": trace})
+        return f"grant-for-{name}"
+
+    async def action_grant(
+        self, *, token: str, kind: str, namespace: str, name: str, uid: str, field: str, value: object, trace: str
+    ) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        return f"action-grant-for-{uid}-{field}-{value}"
+
+
+@dataclass
+class LoginNode:
+    """A file system in memory, and what is wrong with the node."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    directories: set[str] = field(default_factory=set)
+    refusal: GoldcrestError | None = None
+    """Every command fails so."""
+    failures: dict[str, GoldcrestError] = field(default_factory=dict)
+    """Commands of this operation fail so."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Operation and user of each command."""
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        payload: bytes = b"",
+        seconds: float | None = None,
+    ) -> Answer:
+        assert isinstance(basis, ByToken)
+        assert seconds is not None
+        self.asked.append((command.op, user))
+        failure = self.refusal or self.failures.get(command.op)
+        if failure is not None:
+            raise failure
+        match command:
+            case WhoAmI():
+                return Answer({"user": user, "uid": 1000, "gid": 1000, "groups": []})
+            case StatFile(path=path):
+                size = 4096 if path in self.directories else len(self._content(path))
+                return Answer({"size": size})
+            case ReadFile(path=path, length=length):
+                content = self._content(path)
+                return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])
+            case Checksum(path=path, limit=limit):
+                content = self._content(path)
+                if len(content) > limit:
+                    raise CommandFailed("the file is larger than the limit", kind="limit")
+                return Answer({"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)})
+            case MakeDirectory(path=path):
+                self.directories.add(path)
+                return Answer({})
+            case WriteFile(path=path, overwrite=overwrite):
+                if path in self.files and not overwrite:
+                    raise os_error("EEXIST", path)
+                self.files[path] = payload
+                return Answer({"size": len(payload)})
+        raise AssertionError(f"the gateway asked for {command.op}")
+
+    def _content(self, path: str) -> bytes:
+        if path in self.directories:
+            raise os_error("EISDIR", path)
+        if path not in self.files:
+            raise os_error("ENOENT", path)
+        return self.files[path]
+
+
+def os_error(name: str, path: str) -> CommandFailed:
+    """What a node says when a system call fails."""
+    return CommandFailed(f"{name} on {path}", kind="os", errno_name=name, path=path)
