@@ -40,6 +40,20 @@ class Kubernetes:
 
     async def start(self, directory: Path) -> Path:
         """Listen on loopback; returns a kubeconfig."""
+        await self._listen()
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+            "users": [{"name": "test", "user": {"token": "gateway"}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }
+        path = directory / "kubeconfig"
+        path.write_text(yaml.safe_dump(kubeconfig))
+        return path
+
+    async def _listen(self) -> None:
         app = web.Application(middlewares=[self._faults])
         app.router.add_get(GROUP + "/{plural}", self._list)
         app.router.add_get(GROUP + "/namespaces/{namespace}/{plural}", self._list)
@@ -53,17 +67,6 @@ class Kubernetes:
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        kubeconfig = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "test", "user": {"token": "gateway"}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        }
-        path = directory / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig))
-        return path
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -105,8 +108,12 @@ class Kubernetes:
         self._events.clear()
 
     async def cut_watches(self) -> None:
-        """End all connections; the same port listens again."""
+        """End all connections and refuse new ones, until :meth:`start_again`."""
         await self.stop()
+
+    async def start_again(self) -> None:
+        """Listen on the same port as before."""
+        await self._listen()
 
     async def _tell(self, kind: str, raw: dict[str, Any]) -> None:
         async with self._news:

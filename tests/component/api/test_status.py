@@ -1,0 +1,103 @@
+"""``/status``: systems and parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from component.api.gateway import SYSTEM, Gateway, running_gateway
+from goldcrest.errors import CommandRefused, SystemUnreachable
+from packaging.version import Version
+
+pytestmark = pytest.mark.component
+
+
+def system(status: str | None, reason: str = "Checked") -> dict[str, Any]:
+    if status is None:
+        return SYSTEM
+    condition = {
+        "type": "Ready",
+        "status": status,
+        "observedGeneration": 1,
+        "lastTransitionTime": "2030-01-02T03:04:05Z",
+        "reason": reason,
+        "message": "",
+    }
+    return {**SYSTEM, "status": {"conditions": [condition]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "description"),
+    [
+        (system("True"), "available", "System ready"),
+        (system("False", "SystemUnreachable"), "not available", "System down"),
+        (system("False", "HostKeyChanged"), "not available", "System does not accept connections"),
+        (system("Unknown"), "available", "System ready"),
+        (system(None), "available", "System ready"),
+    ],
+)
+async def test_health_of_systems(tmp_path: Path, given: dict[str, Any], status: str, description: str) -> None:
+    """From the resource's condition; where there is none, by the caller's own access."""
+    async with running_gateway(tmp_path, systems=(given,)) as gateway:
+        row = {"system": "cluster", "status": status, "description": description}
+        reply = await gateway.request("GET", "/status/systems", machine=None)
+        assert reply.json() == {"description": "List of systems with status and description.", "out": [row]}
+        reply = await gateway.request("GET", "/status/systems/cluster", machine=None)
+        assert reply.json() == {"description": "System information", "out": row}
+
+
+async def test_system_that_nobody_has_looked_at_and_that_fails(gateway: Gateway) -> None:
+    """Down, or refusing, as the caller's own attempt shows."""
+    gateway.node.refusal = SystemUnreachable("gone")
+    reply = await gateway.request("GET", "/status/systems/cluster")
+    assert reply.json()["out"]["description"] == "System down"
+    gateway.node.refusal = CommandRefused("no", reason="uid")
+    reply = await gateway.request("GET", "/status/systems/cluster")
+    assert reply.json()["out"]["description"] == "System does not accept connections"
+
+
+async def test_unknown_system(gateway: Gateway) -> None:
+    """404 with the contract's text."""
+    reply = await gateway.request("GET", "/status/systems/nowhere")
+    assert (reply.status, reply.json()) == (404, {"description": "System does not exists."})
+
+
+async def test_parameters(gateway: Gateway) -> None:
+    """A version that clients can parse, and the limits."""
+    reply = await gateway.request("GET", "/status/parameters", machine=None)
+    out = reply.json()["out"]
+    assert reply.json()["description"] == "Firecrest's parameters"
+    values = {item["name"]: item["value"] for service in out.values() for item in service}
+    assert Version(values["FIRECREST_VERSION"]) >= Version("1.16.0")
+    assert values["UTILITIES_MAX_FILE_SIZE"] == "5"
+    assert values["WORKLOAD_MANAGER"] == "Slurm"
+    assert values["FILESYSTEMS"] == [{"system": "cluster", "mounted": ["/scratch"]}]
+    assert all(set(item) == {"name", "value", "unit", "description"} for service in out.values() for item in service)
+
+
+@pytest.mark.parametrize("path", ["/compute/status", "/utilities/status"])
+async def test_acknowledgements(gateway: Gateway, path: str) -> None:
+    """Each service says that it is there."""
+    reply = await gateway.request("GET", path, machine=None)
+    assert (reply.status, reply.text) == (200, '{"success":"ack"}\n')
+
+
+async def test_systems_come_and_go(gateway: Gateway) -> None:
+    """A new System is known within moments, a removed one is gone."""
+    other = {**SYSTEM, "metadata": {"name": "other"}}
+    await gateway.kubernetes.put("systems", other)
+
+    async def names() -> list[str]:
+        out = (await gateway.request("GET", "/status/systems")).json()["out"]
+        return [row["system"] for row in out]
+
+    async def both() -> bool:
+        return await names() == ["cluster", "other"]
+
+    async def one() -> bool:
+        return await names() == ["cluster"]
+
+    await gateway.eventually(both)
+    await gateway.kubernetes.remove("systems", "other")
+    await gateway.eventually(one)
