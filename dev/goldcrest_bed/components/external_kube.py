@@ -12,10 +12,12 @@ from typing import Any
 from goldcrest_bed import kubeconfig
 from goldcrest_bed.command import logged, output, succeeds
 from goldcrest_bed.component import Component
+from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.context import Bed
 from goldcrest_bed.errors import BedError
 
 KIND_NAME = "goldcrest-bed"
+_VIEW = ("config", "view", "--raw", "--flatten", "-o", "json")
 
 
 class ExternalKube(Component):
@@ -23,15 +25,16 @@ class ExternalKube(Component):
 
     name = "kube-apiserver"  # in the place of the bed's own: others need it by this name
 
-    def __init__(self, bed: Bed, kubectl: Component) -> None:
+    def __init__(self, bed: Bed, kubectl: Kubectl) -> None:
         self._bed = bed
+        self._kubectl = kubectl
         self.needs = (kubectl.name,)
 
     def start(self) -> None:
         if self._bed.config.kube == "kind":
             text = self._kind()
         else:
-            text = output(["kubectl", "config", "view", "--raw", "--minify", "--flatten", "-o", "json"])
+            text = output([str(self._kubectl.path), *_VIEW, "--minify"])
         json.loads(text)
         kubeconfig.write_private(self._bed.paths.kubeconfigs / "admin", text)
         if not self._answers():
@@ -47,18 +50,19 @@ class ExternalKube(Component):
         text = output(["kind", "get", "kubeconfig", "--name", KIND_NAME])
         path = self._bed.paths.kubeconfigs / "kind"
         kubeconfig.write_private(path, text)
-        return output(["kubectl", "--kubeconfig", str(path), "config", "view", "--raw", "-o", "json"])
+        return output([str(self._kubectl.path), "--kubeconfig", str(path), *_VIEW])
 
     def _answers(self) -> bool:
         admin = self._bed.paths.kubeconfigs / "admin"
-        return succeeds(["kubectl", "--kubeconfig", str(admin), "get", "--raw", "/readyz"], timeout=15)
+        ask = [str(self._kubectl.path), "--kubeconfig", str(admin), "get", "--raw", "/readyz"]
+        return admin.exists() and succeeds(ask, timeout=15)
 
     def stop(self) -> None:
         if self._bed.config.kube == "kind" and shutil.which("kind"):
             output(["kind", "delete", "cluster", "--name", KIND_NAME], timeout=120)
 
     def state(self) -> str:
-        return "running" if self._answers() else "does not answer"
+        return "running" if self._answers() else "stopped"
 
     def facts(self) -> dict[str, Any]:
         path = self._bed.paths.kubeconfigs / "admin"

@@ -35,6 +35,11 @@ class Network(Component):
     def prepare(self) -> None:
         engine.ensure(self._bed.engine, self._bed.paths, self._bed.report)
 
+    @property
+    def _mine(self) -> Path:
+        """Says that the namespace is this bed's: another bed may run with the same names from another state folder."""
+        return self._bed.paths.run / "network.mine"
+
     def start(self) -> None:
         if not self._bed.own_namespace:
             self._start_bridge()
@@ -45,6 +50,12 @@ class Network(Component):
     def _start_namespace(self) -> None:
         if os.geteuid() != 0:
             raise BedError("a network namespace needs root; use docker or run the bed as root")
+        if self._namespace_alive() and not self._mine.exists():
+            raise BedError(
+                f"the network namespace {self.namespace} is another bed's: give other names and addresses in an overlay, "
+                f"or remove it with `ip netns del {self.namespace}`"
+            )
+        self._mine.touch()
         if not self._namespace_alive():
             self.namespace_file.unlink(missing_ok=True)  # an empty file that a reboot left behind
             output(["ip", "netns", "add", self.namespace])
@@ -82,8 +93,11 @@ class Network(Component):
         if not self._bed.own_namespace:
             self._bed.engine.succeeds("network", "rm", self.namespace)
             return
+        if not self._mine.exists():
+            return
         succeeds(["ip", "link", "del", self._host_link])
         succeeds(["ip", "netns", "del", self.namespace])
+        self._mine.unlink(missing_ok=True)
 
     def clean(self) -> None:
         """`ip netns` mounts its folder onto itself; undone where no other namespace needs it."""
@@ -94,7 +108,7 @@ class Network(Component):
     def state(self) -> str:
         if not self._bed.own_namespace:
             return "running" if self._bed.engine.succeeds("network", "inspect", self.namespace) else "stopped"
-        if not self._namespace_alive() or not self._links_exist():
+        if not self._mine.exists() or not self._namespace_alive() or not self._links_exist():
             return "stopped"
         for command, wanted in (
             (["ip", "-j", "addr", "show", self._host_link], self._table["host_address"]),

@@ -21,6 +21,7 @@ from goldcrest_bed.paths import REPOSITORY
 FILTER = REPOSITORY / "ssh-filter"
 FILTER_PATH = "/usr/libexec/goldcrest/ssh-filter"
 LABEL = "goldcrest.bed.digest"
+OWNER = "goldcrest.bed.state"
 SITE_PORT, FILTER_PORT = 22, 2222
 
 
@@ -48,6 +49,11 @@ class Node(Component):
         self._write_files()
         runtime = self._bed.engine
         state = runtime.container_state(self.container)
+        if state and not self._is_mine():
+            raise BedError(
+                f"the container {self.container} is another bed's: give another container.name in an overlay, "
+                f"or remove it with `{' '.join(runtime.command)} rm -f {self.container}`"
+            )
         if state and self._must_be_made_anew(state):
             runtime.remove(self.container)
             state = ""
@@ -100,14 +106,20 @@ class Node(Component):
             network += ["-p", f"127.0.0.1:{ports['filter_ssh']}:{FILTER_PORT}"]
         return [
             *("--name", self.container, "--hostname", self._system["name"]),
+            *("--label", f"{OWNER}={self._bed.paths.state}"),
             *network,
             *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768"),
             *("--tmpfs", "/run:rw,mode=0755", "--stop-timeout", "15"),
             *("--volume", f"{self._bed.paths.node}:/bed:ro"),
         ]
 
+    def _is_mine(self) -> bool:
+        """Whether this bed made the container; another one may run from another state folder."""
+        return self._bed.engine.container_label(self.container, OWNER) == str(self._bed.paths.state)
+
     def stop(self) -> None:
-        self._bed.engine.remove(self.container)
+        if self._is_mine():
+            self._bed.engine.remove(self.container)
 
     def clean(self) -> None:
         if self._bed.own_namespace and not self._bed.engine.has_containers():
@@ -116,6 +128,8 @@ class Node(Component):
 
     def state(self) -> str:
         state = self._bed.engine.container_state(self.container)
+        if state and not self._is_mine():
+            return "stopped"
         if state != "running":
             return f"container {state}" if state else "stopped"
         try:
