@@ -62,6 +62,11 @@ class JobView:
         """Somebody asked to cancel it, now or before (setting the field back has no effect)."""
         return self.cancel or self.status.cancel_requested_at is not None
 
+    @property
+    def has_cancel_task(self) -> bool:
+        """Whether REST shows the cancelling as a task: of a job that the scheduler has."""
+        return self.cancel_requested and self.status.job_id is not None
+
 
 def newer(left: str, right: str) -> bool:
     """Whether resource version ``left`` is later than ``right``.

@@ -91,7 +91,7 @@ class JobLookup:
             if not caller.sees(system=job.system, run_as=job.run_as):
                 continue
             tasks.append(Found(job.task_id, Action.SUBMIT, job))
-            if job.cancel_requested:
+            if job.has_cancel_task:
                 tasks.append(Found(job.cancel_task_id, Action.CANCEL, job))
         return tasks
 
@@ -114,9 +114,9 @@ class JobLookup:
             return Found(task_id, Action.SUBMIT, job)
         job = self._jobs.by_cancel_task(task_id)
         if job is not None:
-            if not job.cancel_requested and live:
+            if not job.has_cancel_task and live:
                 job = await self._live(job.namespace, job.name)  # asked of another gateway a moment ago
-            return Found(task_id, Action.CANCEL, job) if job is not None and job.cancel_requested else None
+            return Found(task_id, Action.CANCEL, job) if job is not None and job.has_cancel_task else None
         if not live:
             return None
         # Made by another gateway a moment ago: then it is in the caller's own namespace.

@@ -1,0 +1,89 @@
+"""The cache of Jobs: what is told late, twice, or in the wrong order changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from goldcrest_api.job_cache import JobCache
+
+pytestmark = pytest.mark.unit
+
+
+def job(
+    version: int, *, name: str = "r-" + "a" * 32, uid: str = "u1", user: str = "alice", **status: Any
+) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "creationTimestamp": "2030-01-02T03:04:05Z",
+        },
+        "spec": {"system": "cluster", "runAs": user},
+        "status": status,
+    }
+
+
+def phase(cache: JobCache) -> str | None:
+    view = cache.by_task("a" * 32)
+    return view.status.phase if view is not None else None
+
+
+def test_indexes_follow_changes() -> None:
+    """A Job is found by each key it has now, and by none that it had."""
+    cache = JobCache()
+    cache.apply(job(1))
+    assert cache.by_scheduler_id("cluster", "7") == []
+    cache.apply(job(2, jobId="7"))
+    (view,) = cache.by_scheduler_id("cluster", "7")
+    assert cache.by_name("team", view.name) == cache.by_task(view.task_id) == cache.by_cancel_task(view.cancel_task_id)
+    assert cache.of_user("alice") == [view]
+    cache.remove(job(3))
+    assert cache.by_scheduler_id("cluster", "7") == cache.of_user("alice") == []
+    assert cache.by_task(view.task_id) is None
+    assert len(cache) == 0
+
+
+def test_older_news_do_not_overwrite_newer_ones() -> None:
+    """The watch tells an earlier version after our own write was answered."""
+    cache = JobCache()
+    cache.advance("4")
+    cache.learn(job(6, phase="Queued"))
+    cache.apply(job(5, phase="Pending"))
+    assert phase(cache) == "Queued"
+    cache.apply(job(10, phase="Running"))
+    assert phase(cache) == "Running"
+
+
+def test_deleted_object_does_not_rise_again() -> None:
+    """The answer to our own write arrives after the watch has told of the deletion."""
+    cache = JobCache()
+    cache.apply(job(5))
+    cache.remove(job(7))
+    cache.advance("7")
+    cache.learn(job(6))
+    assert len(cache) == 0
+
+
+def test_own_write_survives_a_list_that_began_before_it() -> None:
+    """A list of an earlier version does not know what we made since."""
+    cache = JobCache()
+    cache.learn(job(9))
+    cache.retain(set(), resource_version="8")
+    assert len(cache) == 1
+    cache.retain(set(), resource_version="9")
+    assert len(cache) == 0
+
+
+def test_name_that_is_used_again() -> None:
+    """The new resource of the same name is not lost when the old one's deletion is told late."""
+    cache = JobCache()
+    cache.apply(job(1, uid="u1"))
+    cache.apply(job(3, uid="u2"))
+    cache.remove(job(2, uid="u1"))
+    view = cache.by_name("team", "r-" + "a" * 32)
+    assert view is not None
+    assert view.uid == "u2"
+    assert cache.by_task("a" * 32) == view
