@@ -146,7 +146,7 @@ class HelloFinder:
         """
         buffer = self._buffer
         buffer += data
-        while True:
+        while self._searched <= NOISE_LIMIT:
             end = buffer.find(b"\n", self._searched)
             if end < 0:
                 break
@@ -154,8 +154,8 @@ class HelloFinder:
                 return Hello.decode(bytes(buffer[self._searched : end])), bytes(buffer[end + 1 :])
             self._searched = end + 1
         begun = buffer.startswith(MARKER, self._searched)
-        if begun and len(buffer) - self._searched > HELLO_LIMIT:
-            raise NoHello(f"the hello of ssh-filter is longer than {HELLO_LIMIT} bytes")
         if self._searched > NOISE_LIMIT or (not begun and len(buffer) > NOISE_LIMIT + len(MARKER)):
             raise NoHello(f"more than {NOISE_LIMIT // 1024} KiB came before ssh-filter's hello")
+        if begun and len(buffer) - self._searched > HELLO_LIMIT:
+            raise NoHello(f"the hello of ssh-filter is longer than {HELLO_LIMIT} bytes")
         return None

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from component.ssh.login_node import Behaviour, LoginNode, TinyAuthority
-
 from goldcrest.ssh import SshPool, SshSettings
 
 

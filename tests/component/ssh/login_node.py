@@ -14,8 +14,12 @@ from typing import Any
 import asyncssh
 from asyncssh.public_key import decode_ssh_certificate
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, SSHCertificateBuilder, SSHCertificateType
-
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    SSHCertificateBuilder,
+    SSHCertificateType,
+)
 from goldcrest.authority import Basis
 from goldcrest.canonical import b64url, b64url_decode, canonical
 from goldcrest.commands.base import Command, session_body
@@ -104,7 +108,7 @@ class LoginNode:
         behaviour: what runs on each channel.
     """
 
-    def __init__(self, authority: TinyAuthority, behaviour: Behaviour, *, host_key: asyncssh.SSHKey | None = None):
+    def __init__(self, authority: TinyAuthority, behaviour: Behaviour, *, host_key: Any = None):
         self.authority = authority
         self.behaviour = behaviour
         self.host_key = host_key or asyncssh.generate_private_key("ssh-ed25519")
@@ -186,7 +190,9 @@ class RealFilter:
         self._auth_info = folder / "auth-info"
         self._policy = folder / "policy.json"
         self._policy.write_text(
-            json.dumps({"system": SYSTEM, "caFile": str(folder / "ca.pub"), "minUid": 0, "roots": [str(folder)], **policy})
+            json.dumps(
+                {"system": SYSTEM, "caFile": str(folder / "ca.pub"), "minUid": 0, "roots": [str(folder)], **policy}
+            )
         )
         for name in ("ca.pub", "policy.json"):
             (folder / name).chmod(0o644)
@@ -270,13 +276,14 @@ class ScriptedFilter:
         self.protocol = protocol
         self.operations = operations
         self.limits = Limits(frame=1024 * 1024 + 64 * 1024, payload=payload, output=1024 * 1024, commands=commands)
-        self.running: list[_Run] = []
+        self.on_frame: Callable[[Frame], None] = lambda frame: None  # each frame, before anything else
+        self.runs: list[_Run] = []
         self.cancelled: list[int] = []
         self.seen: list[str] = []  # operations, in order
 
     async def __call__(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         run = _Run(self, process)
-        self.running.append(run)
+        self.runs.append(run)
         await run.serve()
 
 
@@ -306,6 +313,7 @@ class _Run:
         async with asyncio.TaskGroup() as tasks:
             while data := await self.process.stdin.read(256 * 1024):
                 for frame in parser.feed(data):
+                    script.on_frame(frame)
                     if frame.type is FrameType.CANCEL:
                         script.cancelled.append(frame.id)
                         continue
@@ -317,5 +325,4 @@ class _Run:
                         request.payload += frame.body
                     if request.complete:
                         script.seen.append(request.command["op"])
-                        request.sid_is_right = request.command["sid"] == self.sid  # type: ignore[attr-defined]
                         tasks.create_task(script.on_request(open_requests.pop(frame.id)))

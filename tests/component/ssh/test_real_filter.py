@@ -7,11 +7,9 @@ import hashlib
 import os
 import tracemalloc
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 from component.ssh.login_node import FILTER, SYSTEM, RealFilter, spec_of
-
 from goldcrest.authority import ByToken
 from goldcrest.commands import Checksum, MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile
 from goldcrest.errors import CommandFailed, CommandRefused
@@ -61,10 +59,10 @@ async def test_writes_five_mebibytes(where, make_pool, tmp_path):
     """A payload much larger than a frame and than the SSH window arrives as signed."""
     content = os.urandom(5 * 1024 * 1024)
     pool = make_pool()
-    path = str(tmp_path / "large")
+    path, file = str(tmp_path / "large"), tmp_path / "large"
     answer = await pool.run(WriteFile(path, Payload.of(content), mode=0o600), payload=content, **where)
     assert answer.result == {"size": len(content)}
-    assert Path(path).read_bytes() == content
+    assert file.read_bytes() == content
     digest = (await pool.run(Checksum(path, limit=10**9), **where)).result["sha256"]
     assert digest == hashlib.sha256(content).hexdigest()
 
