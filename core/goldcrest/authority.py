@@ -42,6 +42,7 @@ from goldcrest.errors import (
 REQUEST_SECONDS = 10.0
 _BATCH = 32  # requests in one call
 _UNDER_WAY = 2  # calls under way before requests are collected
+_HOLDER_HEADER = "X-Goldcrest-Holder"
 _TOKEN_SECONDS = 60  # a projected token is read again after this
 
 
@@ -90,9 +91,10 @@ class Authority:
         url: ``https://host:port`` or ``unix:/path/of/socket``.
         ca_file: certificates that the server is verified against (https).
         token_file: projected service-account token with the audience of delegation.
+        holder: identity in the operator's Lease; delegation signs for its holder only. Empty for callers without a Lease.
     """
 
-    def __init__(self, *, url: str, ca_file: Path | None, token_file: Path) -> None:
+    def __init__(self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "") -> None:
         if url.startswith("unix:"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=16)
             self._base = "http://delegation"
@@ -105,6 +107,7 @@ class Authority:
             connector=connector, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=2)
         )
         self._token_file = token_file
+        self._holder = holder
         self._token = ""
         self._token_read = 0.0
         self._waiting: list[tuple[dict[str, Any], asyncio.Future[bytes]]] = []
@@ -197,6 +200,8 @@ class Authority:
 
     async def _post(self, path: str, body: object) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}
+        if self._holder:
+            headers[_HOLDER_HEADER] = self._holder
         try:
             async with self._session.post(self._base + path, data=orjson.dumps(body), headers=headers) as response:
                 data = orjson.loads(await response.read())

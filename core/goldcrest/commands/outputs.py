@@ -1,0 +1,315 @@
+"""What Slurm's programs print, read into typed rows. Pure functions: text in, frozen rows out.
+
+A row that does not have its fields is left out: users choose comments and names, and a line break in one makes lines that are none.
+Sources: squeue(1), sacct(1), scontrol(1), sbatch(1), and the formats fixed in docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from goldcrest.commands.slurm import CommandOutput
+from goldcrest.errors import SchedulerUnavailable
+
+SEPARATOR: Final = "\x1f"
+QUEUE_FIELDS: Final = 17
+ACCOUNT_FIELDS: Final = 16
+WORDS_LIMIT: Final = 1500  # characters of a program's own words that are shown to people
+
+_NOTHING = frozenset(("", "(null)", "N/A", "n/a", "Unknown", "None", "None assigned", "NONE", "INVALID"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """One line of squeue: a job, or one element of an array. Times are epoch seconds, durations seconds."""
+
+    job_id: str
+    base_id: str
+    """Id of the array, or of the job itself."""
+    array_index: str | None
+    user: str
+    state: str
+    reason: str | None
+    start: int | None
+    end: int | None
+    submit: int | None
+    elapsed: int | None
+    nodes: int | None
+    node_list: str | None
+    partition: str | None
+    account: str | None
+    qos: str | None
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """One line of sacct: a job, or one element of an array."""
+
+    job_id: str
+    base_id: str
+    user: str
+    state: str
+    exit_code: int | None
+    signal: int | None
+    submit: int | None
+    start: int | None
+    end: int | None
+    elapsed: int | None
+    nodes: int | None
+    node_list: str | None
+    partition: str | None
+    account: str | None
+    qos: str | None
+    comment: str | None
+    submit_line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One line of ``scontrol show job -o``. Its times are left out: they are local to the node, without a zone."""
+
+    job_id: str
+    base_id: str
+    user: str
+    state: str
+    reason: str | None
+    exit_code: int | None
+    signal: int | None
+    elapsed: int | None
+    nodes: int | None
+    node_list: str | None
+    partition: str | None
+    account: str | None
+    comment: str | None
+    command: str | None
+    work_directory: str | None
+    stdout: str | None
+    stderr: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedId:
+    """What ``sbatch --parsable`` prints: the id, and the cluster where it is not the default one."""
+
+    job_id: str
+    cluster: str | None = None
+
+
+class SubmissionVerdict(Enum):
+    """What an sbatch that did not print an id means."""
+
+    REFUSED = auto()
+    """Slurm said no: unchanged, it will say no again."""
+    NOT_NOW = auto()
+    """Certainly not taken, for a reason that passes: controller away, throttled."""
+    UNCERTAIN = auto()
+    """Nobody knows whether it was taken: it must be looked for by its token."""
+
+
+def base_id(job_id: str) -> str:
+    """Id of the whole: ``12`` of ``12``, ``12_3``, ``12_[4-9]`` and ``12+1`` (heterogeneous)."""
+    return re.split(r"[_+.]", job_id, maxsplit=1)[0]
+
+
+def parse_queue(text: str) -> tuple[QueueRow, ...]:
+    """Rows of squeue in the format of docs/protocol.md."""
+    rows = []
+    for line in text.splitlines():
+        fields = line.split(SEPARATOR, QUEUE_FIELDS - 1)
+        if len(fields) != QUEUE_FIELDS or not _is_id(fields[1]):
+            continue
+        rows.append(
+            QueueRow(
+                job_id=fields[0],
+                base_id=fields[1],
+                array_index=_text(fields[2]),
+                user=fields[4],
+                state=fields[5],
+                reason=_text(fields[6]),
+                start=_epoch(fields[7]),
+                end=_epoch(fields[8]),
+                submit=_epoch(fields[9]),
+                elapsed=duration(fields[10]),
+                nodes=_number(fields[11]),
+                node_list=_text(fields[12]),
+                partition=_text(fields[13]),
+                account=_text(fields[14]),
+                qos=_text(fields[15]),
+                comment=_text(fields[16]),
+            )
+        )
+    return tuple(rows)
+
+
+def parse_account(text: str) -> tuple[AccountRow, ...]:
+    """Rows of sacct in the format of docs/protocol.md."""
+    rows = []
+    for line in text.splitlines():
+        fields = line.split(SEPARATOR, ACCOUNT_FIELDS - 1)
+        if len(fields) != ACCOUNT_FIELDS or not _is_id(base_id(fields[0])):
+            continue
+        exit_code, signal = _exit(fields[4])
+        rows.append(
+            AccountRow(
+                job_id=fields[0],
+                base_id=base_id(fields[0]),
+                user=fields[2],
+                state=fields[3].split(" ", 1)[0],  # "CANCELLED by 1000"
+                exit_code=exit_code,
+                signal=signal,
+                submit=_epoch(fields[5]),
+                start=_epoch(fields[6]),
+                end=_epoch(fields[7]),
+                elapsed=_number(fields[8]),
+                nodes=_number(fields[9]),
+                node_list=_text(fields[10]),
+                partition=_text(fields[11]),
+                account=_text(fields[12]),
+                qos=_text(fields[13]),
+                comment=_text(fields[14]),
+                submit_line=fields[15],
+            )
+        )
+    return tuple(rows)
+
+
+# The job's name comes early and may look like any further field; users cannot choose what follows it up to Command.
+_NAME = re.compile(r" JobName=.* (?=UserId=[^ ]+\([0-9]+\) GroupId=)")
+_FIELD = re.compile(r"(?:^| )([A-Z][A-Za-z/:]*)=(.*?)(?=(?: [A-Z][A-Za-z/:]*=)|\s*$)")
+
+
+def parse_describe(text: str) -> tuple[JobRecord, ...]:
+    """Records of ``scontrol show job -o``: one line for a job, several for an array."""
+    records = []
+    for line in text.splitlines():
+        fields: dict[str, str] = {}
+        for name, value in _FIELD.findall(_NAME.sub(" ", line.strip(), count=1)):
+            fields.setdefault(name, value)  # the first one counts: what users choose comes last
+        job_id = fields.get("JobId", "")
+        if not _is_id(job_id) or "JobState" not in fields:
+            continue
+        exit_code, signal = _exit(fields.get("ExitCode", ""))
+        records.append(
+            JobRecord(
+                job_id=job_id,
+                base_id=fields.get("ArrayJobId", job_id),
+                user=fields.get("UserId", "").partition("(")[0],
+                state=fields["JobState"],
+                reason=_text(fields.get("Reason", "")),
+                exit_code=exit_code,
+                signal=signal,
+                elapsed=duration(fields.get("RunTime", "")),
+                nodes=_number(fields.get("NumNodes", "").partition("-")[0]),
+                node_list=_text(fields.get("NodeList", "")),
+                partition=_text(fields.get("Partition", "")),
+                account=_text(fields.get("Account", "")),
+                comment=_text(fields.get("Comment", "")),
+                command=_text(fields.get("Command", "")),
+                work_directory=_text(fields.get("WorkDir", "")),
+                stdout=_text(fields.get("StdOut", "")),
+                stderr=_text(fields.get("StdErr", "")),
+            )
+        )
+    return tuple(records)
+
+
+_SUBMITTED = re.compile(r"([0-9]+)(?:;([A-Za-z0-9._-]+))?")
+
+
+def parse_submitted(text: str) -> SubmittedId | None:
+    """The id that ``sbatch --parsable`` printed (``id`` or ``id;cluster``); None unless exactly one line is one."""
+    matches = [match for line in text.splitlines() if (match := _SUBMITTED.fullmatch(line.strip()))]
+    if len(matches) != 1:
+        return None
+    return SubmittedId(matches[0][1], matches[0][2])
+
+
+# Texts of slurm_errno.c, 22.05 to 24.11, in lower case.
+_NOT_NOW = (
+    "unable to contact slurm controller",
+    "slurm controller in standby",
+    "backup controller in standby",
+    "slurm temporarily unable to accept job",
+    "resource temporarily unavailable",
+    "slurm database connection failure",
+    "unable to contact slurm database",
+    "protocol authentication error",
+    "munge socket",
+    "rpc rate limit",
+    "too many rpc",
+)
+_UNCERTAIN = (
+    "socket timed out",
+    "zero bytes were transmitted or received",
+    "unexpected message received",
+    "communication connection failure",
+    "message send failure",
+    "message receive failure",
+    "connection reset",
+    "connection timed out",
+    "transport endpoint is not connected",
+    "broken pipe",
+)
+
+
+def submission_verdict(output: CommandOutput) -> SubmissionVerdict:
+    """What an sbatch means that did not print an id. What it did not take for a known passing reason, it refused."""
+    text = output.stderr.lower()
+    if any(words in text for words in _UNCERTAIN) or output.exit == 0 or output.exit < 0 or output.exit >= 128:
+        return SubmissionVerdict.UNCERTAIN  # also: it ended well but said nothing, or a signal ended it
+    if any(words in text for words in _NOT_NOW):
+        return SubmissionVerdict.NOT_NOW
+    return SubmissionVerdict.REFUSED
+
+
+def require_answer(output: CommandOutput, *, program: str) -> str:
+    """Standard output of a query that worked.
+
+    Raises:
+        SchedulerUnavailable: with the program's own words; a query can only fail because Slurm does not answer.
+    """
+    if output.exit != 0:
+        raise SchedulerUnavailable(f"{program} failed: {words(output)}")
+    return output.stdout
+
+
+def words(output: CommandOutput) -> str:
+    """What a Slurm program said about its failure, without the prefixes, at most 1500 characters."""
+    lines = [re.sub(r"^(\w+: )?(error|fatal): |^\w+: ", "", line.strip()) for line in output.stderr.splitlines()]
+    text = "; ".join(line for line in lines if line) or f"exit status {output.exit} without a message"
+    printable = "".join(character if character.isprintable() else "�" for character in text)
+    return printable[:WORDS_LIMIT]
+
+
+def duration(text: str) -> int | None:
+    """Seconds of ``[days-][[hours:]minutes:]seconds``; None when it is none."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _text(text: str) -> str | None:
+    return None if text.strip() in _NOTHING else text
+
+
+def _epoch(text: str) -> int | None:
+    return int(text) if _is_id(text) and int(text) > 0 else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if _is_id(text) else None
+
+
+def _exit(text: str) -> tuple[int | None, int | None]:
+    code, _, signal = text.partition(":")
+    return _number(code), _number(signal)

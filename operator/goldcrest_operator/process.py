@@ -1,0 +1,279 @@
+"""The operator as one process: built once, started in order, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import signal
+from dataclasses import dataclass
+
+from goldcrest.authority import Authority
+from goldcrest.errors import GoldcrestError
+from goldcrest.kube import Kube, pause
+from goldcrest.models.system import SystemSpec
+from goldcrest.ssh import SshPool, probe
+from goldcrest.telemetry import Log
+from goldcrest.wellknown import Kind
+
+from goldcrest_operator.effects import JobEffects
+from goldcrest_operator.faults import Faults
+from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.lease import Lease, LeaseTimes, new_identity
+from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.probes import ProbeServer
+from goldcrest_operator.recorder import Recorder
+from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.settings import OperatorSettings
+from goldcrest_operator.store import Store
+from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.watching import Watch
+from goldcrest_operator.workers import Workers
+from goldcrest_operator.workqueue import WorkQueue
+
+_log = Log(__name__)
+
+_FLUSH_SECONDS = 2.0
+_WATCH_END_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Everything that lives as long as the process."""
+
+    settings: OperatorSettings
+    kube: Kube
+    authority: Authority
+    pool: SshPool
+    lease: Lease
+    metrics: Metrics
+    recorder: Recorder
+    store: Store
+    queue: WorkQueue[Key]
+    tracker: Tracker
+    watch: Watch
+    workers: Workers
+
+
+async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> Context:
+    """Put the parts together; nothing is started.
+
+    Raises:
+        InvalidInput: settings that contradict each other.
+    """
+    faults = Faults(settings.fault_point, allowed=settings.allow_faults)
+    identity = new_identity()
+    authority = Authority(
+        url=settings.delegation.url,
+        ca_file=settings.delegation.ca_file,
+        token_file=settings.delegation.token_file,
+        holder=identity,
+    )
+    pool = SshPool(authority, settings.ssh)
+    metrics = Metrics()
+    recorder = Recorder(kube)
+    store = Store(cluster_id=cluster_id)
+    queue = WorkQueue[Key](first=settings.retry.first_seconds, most=settings.retry.most_seconds)
+    times = LeaseTimes(
+        duration=settings.lease.duration_seconds,
+        renew_deadline=settings.lease.renew_deadline_seconds,
+        retry=settings.lease.retry_seconds,
+    )
+    lease = Lease(kube, shard=settings.shard, identity=identity, times=times)
+    scheduler = SlurmScheduler(pool)
+    tracker = Tracker(
+        store=store,
+        scheduler=scheduler,
+        changed=lambda uid: queue.add(Key(Kind.JOB, uid)),
+        refresh=lambda followed: jobs.refresh(followed),
+        active=lambda: lease.held,
+        times=_tracker_times(settings),
+        metrics=metrics,
+    )
+    effects = JobEffects(
+        kube=kube,
+        scheduler=scheduler,
+        lease=lease,
+        recorder=recorder,
+        store=store,
+        tracker=tracker,
+        faults=faults,
+        metrics=metrics,
+        cluster_id=cluster_id,
+    )
+    jobs = JobController(
+        kube=kube,
+        store=store,
+        tracker=tracker,
+        effects=effects,
+        queue=queue,
+        cluster_id=cluster_id,
+        seldom_seconds=settings.retry.seldom_seconds,
+    )
+    systems = SystemController(
+        kube=kube,
+        store=store,
+        lease=lease,
+        recorder=recorder,
+        queue=queue,
+        probe=functools.partial(_probe, seconds=settings.health.timeout_seconds),
+        metrics=metrics,
+        probe_seconds=settings.health.probe_seconds,
+        write_seconds=settings.health.write_seconds,
+    )
+    return Context(
+        settings=settings,
+        kube=kube,
+        authority=authority,
+        pool=pool,
+        lease=lease,
+        metrics=metrics,
+        recorder=recorder,
+        store=store,
+        queue=queue,
+        tracker=tracker,
+        watch=Watch(store=store, queue=queue, jobs=jobs, kubeconfig=settings.kubeconfig, shard=settings.shard),
+        workers=Workers(queue=queue, jobs=jobs, systems=systems, metrics=metrics, number=settings.workers),
+    )
+
+
+async def run(settings: OperatorSettings) -> int:
+    """Run until asked to end; the exit status: 0, or 1 when the Lease or the watch was lost."""
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    kube = await Kube.connect(settings.kubeconfig)
+    try:
+        cluster_id = await _cluster_id(kube, settings, stop)
+        if cluster_id is None:
+            return 0
+        context = await build(settings, kube=kube, cluster_id=cluster_id)
+        try:
+            return await _run(context, stop)
+        finally:
+            await context.pool.close()
+            await context.authority.close()
+    finally:
+        await kube.close()
+
+
+async def _run(context: Context, stop: asyncio.Event) -> int:
+    settings = context.settings
+    server = ProbeServer(
+        alive=lambda: _complaint(context),
+        ready=lambda: None if context.lease.held else "not the active operator",
+        metrics=context.metrics,
+        refresh=lambda: _refresh(context),
+    )
+    await server.start(settings.listen_host, settings.health_port, settings.metrics_port)
+    watching, stop_watching = asyncio.Event(), asyncio.Event()
+    watch = asyncio.create_task(context.watch.run(ready=watching, stop=stop_watching), name="watch")
+    tasks: list[asyncio.Task[None]] = [watch]
+    try:
+        await _first(watching.wait(), watch)
+        _stop_on_signals(stop)  # kopf has put its own handlers there
+        _log.info("operator.watching", shard=settings.shard, identity=context.lease.identity)
+        if watch.done() or not await context.lease.acquire(stop):
+            return 1 if watch.done() else 0
+        workers = asyncio.create_task(context.workers.run(), name="workers")
+        keeper = asyncio.create_task(context.lease.keep(asyncio.Event()), name="lease")  # also while it drains
+        recorder = asyncio.create_task(context.recorder.run(), name="recorder")
+        tasks += [workers, keeper, recorder]
+        return await _until_the_end(context, stop, watch=watch, workers=workers, keeper=keeper)
+    finally:
+        await context.tracker.close()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks[1:], return_exceptions=True)
+        await context.lease.release()
+        stop_watching.set()
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError, Exception):
+            async with asyncio.timeout(_WATCH_END_SECONDS):
+                await watch
+        await server.close()
+        _log.info("operator.ended")
+
+
+async def _until_the_end(
+    context: Context,
+    stop: asyncio.Event,
+    *,
+    watch: asyncio.Task[None],
+    workers: asyncio.Task[None],
+    keeper: asyncio.Task[None],
+) -> int:
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait({watch, workers, keeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    lost = bool(done - {stopped})
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("operator.failed", task=task.get_name(), error=_words(error))
+    stopped.cancel()
+    context.queue.close()
+    if not lost:
+        # What is under way is finished; the Lease is kept meanwhile.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(context.settings.drain_seconds):
+                await asyncio.wait({workers})
+        await context.recorder.flush(seconds=_FLUSH_SECONDS)
+    return 1 if lost else 0
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(sorted({_words(inner) for inner in error.exceptions}))
+    return f"{type(error).__name__}: {error}"
+
+
+async def _first(*waited: object) -> None:
+    tasks = [asyncio.ensure_future(item) for item in waited]  # type: ignore[call-overload]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _cluster_id(kube: Kube, settings: OperatorSettings, stop: asyncio.Event) -> str | None:
+    """Identity of the cluster; waits for the API server. None when asked to end before."""
+    while True:
+        try:
+            return await kube.cluster_id()
+        except GoldcrestError as error:
+            _log.warning("operator.waiting", code=error.code, message=error.message)
+            if await pause(settings.lease.retry_seconds, stop):
+                return None
+
+
+async def _probe(spec: SystemSpec, *, seconds: float) -> None:
+    await probe(spec, seconds=seconds)
+
+
+def _tracker_times(settings: OperatorSettings) -> TrackerTimes:
+    tracker = settings.tracker
+    return TrackerTimes(
+        hot=tracker.hot_seconds,
+        hot_for=tracker.hot_for_seconds,
+        few=tracker.few_seconds,
+        few_jobs=tracker.few_jobs,
+        active=tracker.active_seconds,
+        idle=tracker.idle_seconds,
+    )
+
+
+def _complaint(context: Context) -> str | None:
+    if context.store.systems and context.watch.age > context.settings.watch_silence_seconds:
+        return f"the watch has brought nothing for {context.watch.age:.0f} s"
+    return None
+
+
+def _refresh(context: Context) -> None:
+    metrics = context.metrics
+    metrics.queue_length.set(len(context.queue))
+    metrics.busy_workers.set(context.queue.held)
+    metrics.known_jobs.set(context.store.job_count)
+    metrics.followed_jobs.set(context.store.followed_count)
+    metrics.lease_held.set(int(context.lease.held))
+    metrics.watch_age.set(context.watch.age)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)

@@ -1,0 +1,376 @@
+"""What to do next for a Job: one pure function, read from top to bottom.
+
+It is asked again after every step, with the Job as it then is. Everything that must survive the process is in the Job's status; so
+whatever step a process dies after, its successor is led to the right next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goldcrest.authorised import token_of, wants_cancel
+from goldcrest.grants import parse_time
+from goldcrest.models.job import JobResource, JobStatus, Submission
+from goldcrest.models.system import SystemSpec
+from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase, Reason
+
+from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
+from goldcrest_operator.reconcile.statuses import (
+    differs,
+    finished_at,
+    iso,
+    notices,
+    reason_of,
+    seen_fields,
+    with_state,
+    with_trouble,
+)
+from goldcrest_operator.reconcile.steps import (
+    Cancel,
+    Delete,
+    Find,
+    Hold,
+    Notice,
+    Persist,
+    Release,
+    RemoveFinalizer,
+    Rest,
+    Retry,
+    Step,
+    Submit,
+    Sweep,
+    Wait,
+    WriteIntent,
+    WriteStatus,
+)
+
+CANCEL_AGAIN_SECONDS = 30.0
+"""A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
+SETTLE_SECONDS = 30.0
+"""An sbatch whose end nobody saw can take effect this long after the intent: only then is a deleted Job let go."""
+NO_SYSTEM_SECONDS = 60.0
+"""A System that does not exist is waited for; its creation wakes the Job at once."""
+
+
+def next_step(job: JobResource, system: SystemSpec | None, observed: Observation, *, cluster_id: str) -> Step:
+    """The one next step for this Job.
+
+    Args:
+        system: None when there is no System of that name.
+        cluster_id: uid of the namespace kube-system; part of the submission's token.
+    """
+    attempt = observed.attempt
+
+    # 1. Somebody asked for it to be left alone.
+    if job.annotations.get(ANNOTATION_PAUSED) == "true":
+        return Rest()
+
+    # 2. It is over: nothing changes any more, only cleaning up is left.
+    if job.status.phase is not None and job.status.phase.finished:
+        return _after_the_end(job, observed)
+
+    # 3. Deleted, and the job may live on; or deleted, and our finalizer has gone already.
+    if job.deleting:
+        if FINALIZER not in job.finalizers:
+            return Rest()
+        if job.spec.deletion_policy == "Orphan":
+            return RemoveFinalizer()
+
+    # 4. sbatch answered, and the id is stored nowhere yet: nothing is more urgent.
+    if job.status.job_id is None and attempt.submitted is not None:
+        return _persist(job, attempt.submitted.job_id, observed, cluster_id=cluster_id)
+
+    # 5. It was refused for good.
+    if job.status.job_id is None and attempt.refusal is not None:
+        failed = with_state(
+            job,
+            phase=Phase.FAILED,
+            reason=attempt.refusal.reason,
+            message=attempt.refusal.message,
+            now=observed.now,
+        )
+        return WriteStatus(failed, notices(job.status, failed))
+
+    # 6. What the last step needed does not answer: say so, once, and try again.
+    if attempt.trouble is not None:
+        shown = with_trouble(job, attempt.trouble, now=observed.now)
+        if differs(job.status, shown):
+            return WriteStatus(shown, notices(job.status, shown))
+        return Retry(seldom=attempt.trouble.stalled)
+
+    # 7. Not submitted yet, or submitted.
+    if job.status.job_id is None:
+        return _before_submission(job, system, observed, cluster_id=cluster_id)
+    return _after_submission(job, system, observed, job_id=job.status.job_id)
+
+
+def _after_the_end(job: JobResource, observed: Observation) -> Step:
+    # Doubles that show up late still have to go; they are held, and the stored id is another.
+    strays = _strays(job, observed)
+    if strays and observed.attempt.trouble is None:
+        if job.status.job_id is not None:
+            return Sweep(keep=(job.status.job_id,), strays=strays)
+        if wants_cancel(job):
+            return Cancel()
+    if job.deleting:
+        return RemoveFinalizer() if FINALIZER in job.finalizers else Rest()
+    if job.status.observed_generation < job.generation:
+        return WriteStatus(_seen_generation(job))
+    seconds = job.spec.ttl_seconds_after_finished
+    since = finished_at(job.status)
+    if seconds is not None and since is not None:
+        left = since + seconds - observed.now
+        return Delete() if left <= 0 else Wait(left)
+    return Retry() if observed.attempt.trouble is not None else Rest()
+
+
+def _seen_generation(job: JobResource) -> JobStatus:
+    """Only that the new generation was seen: `kubectl wait` and kstatus disbelieve conditions of an older one."""
+    conditions = [
+        condition.model_copy(update={"observed_generation": job.generation}) for condition in job.status.conditions
+    ]
+    return job.status.model_copy(update={"observed_generation": job.generation, "conditions": conditions})
+
+
+def _before_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, cluster_id: str) -> Step:
+    attempt, intent = observed.attempt, job.status.submission
+    carriers = attempt.found or observed.sighting.strays  # jobs that carry our token
+    nothing_submitted = (intent is None or attempt.clean) and not carriers
+
+    # 1. Not wanted any more, and certainly nothing was submitted: no login node is needed for that.
+    if nothing_submitted and job.deleting:
+        return RemoveFinalizer()
+    if nothing_submitted and wants_cancel(job):
+        return _cancelled(job, observed)
+
+    # 2. Not wanted yet.
+    if nothing_submitted and job.spec.suspend:
+        return _suspended(job, observed)
+
+    # 3. No system to submit to.
+    if system is None:
+        return _no_system(job, observed)
+
+    # 4. Deleted, and there may be a submission: whatever carries the token is cancelled, also what comes late.
+    if job.deleting and not nothing_submitted:
+        return _cancel_unseen(intent, observed)
+
+    # 5. Jobs carry our token: the lowest id is the one that counts, the others are doubles.
+    if carriers:
+        return _persist(job, min(carriers, key=int), observed, cluster_id=cluster_id)
+
+    # 6. First the intent: whoever comes after us then knows that there may be a submission.
+    if intent is None:
+        return WriteIntent(
+            with_state(
+                job,
+                phase=Phase.SUBMITTING,
+                reason=Reason.SUBMITTING,
+                message=f"Being submitted to {job.spec.system}.",
+                now=observed.now,
+                submission=_intent(job, observed, cluster_id=cluster_id),
+            )
+        )
+
+    # 7. An intent that we do not know the outcome of: look for the token before anything else (T10.1).
+    if not attempt.clean and attempt.found is None:
+        return Find()
+
+    # 8. Reliably nothing is there.
+    if wants_cancel(job):
+        return _cancelled(job, observed)
+    if job.spec.suspend:
+        return _suspended(job, observed)
+    return Submit()
+
+
+def _after_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, job_id: str) -> Step:
+    attempt, view = observed.attempt, observed.sighting.view
+    if view is not None and view.job_id != job_id:
+        view = None
+
+    # 1. It has ended: that is written first, whatever else is wanted.
+    if view is not None and view.final:
+        return _write_if_changed(job, observed)
+
+    # 2. Nothing can be done without the System's addresses.
+    if system is None:
+        return _no_system(job, observed)
+
+    # 3. Doubles with our token go, as long as they are held (T10.5).
+    strays = _strays(job, observed)
+    if strays:
+        return Sweep(keep=(job_id,), strays=strays)
+
+    # 4. It is not wanted any more.
+    if job.deleting or wants_cancel(job):
+        if job.status.cancel_requested_at is None:
+            return WriteStatus(_cancelling(job, observed))
+        if attempt.cancelled_at is None or observed.now - attempt.cancelled_at >= CANCEL_AGAIN_SECONDS:
+            return Cancel()
+        if job.deleting:
+            return RemoveFinalizer()
+        step = _write_if_changed(job, observed)
+        return step if step != Rest() else Wait(attempt.cancelled_at + CANCEL_AGAIN_SECONDS - observed.now)
+
+    # 5. It shall not start yet; what runs already is left running.
+    released = _released(job, observed)
+    waiting = (
+        view.phase is Phase.QUEUED if view else job.status.phase in (Phase.QUEUED, Phase.SUBMITTING, Phase.SUSPENDED)
+    )
+    if job.spec.suspend:
+        if waiting and released is not False and attempt.hold_refused_at_generation != job.generation:
+            return Hold(job_id)
+
+    # 6. It may start: exactly this id is released, now that it is stored (T10.4).
+    elif waiting and released is not True and _is_fenced(system, released):
+        return Release(job_id)
+
+    # 7. What the scheduler says of it.
+    return _write_if_changed(job, observed)
+
+
+def _is_fenced(system: SystemSpec, released: bool | None) -> bool:
+    """Whether a job that this process knows nothing of may be held by us. Without a fence only a job that we held later is."""
+    return released is False or system.scheduler.submit_fence != "None"
+
+
+def _released(job: JobResource, observed: Observation) -> bool | None:
+    if observed.attempt.released is not None:
+        return observed.attempt.released
+    return job.status.submission.released if job.status.submission else None
+
+
+def _strays(job: JobResource, observed: Observation) -> tuple[str, ...]:
+    attempt = observed.attempt
+    ids = {*(attempt.found or ()), *observed.sighting.strays}
+    if attempt.submitted is not None:
+        ids.add(attempt.submitted.job_id)
+    return tuple(sorted(ids - {job.status.job_id or ""}, key=int))
+
+
+def _intent(job: JobResource, observed: Observation, *, cluster_id: str) -> Submission:
+    return Submission(token=token_of(job, cluster_id=cluster_id), time=iso(observed.now))
+
+
+def _persist(job: JobResource, job_id: str, observed: Observation, *, cluster_id: str) -> Persist:
+    submitted = observed.attempt.submitted
+    record = job.status.submission or _intent(job, observed, cluster_id=cluster_id)
+    fields: dict[str, Any] = {"job_id": job_id, "submission": record}
+    event, message = EventReason.ADOPTED, f"Submitted before as job {job_id}, which was found again."
+    if submitted is not None and submitted.job_id == job_id:
+        event, message = EventReason.SUBMITTED, f"Submitted as job {job_id}."
+        fields["submission"] = record.model_copy(update={"host": submitted.host})
+        if submitted.files is not None:
+            fields["files"] = submitted.files
+    status = with_state(job, phase=Phase.QUEUED, reason=Reason.QUEUED, message=message, now=observed.now, **fields)
+    return Persist(status, (Notice(event, message),))
+
+
+def _cancelled(job: JobResource, observed: Observation) -> Step:
+    status = with_state(
+        job,
+        phase=Phase.CANCELLED,
+        reason=Reason.CANCELLED,
+        message="Cancelled before it was submitted.",
+        now=observed.now,
+        cancel_requested_at=job.status.cancel_requested_at or iso(observed.now),
+    )
+    return WriteStatus(status, notices(job.status, status))
+
+
+def _suspended(job: JobResource, observed: Observation) -> Step:
+    status = with_state(
+        job,
+        phase=Phase.SUSPENDED,
+        reason=Reason.SUSPENDED,
+        message="Suspended: not submitted until spec.suspend is set to false.",
+        now=observed.now,
+        submission=None,  # nothing is there: the next submission begins with an intent of its own
+    )
+    return WriteStatus(status, notices(job.status, status)) if differs(job.status, status) else Rest()
+
+
+def _cancelling(job: JobResource, observed: Observation) -> JobStatus:
+    return with_state(
+        job,
+        phase=job.status.phase or Phase.QUEUED,
+        reason=reason_of(job.status) or Reason.QUEUED,
+        message=f"Job {job.status.job_id} is being cancelled.",
+        now=observed.now,
+        cancel_requested_at=iso(observed.now),
+    )
+
+
+def _cancel_unseen(intent: Submission | None, observed: Observation) -> Step:
+    cancelled = observed.attempt.cancelled_at
+    settled = parse_time(intent.time) + SETTLE_SECONDS if intent is not None else 0.0
+    if cancelled is None or cancelled < settled <= observed.now:
+        return Cancel()
+    return Wait(settled - observed.now) if observed.now < settled else RemoveFinalizer()
+
+
+def _no_system(job: JobResource, observed: Observation) -> Step:
+    trouble = Trouble(Reason.SYSTEM_UNREACHABLE, f"There is no System {job.spec.system!r}.", unreachable=True)
+    shown = with_trouble(job, trouble, now=observed.now)
+    if differs(job.status, shown):
+        return WriteStatus(shown, notices(job.status, shown))
+    return Wait(NO_SYSTEM_SECONDS)
+
+
+def _write_if_changed(job: JobResource, observed: Observation) -> Step:
+    resumed = job.status.phase is Phase.SUSPENDED and not job.spec.suspend
+    if observed.sighting == Sighting() and not resumed and not job.spec.suspend:
+        # Not seen since this process started: what its predecessor wrote stands.
+        unseen = job.status.observed_generation < job.generation
+        return WriteStatus(_seen_generation(job)) if unseen else Rest()
+    status = _as_seen(job, observed)
+    return WriteStatus(status, notices(job.status, status)) if differs(job.status, status) else Rest()
+
+
+def _as_seen(job: JobResource, observed: Observation) -> JobStatus:
+    """The status that the tracker's last sighting means."""
+    sighting, released = observed.sighting, _released(job, observed)
+    phase, reason, message = _state_as_seen(job, sighting, released=released)
+    fields = (
+        seen_fields(sighting.view) if sighting.view is not None and sighting.view.job_id == job.status.job_id else {}
+    )
+    if fields.get("elapsed_seconds") is not None and "end_time" not in fields:
+        # Slurm's exact record has no zone for its times; start and duration say the same.
+        start = fields.get("start_time") or job.status.start_time
+        if start is not None:
+            fields["end_time"] = iso(parse_time(start) + fields["elapsed_seconds"])
+    if job.status.submission is not None and released is not None:
+        fields["submission"] = job.status.submission.model_copy(update={"released": released})
+    trouble = sighting.trouble
+    if trouble is not None and not phase.finished:
+        return with_state(
+            job,
+            phase=phase,
+            reason=trouble.reason,
+            message=trouble.message,
+            now=observed.now,
+            unreachable=trouble.unreachable,
+            stalled=trouble.stalled,
+            **fields,
+        )
+    return with_state(job, phase=phase, reason=reason, message=message, now=observed.now, **fields)
+
+
+def _state_as_seen(job: JobResource, sighting: Sighting, *, released: bool | None) -> tuple[Phase, Reason, str]:
+    job_id, view = job.status.job_id, sighting.view
+    if view is not None and view.job_id == job_id:
+        phase, reason, message = view.phase, view.outcome, view.message
+    else:
+        phase = job.status.phase or Phase.QUEUED
+        if phase in (Phase.PENDING, Phase.SUBMITTING):
+            phase = Phase.QUEUED
+        reason = reason_of(job.status) or Reason.QUEUED
+        message = job.status.message or ""
+        if phase is Phase.SUSPENDED and not job.spec.suspend:
+            phase, reason, message = Phase.QUEUED, Reason.QUEUED, f"Job {job_id} waits in the queue."
+    if job.spec.suspend and phase is Phase.QUEUED and released is False:
+        return Phase.SUSPENDED, Reason.SUSPENDED, f"Job {job_id} is held until spec.suspend is set to false."
+    if (job.deleting or job.status.cancel_requested_at) and not phase.finished:
+        message = f"Job {job_id} is being cancelled."
+    return phase, reason, message

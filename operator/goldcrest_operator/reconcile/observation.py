@@ -1,0 +1,72 @@
+"""What a decision about a Job rests on, beside the Job itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from goldcrest.wellknown import Reason
+
+from goldcrest_operator.scheduler.interface import JobView, Submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is needed does not answer, or does not let us: shown, and tried again by itself."""
+
+    reason: Reason
+    message: str
+    unreachable: bool = False
+    """The system does not answer: Ready is Unknown."""
+    stalled: bool = False
+    """A person must do something before it can go on; it is tried again seldom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A final no to the submission, in the words of who said it."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What *this process* did for a Job and learned by that; it is gone after a restart, and nothing is lost with it.
+
+    Written by the one worker that holds the Job.
+    """
+
+    clean: bool = False
+    """The stored intent is followed by no sbatch that could have taken effect: this process wrote it, or looked."""
+    found: tuple[str, ...] | None = None
+    """Ids that carry the token, lowest first, when queue and accounting were asked; None: not asked."""
+    submitted: Submitted | None = None
+    """What sbatch answered, until it is stored."""
+    refusal: Refusal | None = None
+    trouble: Trouble | None = None
+    """Of the last effect of this pass."""
+    released: bool | None = None
+    """Whether the job may start, as far as this process made it so."""
+    hold_refused_at_generation: int | None = None
+    """Generation of the spec for which holding came too late: it is not tried again for the same wish."""
+    cancelled_at: float | None = None
+    """Epoch seconds of the last cancel that the scheduler accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the tracker saw of a Job last. Written by the tracker."""
+
+    view: JobView | None = None
+    strays: tuple[str, ...] = ()
+    """Ids of other jobs with this Job's token."""
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that was observed; ``now`` is epoch seconds."""
+
+    now: float
+    attempt: Attempt = field(default_factory=Attempt)
+    sighting: Sighting = field(default_factory=Sighting)

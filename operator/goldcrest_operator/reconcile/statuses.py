@@ -1,0 +1,172 @@
+"""Statuses of a Job as values: what is written, and whether it differs enough from what is there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from goldcrest.grants import parse_time
+from goldcrest.models.conditions import run_once_conditions
+from goldcrest.models.job import JobResource, JobStatus, SchedulerState
+from goldcrest.wellknown import ConditionType, EventReason, Phase, Reason
+
+from goldcrest_operator.reconcile.observation import Trouble
+from goldcrest_operator.reconcile.steps import Notice
+from goldcrest_operator.scheduler.interface import JobView
+
+_MESSAGE_LIMIT = 4096  # characters, as the schema says
+_TROUBLES = frozenset(
+    reason.value
+    for reason in (
+        Reason.POLICY_DENIED,
+        Reason.REJECTED_BY_SITE,
+        Reason.POLICY_UNAVAILABLE,
+        Reason.DELEGATION_UNAVAILABLE,
+        Reason.SYSTEM_UNREACHABLE,
+        Reason.SCHEDULER_UNAVAILABLE,
+        Reason.SUBMISSION_AMBIGUOUS,
+    )
+)
+
+
+def iso(epoch: float) -> str:
+    """Epoch seconds as Kubernetes writes time."""
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_state(
+    job: JobResource,
+    *,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    now: float,
+    unreachable: bool = False,
+    stalled: bool = False,
+    **fields: Any,
+) -> JobStatus:
+    """The Job's status in this phase, with all conditions and with ``fields`` set; everything else as it was."""
+    message = message[:_MESSAGE_LIMIT]
+    conditions = run_once_conditions(
+        phase=phase,
+        reason=reason,
+        message=message,
+        generation=job.generation,
+        previous=job.status.conditions,
+        unreachable=unreachable,
+        stalled=stalled,
+        at=iso(now),
+    )
+    return job.status.model_copy(
+        update={
+            "observed_generation": job.generation,
+            "phase": phase,
+            "message": message,
+            "conditions": list(conditions),
+            **fields,
+        }
+    )
+
+
+def with_trouble(job: JobResource, trouble: Trouble, *, now: float) -> JobStatus:
+    """The Job stays where it is, and says what it waits for."""
+    phase = job.status.phase or Phase.PENDING
+    return with_state(
+        job,
+        phase=phase,
+        reason=trouble.reason,
+        message=trouble.message,
+        now=now,
+        unreachable=trouble.unreachable,
+        stalled=trouble.stalled,
+    )
+
+
+def seen_fields(view: JobView) -> dict[str, Any]:
+    """What the scheduler shows, as fields of the status; what it does not show is not overwritten."""
+    fields: dict[str, Any] = {
+        "scheduler": SchedulerState(state=view.state[:128], reason=view.reason[:1024] if view.reason else None),
+        "submit_time": _time(view.submit),
+        "start_time": _time(view.start),
+        "node_count": view.nodes,
+        "node_list": view.node_list[:4096] if view.node_list else None,
+        "partition": view.partition[:1024] if view.partition else None,
+        "account": view.account[:1024] if view.account else None,
+    }
+    if view.final:
+        fields |= {
+            "exit_code": view.exit_code,
+            "signal": view.signal,
+            "end_time": _time(view.end),
+            "elapsed_seconds": view.elapsed,
+        }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _time(epoch: int | None) -> str | None:
+    return iso(epoch) if epoch is not None else None
+
+
+def reason_of(status: JobStatus) -> Reason | None:
+    """The reason written last."""
+    for condition in status.conditions:
+        if condition.type == ConditionType.READY:
+            try:
+                return Reason(condition.reason)
+            except ValueError:
+                return None
+    return None
+
+
+def finished_at(status: JobStatus) -> float | None:
+    """Epoch seconds at which it became finished."""
+    for condition in status.conditions:
+        if condition.type == ConditionType.FINISHED and condition.status == "True":
+            return parse_time(condition.last_transition_time)
+    return None
+
+
+def differs(old: JobStatus, new: JobStatus) -> bool:
+    """Whether a write is worth it.
+
+    Not worth one: that the job was released (written with the next change; releasing again is harmless), and the same trouble in other
+    words (which login host it was asked of, after how many seconds).
+    """
+    return _essence(old) != _essence(new)
+
+
+def _essence(status: JobStatus) -> dict[str, Any]:
+    essence = status.dump()
+    if "submission" in essence:
+        essence["submission"].pop("released", None)
+    trouble = any(condition["reason"] in _TROUBLES for condition in essence["conditions"])
+    if trouble and not (status.phase and status.phase.finished):
+        essence.pop("message", None)
+    for condition in essence["conditions"]:
+        del condition["lastTransitionTime"], condition["message"]
+    return essence
+
+
+_EVENTS = {
+    Phase.SUSPENDED: EventReason.SUSPENDED,
+    Phase.RUNNING: EventReason.STARTED,
+    Phase.SUCCEEDED: EventReason.COMPLETED,
+    Phase.FAILED: EventReason.FAILED,
+    Phase.CANCELLED: EventReason.CANCELLED,
+}
+
+
+def notices(old: JobStatus, new: JobStatus) -> tuple[Notice, ...]:
+    """The events that a change of status is worth."""
+    message = new.message or ""
+    found = []
+    if new.phase is not None and new.phase is not old.phase:
+        if old.phase is Phase.SUSPENDED and new.phase in (Phase.SUBMITTING, Phase.QUEUED):
+            found.append(Notice(EventReason.RESUMED, message))
+        event = _EVENTS.get(new.phase)
+        if event is not None:
+            found.append(Notice(event, message, warning=new.phase is Phase.FAILED))
+    reason = reason_of(new)
+    if reason is not reason_of(old) and reason in _TROUBLES and not (new.phase and new.phase.finished):
+        found.append(Notice(EventReason.WAITING, message, warning=True))
+    return tuple(found)

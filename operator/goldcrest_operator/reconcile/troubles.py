@@ -1,0 +1,55 @@
+"""Errors of effects as what is shown at a Job: trouble that passes, or a refusal that does not."""
+
+from __future__ import annotations
+
+from goldcrest.errors import (
+    CommandFailed,
+    Denied,
+    GoldcrestError,
+    HostKeyChanged,
+    InvalidInput,
+    KubernetesUnavailable,
+    PolicyUnavailable,
+    SchedulerRefused,
+    SchedulerUnavailable,
+    SystemUnreachable,
+)
+from goldcrest.wellknown import Reason
+
+from goldcrest_operator.reconcile.observation import Refusal, Trouble
+from goldcrest_operator.scheduler.interface import SiteRefused
+
+
+def trouble_of(error: GoldcrestError) -> Trouble:
+    """What a Job waits for, and whether it goes on by itself."""
+    match error:
+        case KubernetesUnavailable():
+            raise error  # it could not be written anyway
+        case Denied():
+            return Trouble(Reason.POLICY_DENIED, error.message, stalled=True)
+        case SiteRefused():
+            return Trouble(Reason.REJECTED_BY_SITE, error.message, stalled=True)
+        case PolicyUnavailable():
+            return Trouble(Reason.POLICY_UNAVAILABLE, error.message)
+        case SchedulerUnavailable() | CommandFailed():
+            return Trouble(Reason.SCHEDULER_UNAVAILABLE, error.message)
+        case SystemUnreachable():
+            return Trouble(Reason.SYSTEM_UNREACHABLE, error.message, unreachable=True)
+        case HostKeyChanged():
+            # Only an administrator can say whether that is right; until then no host of the system is trusted.
+            return Trouble(Reason.SYSTEM_UNREACHABLE, error.message, unreachable=True)
+    return Trouble(Reason.DELEGATION_UNAVAILABLE, error.message)
+
+
+def refusal_of(error: GoldcrestError) -> Refusal | None:
+    """The final no of a submission, if this is one."""
+    match error:
+        case SchedulerRefused():
+            return Refusal(Reason.REJECTED_BY_SCHEDULER, f"Slurm refused it: {error.message}")
+        case SiteRefused():
+            return Refusal(Reason.REJECTED_BY_SITE, f"The system refused it: {error.message}")
+        case Denied():
+            return Refusal(Reason.POLICY_DENIED, f"Not allowed: {error.message}")
+        case InvalidInput():
+            return Refusal(Reason.REJECTED_BY_SITE, f"No command can be made of it: {error.message}")
+    return None

@@ -1,0 +1,160 @@
+"""What the operator asks of a batch scheduler, and in which words it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from goldcrest.authority import Basis
+from goldcrest.commands import Command
+from goldcrest.commands.slurm import Scope
+from goldcrest.errors import GoldcrestError, SchedulerUnavailable
+from goldcrest.models.job import JobFiles, JobResource
+from goldcrest.models.system import SystemSpec
+from goldcrest.telemetry import Trace
+from goldcrest.wellknown import Phase, Reason
+
+
+class SubmissionUncertain(SchedulerUnavailable):
+    """Nobody knows whether the submission took effect: look for its token before anything else."""
+
+    code = "SubmissionUncertain"
+
+
+class SiteRefused(GoldcrestError):
+    """The login node refused for good: ssh-filter's rules, or the file system."""
+
+    code = "RejectedBySite"
+
+
+class NotInThatState(GoldcrestError):
+    """The job is gone, is not this submission's, or is not in the state that the command needs."""
+
+    code = "NotInThatState"
+
+
+class Answer(Protocol):
+    """What the SSH pool answers."""
+
+    @property
+    def result(self) -> Mapping[str, Any]: ...
+    @property
+    def host(self) -> str:
+        """``address:port`` of the login host used."""
+
+
+class CommandRunner(Protocol):
+    """The SSH pool, as far as the operator uses it."""
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        payload: bytes = b"",
+        seconds: float | None = None,
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a command goes, as whom, and on what ground it is signed."""
+
+    system: str
+    spec: SystemSpec
+    user: str
+    basis: Basis
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A submission that was taken."""
+
+    job_id: str
+    host: str
+    files: JobFiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job (an array as a whole) as the scheduler shows it. Times are epoch seconds."""
+
+    job_id: str
+    user: str
+    token: str | None
+    """The job's comment; None where the scheduler keeps or shows none."""
+    state: str
+    """Raw state."""
+    reason: str | None
+    """Raw reason."""
+    phase: Phase
+    outcome: Reason
+    """What the state means, as a reason of conditions."""
+    message: str
+    held: bool = False
+    exit_code: int | None = None
+    signal: int | None = None
+    submit: int | None = None
+    start: int | None = None
+    end: int | None = None
+    elapsed: int | None = field(default=None, compare=False)  # moves every second: no change worth a write
+    nodes: int | None = None
+    node_list: str | None = None
+    partition: str | None = None
+    account: str | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.phase.finished
+
+
+class Scheduler(Protocol):
+    """One batch scheduler. Every method may raise what the SSH pool raises (unreachable, denied, …) and SchedulerUnavailable."""
+
+    async def submit(self, target: Target, job: JobResource, token: str) -> Submitted:
+        """Submit, held where the system's fence says so.
+
+        Raises:
+            SchedulerRefused, SiteRefused: for good.
+            SchedulerUnavailable: not taken, for now.
+            SubmissionUncertain, AnswerLost: perhaps taken.
+        """
+
+    async def find(self, target: Target, token: str) -> tuple[str, ...]:
+        """Ids of this user's jobs with the token, lowest first.
+
+        Raises:
+            SchedulerUnavailable: unless queue and accounting both answered.
+        """
+
+    async def release(self, target: Target, token: str, job_id: str) -> None:
+        """Let a held job start; harmless when it already may.
+
+        Raises:
+            NotInThatState: it is gone, or not this submission's.
+        """
+
+    async def hold(self, target: Target, token: str, job_id: str) -> None:
+        """Keep a waiting job from starting.
+
+        Raises:
+            NotInThatState: it is gone, or runs already.
+        """
+
+    async def cancel(self, target: Target, token: str, *, keep: Sequence[str] = ()) -> tuple[str, ...]:
+        """Cancel what carries the token; with ``keep``, only held jobs that are not in it. Returns ids."""
+
+    async def queue(self, target: Target, scope: Scope) -> tuple[JobView, ...]:
+        """All jobs that the queue shows; ended ones too, as long as it does."""
+
+    async def details(self, target: Target, job_ids: Sequence[str]) -> Mapping[str, JobView]:
+        """Exact views of single jobs, ended ones for some minutes; unknown ones are left out."""
+
+    async def accounting(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, JobView]:
+        """What accounting has recorded; unknown ones are left out."""

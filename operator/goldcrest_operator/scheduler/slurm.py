@@ -1,0 +1,206 @@
+"""Slurm through ssh-filter: typed commands out, views of jobs back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from goldcrest.authorised import payload_of, submit_command
+from goldcrest.commands import Account, Cancel, Command, CommandOutput, Describe, Find, Hold, Queue, Release
+from goldcrest.commands.outputs import (
+    JobRecord,
+    QueueRow,
+    SubmissionVerdict,
+    parse_account,
+    parse_describe,
+    parse_queue,
+    parse_submitted,
+    require_answer,
+    submission_verdict,
+    words,
+)
+from goldcrest.commands.slurm import Scope
+from goldcrest.errors import (
+    CommandFailed,
+    CommandRefused,
+    SchedulerRefused,
+    SchedulerUnavailable,
+    SystemUnreachable,
+    TooLarge,
+)
+from goldcrest.models.job import JobFiles, JobResource
+
+from goldcrest_operator.scheduler.interface import (
+    Answer,
+    CommandRunner,
+    JobView,
+    NotInThatState,
+    SiteRefused,
+    SubmissionUncertain,
+    Submitted,
+    Target,
+)
+from goldcrest_operator.scheduler.states import Row, view_of
+
+# Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
+_FOR_GOOD = frozenset(("operation", "arguments", "payload", "uid", "group"))
+_PATH_LIMIT = 4096
+
+_HARMLESS = re.compile(r"already (completing or completed|finished)|invalid job id|no longer pending", re.IGNORECASE)
+
+
+class SlurmScheduler:
+    """The :class:`~goldcrest_operator.scheduler.interface.Scheduler` that is Slurm."""
+
+    def __init__(self, runner: CommandRunner) -> None:
+        self._runner = runner
+
+    async def submit(self, target: Target, job: JobResource, token: str) -> Submitted:
+        command = submit_command(job, target.spec, token=token)
+        try:
+            answer = await self._run(command, target, payload=payload_of(job.spec))
+        except CommandFailed as error:
+            if error.kind in ("os", "limit", "state"):  # before sbatch was started
+                raise SiteRefused(_os_words(error)) from error
+            raise SubmissionUncertain(f"submitting was cut short on the login node: {error.message}") from error
+        except TooLarge as error:  # of the answer; what may be in a spec fits
+            raise SubmissionUncertain(f"what sbatch answered was not read: {error.message}") from error
+        output = CommandOutput.of(answer.result)
+        submitted = parse_submitted(output.stdout) if output.exit == 0 else None
+        if submitted is None:
+            raise _not_submitted(output)
+        described = parse_describe(str(answer.result.get("describe", "")))
+        return Submitted(submitted.job_id, answer.host, _files(described, job, answer.result))
+
+    async def find(self, target: Target, token: str) -> tuple[str, ...]:
+        answer = await self._run(Find(token), target)
+        queue = parse_queue(require_answer(CommandOutput.of(answer.result["squeue"]), program="squeue"))
+        account = parse_account(require_answer(CommandOutput.of(answer.result["sacct"]), program="sacct"))
+        ids = {row.base_id for row in queue if row.user == target.user and row.comment == token}
+        ids |= {
+            row.base_id
+            for row in account
+            # SubmitLine is there where a site does not store comments.
+            if row.user == target.user and (row.comment == token or f"--comment={token}" in row.submit_line.split())
+        }
+        return tuple(sorted(ids, key=int))
+
+    async def release(self, target: Target, token: str, job_id: str) -> None:
+        output = await self._on_job(Release(token, job_id), target)
+        if output.exit != 0 and not _HARMLESS.search(output.stderr):
+            raise SchedulerUnavailable(f"releasing job {job_id} failed: {words(output)}")
+
+    async def hold(self, target: Target, token: str, job_id: str) -> None:
+        output = await self._on_job(Hold(token, job_id), target)
+        if _HARMLESS.search(output.stderr):
+            raise NotInThatState(words(output))
+        if output.exit != 0:
+            raise SchedulerUnavailable(f"holding job {job_id} failed: {words(output)}")
+
+    async def cancel(self, target: Target, token: str, *, keep: Sequence[str] = ()) -> tuple[str, ...]:
+        answer = await self._run(Cancel(token, tuple(keep)), target)
+        for result in answer.result["results"]:
+            output = CommandOutput.of(result)
+            if output.exit != 0 and not _HARMLESS.search(output.stderr):
+                raise SchedulerUnavailable(f"cancelling failed: {words(output)}")
+        return tuple(str(job_id) for job_id in answer.result["cancelled"])
+
+    async def queue(self, target: Target, scope: Scope) -> tuple[JobView, ...]:
+        answer = await self._run(Queue(scope), target)
+        rows = parse_queue(require_answer(CommandOutput.of(answer.result), program="squeue"))
+        return tuple(_views(_unforged(rows)).values())
+
+    async def details(self, target: Target, job_ids: Sequence[str]) -> Mapping[str, JobView]:
+        answer = await self._run(Describe(tuple(job_ids)), target)
+        views: dict[str, JobView] = {}
+        for item in answer.result["jobs"]:
+            output = CommandOutput.of(item)
+            if output.exit != 0:
+                if _HARMLESS.search(output.stderr):
+                    continue  # Slurm has forgotten it
+                raise SchedulerUnavailable(f"scontrol failed: {words(output)}")
+            asked = str(item["jobId"])
+            rows = [record for record in parse_describe(output.stdout) if asked in (record.base_id, record.job_id)]
+            if rows:
+                views[asked] = view_of(rows)
+        return views
+
+    async def accounting(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, JobView]:
+        answer = await self._run(Account(scope, tuple(job_ids)), target)
+        rows = parse_account(require_answer(CommandOutput.of(answer.result), program="sacct"))
+        return {job_id: view for job_id, view in _views(rows).items() if job_id in job_ids}
+
+    async def _on_job(self, command: Release | Hold, target: Target) -> CommandOutput:
+        try:
+            return CommandOutput.of((await self._run(command, target)).result)
+        except CommandFailed as error:
+            if error.kind == "state":
+                raise NotInThatState(error.message) from error
+            raise
+
+    async def _run(self, command: Command, target: Target, *, payload: bytes = b"") -> Answer:
+        try:
+            return await self._runner.run(
+                command,
+                system=target.system,
+                spec=target.spec,
+                user=target.user,
+                basis=target.basis,
+                trace=target.trace,
+                payload=payload,
+            )
+        except CommandRefused as error:
+            if error.reason in _FOR_GOOD:
+                raise SiteRefused(f"the login node does not allow it ({error.reason}): {error.message}") from error
+            raise SystemUnreachable(f"the login node refused for now ({error.reason}): {error.message}") from error
+
+
+def _not_submitted(output: CommandOutput) -> Exception:
+    text = words(output)
+    match submission_verdict(output):
+        case SubmissionVerdict.REFUSED:
+            return SchedulerRefused(text)
+        case SubmissionVerdict.NOT_NOW:
+            return SchedulerUnavailable(text)
+        case SubmissionVerdict.UNCERTAIN:
+            return SubmissionUncertain(text)
+
+
+def _os_words(error: CommandFailed) -> str:
+    where = f" ({error.path})" if error.path and error.path not in error.message else ""
+    name = f" [{error.errno_name}]" if error.errno_name else ""
+    return f"{error.message}{where}{name}"
+
+
+def _views(rows: Iterable[Row]) -> dict[str, JobView]:
+    by_id: dict[str, list[Row]] = {}
+    for row in rows:
+        by_id.setdefault(row.base_id, []).append(row)
+    return {job_id: view_of(found) for job_id, found in by_id.items()}
+
+
+def _unforged(rows: Sequence[QueueRow]) -> list[QueueRow]:
+    """Without jobs whose id is listed twice: a line break in somebody's comment can make a line that looks like another's job."""
+    seen: dict[str, int] = {}
+    for row in rows:
+        seen[row.job_id] = seen.get(row.job_id, 0) + 1
+    unclear = {row.base_id for row in rows if seen[row.job_id] > 1}
+    return [row for row in rows if row.base_id not in unclear]
+
+
+def _files(described: Sequence[JobRecord], job: JobResource, result: Mapping[str, Any]) -> JobFiles | None:
+    script = job.spec.script.path or str(result.get("jobFile") or "") or None
+    if not described:
+        return JobFiles(script=script) if script else None
+    record = described[0]
+    return JobFiles(
+        directory=_path(record.work_directory),
+        script=script or _path(record.command),
+        stdout=_path(record.stdout),
+        stderr=_path(record.stderr),
+    )
+
+
+def _path(text: str | None) -> str | None:
+    return text if text is not None and len(text) <= _PATH_LIMIT else None

@@ -1,0 +1,169 @@
+"""The latest Jobs and Systems that the watch or our own writes brought, and which Jobs are to be followed in the scheduler."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from goldcrest.authorised import token_of
+from goldcrest.errors import InvalidInput
+from goldcrest.kube import Raw
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobResource
+from goldcrest.models.system import SystemSpec
+from goldcrest.telemetry import Log
+
+_log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A submitted Job that has not ended, as far as the tracker must know it."""
+
+    uid: str
+    namespace: str
+    name: str
+    system: str
+    user: str
+    job_id: str
+    token: str
+    array: bool
+
+
+class Store:
+    """Jobs by uid, Systems by name. Objects are raw JSON and are not to be changed by anybody.
+
+    Args:
+        cluster_id: uid of the namespace kube-system; part of submission tokens.
+    """
+
+    def __init__(self, *, cluster_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster_id = cluster_id
+        self._clock = clock
+        self._spec_since: dict[str, tuple[int, float]] = {}  # generation of a System, and when it was first seen
+        self._jobs: dict[str, Raw] = {}
+        self._systems: dict[str, Raw] = {}
+        self._followed: defaultdict[str, dict[str, Followed]] = defaultdict(dict)
+        self._unfinished: defaultdict[str, set[str]] = defaultdict(set)
+        self._uid_of_token: dict[str, str] = {}
+        self._token_of_uid: dict[str, str] = {}
+
+    def job(self, uid: str) -> Raw | None:
+        return self._jobs.get(uid)
+
+    def put_job(self, raw: Raw) -> bool:
+        """Keep it, unless a later version is known; whether it was kept."""
+        uid = raw["metadata"]["uid"]
+        known = self._jobs.get(uid)
+        if known is not None and not _is_newer(raw, than=known):
+            return False
+        self._jobs[uid] = raw
+        self._index(uid, raw)
+        return True
+
+    def remove_job(self, uid: str) -> None:
+        raw = self._jobs.pop(uid, None)
+        if raw is None:
+            return
+        system = str(raw.get("spec", {}).get("system"))
+        self._followed[system].pop(uid, None)
+        self._unfinished[system].discard(uid)
+        token = self._token_of_uid.pop(uid, None)
+        if token is not None:
+            self._uid_of_token.pop(token, None)
+
+    def system(self, name: str) -> Raw | None:
+        return self._systems.get(name)
+
+    def put_system(self, raw: Raw) -> bool:
+        """Keep it, unless a later version is known; whether it was kept."""
+        name = raw["metadata"]["name"]
+        known = self._systems.get(name)
+        if known is not None and known["metadata"]["uid"] == raw["metadata"]["uid"] and not _is_newer(raw, than=known):
+            return False
+        self._systems[name] = raw
+        generation = raw["metadata"].get("generation", 0)
+        if self._spec_since.get(name, (-1, 0.0))[0] != generation:
+            self._spec_since[name] = (generation, self._clock())
+        return True
+
+    def system_unchanged_for(self, name: str) -> float:
+        """Seconds since the present spec of a System was first seen; 0 for one that is not there."""
+        return self._clock() - self._spec_since[name][1] if name in self._spec_since else 0.0
+
+    def remove_system(self, name: str, uid: str) -> None:
+        known = self._systems.get(name)
+        if known is not None and known["metadata"]["uid"] == uid:
+            del self._systems[name]
+            self._spec_since.pop(name, None)
+
+    def system_spec(self, name: str) -> SystemSpec | None:
+        """Its spec; None when it is not there or does not fit the model."""
+        raw = self._systems.get(name)
+        if raw is None:
+            return None
+        try:
+            return parse_model(SystemSpec, raw.get("spec"), what=f"System {name}")
+        except InvalidInput as error:
+            _log.warning("system.invalid", system=name, message=error.message)
+            return None
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        return tuple(self._systems)
+
+    @property
+    def job_count(self) -> int:
+        return len(self._jobs)
+
+    def followed(self, system: str) -> Mapping[str, Followed]:
+        """By uid."""
+        return self._followed[system]
+
+    @property
+    def followed_count(self) -> int:
+        return sum(len(jobs) for jobs in self._followed.values())
+
+    def unfinished(self, system: str) -> frozenset[str]:
+        """uids of the system's Jobs that have not ended."""
+        return frozenset(self._unfinished[system])
+
+    def uid_of(self, token: str) -> str | None:
+        """Whose submission carries this token, also long after its end."""
+        return self._uid_of_token.get(token)
+
+    def _index(self, uid: str, raw: Raw) -> None:
+        try:
+            job = JobResource.of(raw)
+        except InvalidInput as error:
+            _log.warning("job.invalid", uid=uid, message=error.message)
+            return
+        token = token_of(job, cluster_id=self._cluster_id)
+        self._uid_of_token[token] = uid
+        self._token_of_uid[uid] = token
+        system, finished = job.spec.system, job.status.phase is not None and job.status.phase.finished
+        (self._unfinished[system].discard if finished else self._unfinished[system].add)(uid)
+        if finished or job.status.job_id is None:
+            self._followed[system].pop(uid, None)
+            return
+        self._followed[system][uid] = Followed(
+            uid=uid,
+            namespace=job.namespace,
+            name=job.name,
+            system=system,
+            user=job.spec.run_as,
+            job_id=job.status.job_id,
+            token=token,
+            array=job.spec.array is not None,
+        )
+
+
+def _is_newer(raw: Raw, *, than: Raw) -> bool:
+    """By resourceVersion: numbers that grow, in every API server there is (KEP-5504 makes it a promise)."""
+    new, old = raw["metadata"]["resourceVersion"], than["metadata"]["resourceVersion"]
+    try:
+        return int(new) > int(old)
+    except ValueError:
+        return bool(new != old)

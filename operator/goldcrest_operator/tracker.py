@@ -1,0 +1,397 @@
+"""Follows submitted Jobs in their scheduler: one query per (system, interval), not one per job.
+
+With an observer account on the System, one query shows all jobs; else one per user with active jobs, asked as that user. What has left the
+queue or has ended there is settled by the scheduler's exact record of it, else by accounting. Nothing is written here: what was seen is kept
+as a Sighting, and a Job whose Sighting changed goes through the same queue as one that was edited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from goldcrest.authority import ByResource
+from goldcrest.commands.slurm import ACCOUNT_LIMIT, DESCRIBE_LIMIT, Scope
+from goldcrest.errors import Denied, GoldcrestError, KubernetesUnavailable, NotFound, SchedulerUnavailable
+from goldcrest.models.system import SystemSpec
+from goldcrest.telemetry import Log, Trace, current_trace
+from goldcrest.wellknown import Kind, Phase, Reason
+
+from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.reconcile.observation import Sighting, Trouble
+from goldcrest_operator.reconcile.troubles import trouble_of
+from goldcrest_operator.scheduler.interface import JobView, Scheduler, Target
+from goldcrest_operator.store import Followed, Store
+
+_log = Log(__name__)
+
+_BASES_TRIED = 3  # Jobs of a user whose right to ask is tried in one round
+_SETTLED_AT_ONCE = 4  # single questions under way, where each job must be asked for by itself
+_UNKNOWN_MOST_SECONDS = 60.0  # pause between questions for a job that nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerTimes:
+    """Seconds between queries.
+
+    Args:
+        hot: while something was submitted or changed within ``hot_for``.
+        few: while at most ``few_jobs`` jobs are active.
+        active: while more are.
+        idle: while none is (observer account only; it still finds doubles).
+    """
+
+    hot: float = 1.0
+    hot_for: float = 15.0
+    few: float = 1.5
+    few_jobs: int = 200
+    active: float = 4.0
+    idle: float = 30.0
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One series of queries: of a system, as one account."""
+
+    system: str
+    user: str
+    """Whose jobs; empty for all, asked as the observer."""
+    hot_until: float = 0.0
+    failures: int = 0
+    turn: int = 0
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A job that nobody knows now, and when to ask again."""
+
+    times: int
+    again_at: float
+
+
+class Tracker:
+    """Sightings of all followed Jobs.
+
+    Args:
+        changed: called with the uid of a Job whose Sighting changed.
+        refresh: reads a Job anew; called when delegation knows nothing of it or does not let us ask for it.
+        active: whether this process may act now (the Lease).
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        scheduler: Scheduler,
+        changed: Callable[[str], None],
+        refresh: Callable[[Followed], Awaitable[None]],
+        active: Callable[[], bool],
+        times: TrackerTimes,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._changed = changed
+        self._refresh = refresh
+        self._active = active
+        self._times = times
+        self._metrics = metrics
+        self._clock = clock
+        self._sightings: dict[str, Sighting] = {}
+        self._missing: dict[str, _Missing] = {}
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling = asyncio.Semaphore(_SETTLED_AT_ONCE)
+
+    def sighting(self, uid: str) -> Sighting:
+        """What was seen of a Job last."""
+        return self._sightings.get(uid) or Sighting()
+
+    def forget(self, uid: str) -> None:
+        """The Job is gone."""
+        self._sightings.pop(uid, None)
+        self._missing.pop(uid, None)
+
+    def forget_strays(self, uid: str) -> None:
+        """They were dealt with; what is left of them shows in the next round."""
+        if uid in self._sightings:
+            self._sightings[uid] = replace(self._sightings[uid], strays=())
+
+    def follow(self, system: str, user: str, *, hurry: bool) -> None:
+        """See to it that this user's jobs there are asked for; with ``hurry``, often for a while."""
+        spec = self._store.system_spec(system)
+        if spec is None:
+            return
+        key = (system, "" if spec.scheduler.observer else user)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(*key)
+            task = asyncio.create_task(self._run(lane), name=f"tracker {system} {key[1] or 'observer'}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            hurry = True
+        if hurry:
+            lane.hot_until = self._clock() + self._times.hot_for
+            lane.wake.set()
+
+    async def close(self) -> None:
+        """Stop asking."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, lane: _Lane) -> None:
+        try:
+            while self._is_needed(lane):
+                began = self._clock()
+                if self._active():
+                    await self._round_or_trouble(lane)
+                await self._pause(lane, began)
+        finally:
+            self._lanes.pop((lane.system, lane.user), None)
+
+    def _is_needed(self, lane: _Lane) -> bool:
+        spec = self._store.system_spec(lane.system)
+        if spec is None or bool(spec.scheduler.observer) != (lane.user == ""):
+            return False
+        return lane.user == "" or bool(self._jobs(lane))
+
+    def _jobs(self, lane: _Lane) -> list[Followed]:
+        jobs = self._store.followed(lane.system).values()
+        return [job for job in jobs if lane.user in ("", job.user)]
+
+    async def _pause(self, lane: _Lane, began: float) -> None:
+        """Until the next round is due; a lane that gets hot meanwhile is due earlier."""
+        while True:
+            left = began + self._interval(lane) - self._clock()
+            if left <= 0:
+                return
+            lane.wake.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await lane.wake.wait()
+            except TimeoutError:
+                return
+
+    def _interval(self, lane: _Lane) -> float:
+        times, number = self._times, len(self._jobs(lane))
+        if number == 0:
+            base = times.idle
+        elif self._clock() < lane.hot_until:
+            base = times.hot
+        else:
+            base = times.few if number <= times.few_jobs else times.active
+        if lane.failures:
+            base = max(base, min(times.hot * 2.0 ** min(lane.failures, 10), times.idle) * random.uniform(0.75, 1.25))  # noqa: S311
+        return base
+
+    async def _round_or_trouble(self, lane: _Lane) -> None:
+        current_trace.set(Trace.new())
+        try:
+            with self._metrics.query_seconds.labels(lane.system).time():
+                await self._round(lane)
+        except KubernetesUnavailable as error:
+            _log.warning("tracker.failed", system=lane.system, code=error.code, message=error.message)
+            lane.failures += 1
+        except GoldcrestError as error:
+            lane.failures += 1
+            self._metrics.queries.labels(lane.system, error.code).inc()
+            if lane.failures == 1:
+                _log.warning("tracker.failed", system=lane.system, code=error.code, message=error.message)
+            trouble = trouble_of(error)
+            for job in self._jobs(lane):
+                self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble))
+        except Exception:
+            lane.failures += 1
+            _log.exception("tracker.broken", system=lane.system)
+        else:
+            self._metrics.queries.labels(lane.system, "ok").inc()
+            lane.failures = 0
+
+    async def _round(self, lane: _Lane) -> None:
+        # The list of jobs is taken before the question: one that is submitted meanwhile is not missed in the answer.
+        jobs = self._jobs(lane)
+        spec = self._store.system_spec(lane.system)
+        if spec is None or (not jobs and lane.user):
+            return
+        views = await self._ask(lane, spec, jobs)
+        if views is None:
+            return
+        by_id = {view.job_id: view for view in views}
+        gone: list[tuple[Followed, JobView | None]] = []
+        for job in jobs:
+            view = by_id.get(job.job_id)
+            if view is not None and not _is_same(job, view):
+                view = None  # the id was used again, or the line is not what it seems
+            if view is None or view.final:
+                gone.append((job, view))
+            else:
+                self._saw(lane, job, view)
+        self._note_strays(views)
+        await self._settle(lane, spec, gone)
+
+    async def _ask(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> tuple[JobView, ...] | None:
+        if lane.user == "":
+            return await self._scheduler.queue(self._as_observer(lane, spec), "all")
+        # Any of the user's live Jobs is a ground to ask; one whose requester has lost the right must not hide the others.
+        for _ in range(min(_BASES_TRIED, len(jobs))):
+            job = jobs[lane.turn % len(jobs)]
+            try:
+                return await self._scheduler.queue(_as_user(job, spec), "own")
+            except (Denied, NotFound) as error:
+                lane.turn += 1
+                self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble_of(error)))
+                await self._refresh(job)
+        return None
+
+    def _as_observer(self, lane: _Lane, spec: SystemSpec) -> Target:
+        raw = self._store.system(lane.system)
+        assert raw is not None  # noqa: S101  (its spec was read from it)
+        assert spec.scheduler.observer is not None  # noqa: S101
+        basis = ByResource(Kind.SYSTEM.value, "", lane.system, raw["metadata"]["uid"])
+        return Target(system=lane.system, spec=spec, user=spec.scheduler.observer, basis=basis, trace=_trace())
+
+    def _note_strays(self, views: Iterable[JobView]) -> None:
+        strays: dict[str, list[str]] = {}
+        for view in views:
+            uid = self._store.uid_of(view.token) if view.token else None
+            raw = self._store.job(uid) if uid else None
+            if uid is None or raw is None or view.final or raw["spec"].get("runAs") != view.user:
+                continue
+            job_id = raw.get("status", {}).get("jobId")
+            # Where an id is stored, only a held job can be swept; where none is, any job is the one to adopt.
+            if job_id != view.job_id and (view.held or job_id is None):
+                strays.setdefault(uid, []).append(view.job_id)
+        for uid in [uid for uid, sighting in self._sightings.items() if sighting.strays and uid not in strays]:
+            self._see(uid, replace(self._sightings[uid], strays=()))
+        for uid, ids in strays.items():
+            self._see(uid, replace(self.sighting(uid), strays=tuple(sorted(ids, key=int))))
+
+    async def _settle(self, lane: _Lane, spec: SystemSpec, gone: Sequence[tuple[Followed, JobView | None]]) -> None:
+        now = self._clock()
+        due = [
+            (job, view) for job, view in gone if job.uid not in self._missing or self._missing[job.uid].again_at <= now
+        ]
+        if not due:
+            return
+        exact = await self._details(lane, spec, [job for job, _ in due if not job.array])
+        rest: list[tuple[Followed, JobView | None]] = []
+        for job, listed in due:
+            view = exact.get(job.uid)
+            if view is not None and _is_same(job, view):
+                self._saw(lane, job, _filled(view, listed))
+            else:
+                rest.append((job, listed))
+        if rest:
+            await self._settle_by_accounting(lane, spec, rest)
+
+    async def _details(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> Mapping[str, JobView]:
+        """Exact views, by uid."""
+        if lane.user == "":
+            found: dict[str, JobView] = {}
+            for part in _parts(jobs, DESCRIBE_LIMIT):
+                views = await self._scheduler.details(self._as_observer(lane, spec), [job.job_id for job in part])
+                found |= {job.uid: views[job.job_id] for job in part if job.job_id in views}
+            return found
+
+        async def one(job: Followed) -> tuple[str, JobView | None]:
+            async with self._settling:
+                views = await self._scheduler.details(_as_user(job, spec), [job.job_id])
+            return job.uid, views.get(job.job_id)
+
+        return {uid: view for uid, view in await asyncio.gather(*map(one, jobs)) if view is not None}
+
+    async def _settle_by_accounting(
+        self, lane: _Lane, spec: SystemSpec, rest: Sequence[tuple[Followed, JobView | None]]
+    ) -> None:
+        try:
+            recorded = await self._accounting(lane, spec, [job for job, _ in rest])
+            silent = None
+        except SchedulerUnavailable as error:
+            recorded, silent = {}, error
+            # Arrays were not asked for one by one, so that accounting, which forgets no element, has the first word.
+            exact = await self._details(lane, spec, [job for job, _ in rest if job.array])
+            recorded = {uid: view for uid, view in exact.items() if view.final}
+        for job, listed in rest:
+            view = recorded.get(job.uid)
+            if view is not None and _is_same(job, view) and view.final:
+                self._saw(lane, job, _filled(view, listed))
+            elif listed is not None and not job.array:
+                self._saw(lane, job, listed)  # ended, as the queue says; the exit code nobody has
+            else:
+                self._not_known(job, silent)
+
+    async def _accounting(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> dict[str, JobView]:
+        """What accounting recorded, by uid."""
+        found: dict[str, JobView] = {}
+
+        async def ask(target: Target, scope: Scope, part: Sequence[Followed]) -> None:
+            async with self._settling:
+                views = await self._scheduler.accounting(target, scope, [job.job_id for job in part])
+            found.update({job.uid: views[job.job_id] for job in part if job.job_id in views})
+
+        if lane.user:
+            await asyncio.gather(*(ask(_as_user(job, spec), "own", [job]) for job in jobs))
+            return found
+        # By user: what one user wrote into a comment is never in the same answer as another's jobs.
+        for user in sorted({job.user for job in jobs}):
+            for part in _parts([job for job in jobs if job.user == user], ACCOUNT_LIMIT):
+                await ask(self._as_observer(lane, spec), "all", part)
+        return found
+
+    def _not_known(self, job: Followed, error: SchedulerUnavailable | None) -> None:
+        times = self._missing[job.uid].times + 1 if job.uid in self._missing else 1
+        self._missing[job.uid] = _Missing(times, self._clock() + min(2.0**times, _UNKNOWN_MOST_SECONDS))
+        if error is None and times < 3:
+            return  # accounting writes a little later than the controller forgets
+        why = error.message if error else "accounting has no end of it yet"
+        message = f"The scheduler does not show job {job.job_id} any more: {why}."
+        trouble = Trouble(Reason.SCHEDULER_UNAVAILABLE, message, unreachable=True)
+        self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble))
+
+    def _saw(self, lane: _Lane, job: Followed, view: JobView) -> None:
+        self._missing.pop(job.uid, None)
+        before = self.sighting(job.uid)
+        self._see(job.uid, replace(before, view=view, trouble=None))
+        if before.view is None or before.view.phase is not view.phase:
+            lane.hot_until = self._clock() + self._times.hot_for
+
+    def _see(self, uid: str, sighting: Sighting) -> None:
+        if self.sighting(uid) != sighting:
+            self._sightings[uid] = sighting
+            self._changed(uid)
+
+
+def _is_same(job: Followed, view: JobView) -> bool:
+    """Whether a view is of this submission, and not of another job that has its id now."""
+    return view.user == job.user and view.token in (None, job.token)
+
+
+def _filled(view: JobView, listed: JobView | None) -> JobView:
+    """The exact view, with the times that only the queue's listing has."""
+    if listed is None:
+        return view
+    return replace(
+        view,
+        submit=view.submit or listed.submit,
+        start=view.start or (listed.start if view.phase is not Phase.QUEUED else None),
+        end=view.end or (listed.end if view.final and listed.final else None),
+    )
+
+
+def _as_user(job: Followed, spec: SystemSpec) -> Target:
+    basis = ByResource(Kind.JOB.value, job.namespace, job.name, job.uid)
+    return Target(system=job.system, spec=spec, user=job.user, basis=basis, trace=_trace())
+
+
+def _trace() -> Trace:
+    return current_trace.get() or Trace.new()
+
+
+def _parts(jobs: Sequence[Followed], size: int) -> Iterable[Sequence[Followed]]:
+    return (jobs[start : start + size] for start in range(0, len(jobs), size))

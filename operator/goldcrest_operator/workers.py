@@ -1,0 +1,69 @@
+"""The workers of the queue: each takes a key, has it reconciled, and decides what an error means."""
+
+from __future__ import annotations
+
+import asyncio
+
+from goldcrest.errors import GoldcrestError
+from goldcrest.telemetry import Log, current_trace
+from goldcrest.wellknown import Kind
+
+from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.lease import LeaseLost
+from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.workqueue import QueueClosed, WorkQueue
+
+_log = Log(__name__)
+
+
+class Workers:
+    """A fixed number of workers; almost all of their time is waiting for others."""
+
+    def __init__(
+        self, *, queue: WorkQueue[Key], jobs: JobController, systems: SystemController, metrics: Metrics, number: int
+    ) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._systems = systems
+        self._metrics = metrics
+        self._number = number
+
+    async def run(self) -> None:
+        """Work until the queue is closed.
+
+        Raises:
+            LeaseLost: nothing may be done any more.
+        """
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._number):
+                group.create_task(self._work(), name=f"worker {number}")
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self._queue.take()
+            except QueueClosed:
+                return
+            current_trace.set(None)
+            try:
+                await self._reconcile(key)
+            finally:
+                self._queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        try:
+            if key.kind is Kind.JOB:
+                await self._jobs.reconcile(key.id)
+            else:
+                await self._systems.reconcile(key.id)
+        except LeaseLost:
+            raise
+        except GoldcrestError as error:
+            self._metrics.failures.labels(error.code).inc()
+            pause = self._queue.retry(key)
+            _log.warning("reconcile.failed", key=key.id, code=error.code, message=error.message, retry_seconds=pause)
+        except Exception:
+            self._metrics.failures.labels("Defect").inc()
+            self._queue.retry(key)
+            _log.exception("reconcile.broken", kind=key.kind, key=key.id)

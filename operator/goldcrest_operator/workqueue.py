@@ -1,0 +1,126 @@
+"""A queue of keys: each key is in it once, is worked on by one worker at a time, and comes back after failures with growing pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class QueueClosed(Exception):
+    """No more keys: the process is ending."""
+
+
+class WorkQueue(Generic[K]):
+    """Keys to be worked on, first in, first out.
+
+    A key that is added while it waits is there once. One that is added while it is worked on comes back when that is done, so nothing that
+    happened meanwhile is missed, and never two workers hold the same key.
+
+    Args:
+        first: seconds of the pause after a first failure; doubled with each further one.
+        most: seconds of the longest pause.
+        chance: number from 0 to 1; the pause is between half and all of its length, so that keys do not come back together.
+    """
+
+    def __init__(self, *, first: float, most: float, chance: Callable[[], float] = random.random) -> None:
+        self._first = first
+        self._most = most
+        self._chance = chance
+        self._ready: deque[K] = deque()
+        self._queued: set[K] = set()
+        self._held: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def held(self) -> int:
+        """Keys being worked on now."""
+        return len(self._held)
+
+    def add(self, key: K) -> None:
+        """Have the key worked on as soon as a worker is free; a pause that it was in is over."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._held:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.append(key)
+            self._wake.set()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add it after a pause, unless it is added before; of two pauses the one that ends first counts."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        timer = self._timers.get(key)
+        if self._closed or (timer is not None and timer.when() <= at):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = loop.call_at(at, self._due, key)
+
+    def retry(self, key: K) -> float:
+        """Add it after the pause that its failures so far are worth; returns the seconds."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        pause = min(self._first * 2.0 ** min(count, 30), self._most) * (1 + self._chance()) / 2
+        self.add_after(key, pause)
+        return pause
+
+    def succeeded(self, key: K) -> None:
+        """Its next failure is a first one."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: K) -> None:
+        """It is gone: no pauses, no failures."""
+        self._failures.pop(key, None)
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def take(self) -> K:
+        """The next key; call :meth:`done` when its work is done.
+
+        Raises:
+            QueueClosed: there will be no more.
+        """
+        while not self._ready and not self._closed:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._closed:
+            raise QueueClosed
+        key = self._ready.popleft()
+        self._queued.discard(key)
+        self._held.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """The work is done; if the key was added meanwhile, it comes back now."""
+        self._held.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def close(self) -> None:
+        """Give out no more keys; what is being worked on can be finished."""
+        self._closed = True
+        self._wake.set()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
