@@ -7,6 +7,7 @@ from goldcrest_bed.components import keycloak
 from goldcrest_bed.components.apiserver import apiserver
 from goldcrest_bed.components.etcd import etcd
 from goldcrest_bed.components.external_kube import ExternalKube
+from goldcrest_bed.components.goldcrest import goldcrest
 from goldcrest_bed.components.kube_access import KubeAccess
 from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.components.network import Network
@@ -31,10 +32,11 @@ def assemble(bed: Bed) -> dict[str, Component]:
         KubeAccess(bed, kubectl),
         tokens(bed, kubectl),
         network,
-        Node(bed, network),
+        node := Node(bed, network),
         opa(bed),
         oidc(bed),
         s3(bed),
+        *goldcrest(bed, kubectl, node),
     ]
     if keycloak.NAME in bed.config.extra:
         every.append(keycloak.keycloak(bed))

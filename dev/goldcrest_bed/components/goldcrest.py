@@ -1,0 +1,414 @@
+"""Goldcrest's own four processes, from this checkout, and what they need in Kubernetes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from goldcrest.wellknown import DELEGATION_AUDIENCE, GROUP, VERSION, namespace_of_user
+
+from goldcrest_bed.component import Command, Component, HostProcess, http_ready
+from goldcrest_bed.components.kubectl import Kubectl
+from goldcrest_bed.components.node import Node
+from goldcrest_bed.components.oidc import oidc
+from goldcrest_bed.components.tokens import token_file
+from goldcrest_bed.context import Bed
+from goldcrest_bed.errors import BedError
+from goldcrest_bed.kubeconfig import write_private
+from goldcrest_bed.paths import REPOSITORY
+
+HOST = "127.0.0.1"
+CORE = REPOSITORY / "core" / "goldcrest"
+API, OPERATOR, DELEGATION, ADMISSION = (
+    "goldcrest-api",
+    "goldcrest-operator",
+    "goldcrest-delegation",
+    "goldcrest-admission",
+)
+
+
+def goldcrest(bed: Bed, kubectl: Kubectl, node: Node) -> list[Component]:
+    """The components, in the order in which they start."""
+    stack = Stack(bed, kubectl, node)
+    return [Definitions(stack), stack.delegation(), stack.admission(), Resources(stack), stack.operator(), stack.api()]
+
+
+class Stack:
+    """How the processes are configured."""
+
+    def __init__(self, bed: Bed, kubectl: Kubectl, node: Node) -> None:
+        self.bed = bed
+        self.kubectl = kubectl
+        self.node = node
+        self.folder = bed.paths.keys / "goldcrest"
+        self.identity_file = bed.paths.data / "goldcrest" / "identity.toml"
+        self.audit_file = bed.paths.logs / "audit.jsonl"
+        self.admission_url = f"https://{HOST}:{bed.config.port('admission')}"
+        self.api_url = f"http://{HOST}:{bed.config.port('api')}"
+
+    # ---- the four processes ----
+
+    def delegation(self) -> HostProcess:
+        bed = self.bed
+        url = f"https://{HOST}:{bed.config.port('delegation')}"
+
+        def env() -> dict[str, str]:
+            serving = bed.pki.serving(DELEGATION, [f"IP:{HOST}", f"DNS:{DELEGATION}"])
+            return _prefixed(
+                DELEGATION,
+                ca_key_file=self.node.ssh_ca_key,
+                grant_key_file=self.folder / "grant.pem",
+                stamp_key_files=[f"{self.folder / 'stamp.pem'}.pub"],
+                identity_file=self.identity_file,
+                opa_url=f"unix:{self._opa_socket}",
+                kubeconfig=self._kubeconfig(DELEGATION),
+                audit_file=self.audit_file,
+                listen_port=bed.config.port("delegation"),
+                tls_cert=serving.crt,
+                tls_key=serving.key,
+            )
+
+        return self._process(
+            DELEGATION,
+            package="delegation",
+            env=env,
+            ready_url=f"{url}/livez",
+            needs=(Definitions.name, "token-keeper", "opa", "oidc"),
+            configured=self._write_keys_and_identity,
+        )
+
+    def admission(self) -> HostProcess:
+        bed = self.bed
+
+        def env() -> dict[str, str]:
+            return self._admission_env()
+
+        return self._process(
+            ADMISSION,
+            package="admission",
+            env=env,
+            ready_url=f"{self.admission_url}/livez",
+            needs=(Definitions.name, "token-keeper", "opa", DELEGATION),
+            inputs=[bed.pki.ca.crt],
+        )
+
+    def operator(self) -> HostProcess:
+        bed = self.bed
+        health = bed.config.port("operator_health")
+
+        def env() -> dict[str, str]:
+            return _prefixed(
+                OPERATOR,
+                kubeconfig=self._kubeconfig(OPERATOR),
+                delegation__url=f"https://{HOST}:{bed.config.port('delegation')}",
+                delegation__ca_file=bed.pki.ca.crt,
+                delegation__token_file=token_file(bed, OPERATOR, DELEGATION_AUDIENCE),
+                listen_host=HOST,
+                health_port=health,
+                metrics_port=bed.config.port("operator_metrics"),
+            )
+
+        return self._process(
+            OPERATOR,
+            package="operator",
+            env=env,
+            ready_url=f"http://{HOST}:{health}/readyz",
+            needs=(Resources.name, DELEGATION, "node"),
+        )
+
+    def api(self) -> HostProcess:
+        bed = self.bed
+
+        def env() -> dict[str, str]:
+            return _prefixed(
+                API,
+                identity_file=self.identity_file,
+                kubeconfig=self._kubeconfig(API),
+                delegation__url=f"https://{HOST}:{bed.config.port('delegation')}",
+                delegation__ca_file=bed.pki.ca.crt,
+                delegation__token_file=token_file(bed, API, DELEGATION_AUDIENCE),
+                listen__host=HOST,
+                listen__port=bed.config.port("api"),
+                create_namespaces="true",
+            )
+
+        return self._process(
+            API,
+            package="api",
+            env=env,
+            ready_url=f"{self.api_url}/readyz",
+            needs=(Resources.name, DELEGATION, "node"),
+            facts={
+                "goldcrest": {
+                    "api": {"url": self.api_url},
+                    "operator": {"health": f"http://{HOST}:{bed.config.port('operator_health')}"},
+                    "admission": {"url": self.admission_url},
+                    "delegation": {"url": f"https://{HOST}:{bed.config.port('delegation')}"},
+                    "audit": str(self.audit_file),
+                    "namespaces": {user: namespace_of_user(user) for user in bed.config["system"]["users"]},
+                }
+            },
+        )
+
+    def _process(
+        self,
+        name: str,
+        *,
+        package: str,
+        env: Any,
+        ready_url: str,
+        needs: tuple[str, ...],
+        configured: Any = None,
+        inputs: Sequence[Path] = (),
+        facts: dict[str, Any] | None = None,
+    ) -> HostProcess:
+        # Compiled code is kept whatever the caller's environment says: starting takes a second instead of five.
+        bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self.bed.paths.cache / "pycache")}
+        return HostProcess(
+            name=name,
+            paths=self.bed.paths,
+            report=self.bed.report,
+            command=lambda: Command([str(_program(name))], env=bytecode | env()),
+            ready=http_ready(ready_url, ca=self.bed.pki.ca.crt if ready_url.startswith("https") else None),
+            needs=needs,
+            inputs=[CORE, REPOSITORY / package, *inputs],  # changed code takes effect at the next `up`
+            configured=configured,
+            facts_of=(lambda: facts) if facts else None,
+        )
+
+    # ---- keys and files ----
+
+    def _admission_env(self) -> dict[str, str]:
+        bed = self.bed
+        serving = bed.pki.serving(ADMISSION, [f"IP:{HOST}", f"DNS:{ADMISSION}"])
+        return _prefixed(
+            ADMISSION,
+            stamp_key_file=self.folder / "stamp.pem",
+            grant_key_files=[f"{self.folder / 'grant.pem'}.pub"],
+            opa_url=f"unix:{self._opa_socket}",
+            kubeconfig=self._kubeconfig(ADMISSION),
+            listen_port=bed.config.port("admission"),
+            tls_cert=serving.crt,
+            tls_key=serving.key,
+        )
+
+    def _write_keys_and_identity(self) -> None:
+        """Keys are made by the programs themselves, once."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.identity_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self.identity_file, self._identity())
+        for name, env in ((ADMISSION, self._admission_env()), (DELEGATION, self.delegation().command().env)):
+            done = subprocess.run(
+                [str(_program(name)), "init"],
+                env={**os.environ, **env},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise BedError(f"{name} init: {done.stderr}")
+
+    def _identity(self) -> str:
+        settings = self.bed.config["oidc"]
+        facts = oidc(self.bed).facts()["oidc"]
+        return f"""\
+# Written by the test bed at every start.
+[[issuer]]
+issuer = {json.dumps(facts["issuer"])}
+jwks_url = {json.dumps(facts["jwks_uri"])}
+audience = {json.dumps(settings["audience"])}
+algorithms = ["RS256"]
+username_claim = "preferred_username"
+systems = ["*"]
+required_scope = {json.dumps(settings["scopes"][0])}
+"""
+
+    @property
+    def _opa_socket(self) -> Path:
+        return self.bed.paths.data / "opa" / "opa.sock"
+
+    def _kubeconfig(self, account: str) -> Path:
+        return self.bed.paths.kubeconfigs / account
+
+
+class Definitions(Component):
+    """CRDs and RBAC: what the processes need to start."""
+
+    name = "goldcrest-definitions"
+    needs = ("kube-access",)
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def start(self) -> None:
+        kubectl = self._stack.kubectl
+        crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
+        kubectl.admin("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in crds))
+        kubectl.admin("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{p.stem}.{GROUP}" for p in crds))
+        kubectl.admin("apply", "-f", str(REPOSITORY / "dev" / "manifests" / "rbac.yaml"))
+
+    def stop(self) -> None:
+        pass
+
+    def state(self) -> str:
+        return _exists(self._stack.kubectl, f"crd/jobs.{GROUP}")
+
+
+class Resources(Component):
+    """The System, namespaces of users with their accounts, and the webhooks: what needs the definitions and admission."""
+
+    name = "goldcrest-resources"
+    needs = (ADMISSION,)
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def start(self) -> None:
+        items = [self._system(), *self._accounts(), *self._webhooks()]
+        whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        self._stack.kubectl.admin("apply", "-f", "-", stdin=whole)
+
+    def _system(self) -> dict[str, Any]:
+        facts = self._stack.node.facts()["system"]
+        host = {"address": facts["host"], "port": facts["port"], "hostKeys": facts["host_keys"]}
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "System",
+            "metadata": {"name": facts["name"]},
+            "spec": {
+                "description": "The test bed's Slurm cluster",
+                "hosts": [host],
+                "filterPath": facts["filter_path"],
+                "scheduler": {"type": "Slurm"},
+                "workDirectory": f"{facts['scratch']}/{{user}}",
+                "fileSystems": [
+                    {"name": "home", "path": "/home", "description": "Home directories"},
+                    {"name": "scratch", "path": facts["scratch"], "description": "Working data"},
+                ],
+            },
+        }
+
+    def _accounts(self) -> list[dict[str, Any]]:
+        """A namespace per Unix user; a Kubernetes person of the same name owns it and may use the account."""
+        system = self._stack.node.facts()["system"]["name"]
+        persons = self._stack.bed.config["kubernetes"]["persons"]
+        items: list[dict[str, Any]] = []
+        for user in self._stack.bed.config["system"]["users"]:
+            namespace = namespace_of_user(user)
+            items.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+            if user not in persons:
+                continue
+            rule = {
+                "apiGroups": [GROUP],
+                "resources": ["hpcaccounts"],
+                "resourceNames": [f"{system}:{user}"],
+                "verbs": ["use", "manage"],
+            }
+            role = f"goldcrest-account-{system}-{user}"
+            person = {"kind": "User", "name": user, "apiGroup": _RBAC}
+            there = {"kind": "User", "name": f"goldcrest:namespace:{namespace}", "apiGroup": _RBAC}
+            items += [
+                _rbac("Role", role, namespace, rules=[rule]),
+                _bind("RoleBinding", role, namespace, to=("Role", role), subject=person),
+                _bind("RoleBinding", "goldcrest-user", namespace, to=("ClusterRole", "goldcrest-user"), subject=person),
+                _rbac("ClusterRole", role, None, rules=[rule]),
+                _bind("ClusterRoleBinding", role, None, to=("ClusterRole", role), subject=there),
+            ]
+        return items
+
+    def _webhooks(self) -> list[dict[str, Any]]:
+        return [
+            self._webhook("MutatingWebhookConfiguration", "mutate", reinvocationPolicy="Never"),
+            self._webhook("ValidatingWebhookConfiguration", "validate"),
+        ]
+
+    def _webhook(self, kind: str, path: str, **more: str) -> dict[str, Any]:
+        authority = base64.b64encode(self._stack.bed.pki.ca.crt.read_bytes()).decode()
+        return {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "goldcrest"},
+            "webhooks": [
+                {
+                    "name": f"{path}.{GROUP}",
+                    "clientConfig": {"url": f"{self._stack.admission_url}/{path}", "caBundle": authority},
+                    "rules": [
+                        {
+                            "apiGroups": [GROUP],
+                            "apiVersions": [VERSION],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": ["jobs"],
+                            "scope": "Namespaced",
+                        }
+                    ],
+                    "matchConditions": [{"name": "something-guarded-changes", "expression": GUARDED_CHANGE}],
+                    "admissionReviewVersions": ["v1"],
+                    "failurePolicy": "Fail",
+                    "matchPolicy": "Equivalent",
+                    "sideEffects": "None",
+                    "timeoutSeconds": 5,
+                    **more,
+                }
+            ],
+        }
+
+    def stop(self) -> None:
+        pass
+
+    def state(self) -> str:
+        return _exists(self._stack.kubectl, f"gsys/{self._stack.bed.config['system']['name']}")
+
+
+def _program(name: str) -> Path:
+    """An entry point of the distribution, installed beside this interpreter."""
+    return Path(sys.executable).parent / name
+
+
+def _exists(kubectl: Kubectl, resource: str) -> str:
+    try:
+        kubectl.admin("get", resource, "-o", "name", timeout=10)
+    except BedError:
+        return "stopped"
+    return "running"
+
+
+_RBAC = "rbac.authorization.k8s.io"
+
+# An update that touches neither spec nor our annotations, and takes the finalizer off nowhere but as the operator, does not need
+# admission: so a finalizer can go while admission is down (T7).
+GUARDED_CHANGE = " || ".join(
+    [
+        "request.operation == 'CREATE'",
+        "object.spec != oldObject.spec",
+        "object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})",
+        "(object.metadata.?finalizers.orValue([]) != oldObject.metadata.?finalizers.orValue([])"
+        " && request.userInfo.username != 'system:serviceaccount:goldcrest:goldcrest-operator')",
+    ]
+)
+
+
+def _rbac(kind: str, name: str, namespace: str | None, **content: Any) -> dict[str, Any]:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": metadata, **content}
+
+
+def _bind(
+    kind: str, name: str, namespace: str | None, *, to: tuple[str, str], subject: dict[str, str]
+) -> dict[str, Any]:
+    reference = {"apiGroup": _RBAC, "kind": to[0], "name": to[1]}
+    return _rbac(kind, name, namespace, roleRef=reference, subjects=[subject])
+
+
+def _prefixed(process: str, **settings: Any) -> dict[str, str]:
+    """Environment variables of a process: lists as JSON."""
+    prefix = process.replace("-", "_").upper()
+    return {
+        f"{prefix}_{name.upper()}": json.dumps(value) if isinstance(value, list) else str(value)
+        for name, value in settings.items()
+    }
