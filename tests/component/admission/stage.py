@@ -1,0 +1,528 @@
+"""A stage for delegation and admission: a real API server with RBAC, a real OPA, and both processes as users start them.
+
+It is a stage of its own, not the test bed: its webhooks refuse what does not fit, and here they are taken away and broken.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from component.admission.binaries import binary
+from component.admission.certificates import Tls
+from component.admission.issuer import Issuer
+
+REPOSITORY = Path(__file__).parents[3]
+API = "/apis/hpc.goldcrest.dev/v1alpha1"
+ACCOUNTS = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission")
+PEOPLE = {"alice": ["users"], "bob": ["users"], "gitops": [], "root": ["system:masters"]}
+
+SITE = {
+    "scope": "firecrest",
+    "blocked": ["blocked-user"],
+    "wildcard_subjects": [],
+    "systems": {"cluster": {"enabled": True, "users": ["*"], "groups": []}},
+}
+
+
+def service_account(name: str) -> str:
+    return f"system:serviceaccount:goldcrest:{name}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said to a user."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+
+class Stage:
+    """Everything that runs, and how to speak to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tls = Tls(folder)
+        self.issuer = Issuer(folder)
+        self.port = free_port()
+        self.webhook_port = free_port()
+        self.delegation_socket = folder / "delegation.sock"
+        self.audit_file = folder / "audit.jsonl"
+        self._opa_socket = folder / "opa.sock"
+        self._tokens = {name: secrets.token_hex(8) for name in [*PEOPLE, *map(service_account, ACCOUNTS)]}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    # ---- Running ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._start_kubernetes()
+        self.start_opa()
+        self._fill_kubernetes()
+        for module in ("goldcrest_delegation", "goldcrest_admission"):
+            self._run(module, "init")
+        self.start_delegation()
+        self.start_admission()
+        self.configure_webhooks()
+
+    def stop(self) -> None:
+        for name in reversed(list(self._processes)):
+            self.stop_process(name)
+
+    def stop_process(self, name: str) -> None:
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def _spawn(self, name: str, argv: list[str], ready: Callable[[], bool], environment: dict[str, str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                argv, stdout=log, stderr=log, env={**os.environ, **environment}, cwd=self.folder
+            )
+        end = time.monotonic() + 60
+        while not _answers(ready):
+            if self._processes[name].poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"{name} does not run:\n{self.log(name)[-3000:]}")
+            time.sleep(0.05)
+
+    def _start_kubernetes(self) -> None:
+        client, peer = free_port(), free_port()
+        self._spawn(
+            "etcd",
+            [
+                str(binary("etcd")),
+                f"--data-dir={self.folder / 'etcd'}",
+                f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}",
+                f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                "--unsafe-no-fsync",
+            ],
+            lambda: listens(client),
+            {},
+        )
+        tokens = self.folder / "tokens.csv"
+        rows = []
+        for name, token in self._tokens.items():
+            groups = PEOPLE.get(name, ["system:serviceaccounts", "system:serviceaccounts:goldcrest"])
+            rows.append(f'{token},{name},uid-{name},"{",".join(groups)}"')
+        tokens.write_text("\n".join(rows))
+        crt, key = self.tls.server("apiserver")
+        self._spawn(
+            "kube-apiserver",
+            [
+                str(binary("kube-apiserver")),
+                f"--etcd-servers=http://127.0.0.1:{client}",
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                f"--secure-port={self.port}",
+                f"--tls-cert-file={crt}",
+                f"--tls-private-key-file={key}",
+                f"--token-auth-file={tokens}",
+                "--authorization-mode=RBAC",
+                f"--service-account-issuer=https://127.0.0.1:{self.port}",
+                f"--service-account-key-file={crt}",
+                f"--service-account-signing-key-file={key}",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--endpoint-reconciler-type=none",
+                f"--cert-dir={self.folder}",
+            ],
+            lambda: listens(self.port) and self.call("root", "GET", "/readyz").status == 200,
+            {},
+        )
+
+    def start_opa(self) -> None:
+        self._opa_socket.unlink(missing_ok=True)
+        data = self.folder / "data.json"
+        data.write_text(json.dumps({"goldcrest": SITE}))
+        self._spawn(
+            "opa",
+            [
+                str(binary("opa")),
+                "run",
+                "--server",
+                f"--addr=unix://{self._opa_socket}",
+                "--ignore=*_test.rego",
+                "--disable-telemetry",
+                str(data),
+                str(REPOSITORY / "policies" / "goldcrest"),
+            ],
+            lambda: socket_listens(self._opa_socket),
+            {},
+        )
+
+    def start_delegation(self) -> None:
+        self.delegation_socket.unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "goldcrest_delegation.main"]
+        self._spawn("delegation", argv, lambda: socket_listens(self.delegation_socket), self._delegation_settings())
+
+    def start_admission(self) -> None:
+        argv = [sys.executable, "-m", "goldcrest_admission.main"]
+        self._spawn("admission", argv, lambda: listens(self.webhook_port), self._admission_settings())
+
+    def _delegation_settings(self) -> dict[str, str]:
+        return {
+            "GOLDCREST_DELEGATION_CA_KEY_FILE": str(self.folder / "keys" / "ca"),
+            "GOLDCREST_DELEGATION_GRANT_KEY_FILE": str(self.folder / "keys" / "grant"),
+            "GOLDCREST_DELEGATION_STAMP_KEY_FILES": json.dumps([str(self.folder / "keys" / "stamp.pub")]),
+            "GOLDCREST_DELEGATION_IDENTITY_FILE": str(self.issuer.identity_file),
+            "GOLDCREST_DELEGATION_OPA_URL": f"unix:{self._opa_socket}",
+            "GOLDCREST_DELEGATION_KUBECONFIG": str(self.kubeconfig(service_account("goldcrest-delegation"))),
+            "GOLDCREST_DELEGATION_AUDIT_FILE": str(self.audit_file),
+            "GOLDCREST_DELEGATION_LISTEN_SOCKET": str(self.delegation_socket),
+        }
+
+    def _admission_settings(self) -> dict[str, str]:
+        crt, key = self.tls.server("admission")
+        return {
+            "GOLDCREST_ADMISSION_STAMP_KEY_FILE": str(self.folder / "keys" / "stamp"),
+            "GOLDCREST_ADMISSION_GRANT_KEY_FILES": json.dumps([str(self.folder / "keys" / "grant.pub")]),
+            "GOLDCREST_ADMISSION_OPA_URL": f"unix:{self._opa_socket}",
+            "GOLDCREST_ADMISSION_KUBECONFIG": str(self.kubeconfig(service_account("goldcrest-admission"))),
+            "GOLDCREST_ADMISSION_LISTEN_PORT": str(self.webhook_port),
+            "GOLDCREST_ADMISSION_TLS_CERT": str(crt),
+            "GOLDCREST_ADMISSION_TLS_KEY": str(key),
+        }
+
+    def _run(self, module: str, action: str) -> None:
+        settings = {**os.environ, **self._delegation_settings(), **self._admission_settings()}
+        subprocess.run(
+            [sys.executable, "-m", f"{module}.main", action],
+            env=settings,
+            check=True,
+            timeout=60,
+            stdout=subprocess.PIPE,
+        )
+
+    # ---- Kubernetes ---------------------------------------------------------------------------------------------
+
+    def call(
+        self, user: str, method: str, path: str, body: object = None, *, content_type: str = "application/json"
+    ) -> Answer:
+        """One request to the API server as a user."""
+        context = ssl.create_default_context(cafile=str(self.tls.ca))
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        headers = {"Authorization": f"Bearer {self._tokens[user]}", "Content-Type": content_type}
+        with closing(connection):
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            data = response.read()
+        try:
+            content = json.loads(data)
+        except ValueError:
+            content = {"message": data.decode(errors="replace")}
+        return Answer(response.status, content)
+
+    def must(self, method: str, path: str, body: object = None, **more: Any) -> dict[str, Any]:
+        """As the cluster's administrator; it must work."""
+        answer = self.call("root", method, path, body, **more)
+        assert answer.status < 300, answer
+        return answer.body
+
+    def create_job(self, user: str, job: dict[str, Any], *, namespace: str, dry_run: bool = False) -> Answer:
+        query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
+        return self.call(user, "POST", f"{API}/namespaces/{namespace}/jobs{query}", job)
+
+    def patch_job(self, user: str, namespace: str, name: str, patch: dict[str, Any]) -> Answer:
+        path = f"{API}/namespaces/{namespace}/jobs/{name}"
+        return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
+
+    def kubeconfig(self, user: str) -> Path:
+        path = self.folder / f"kubeconfig-{user.replace(':', '-')}"
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "it",
+                    "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+                    "clusters": [
+                        {
+                            "name": "it",
+                            "cluster": {
+                                "server": f"https://127.0.0.1:{self.port}",
+                                "certificate-authority": str(self.tls.ca),
+                            },
+                        }
+                    ],
+                    "users": [{"name": "it", "user": {"token": self._tokens[user]}}],
+                }
+            )
+        )
+        return path
+
+    def caller_token(self, account: str, *, audience: str = "goldcrest-delegation") -> str:
+        """A projected token of one of our service accounts."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": [audience]}}
+        made = self.must("POST", f"/api/v1/namespaces/goldcrest/serviceaccounts/{account}/token", body)
+        return str(made["status"]["token"])
+
+    def namespace(self, name: str) -> str:
+        answer = self.call("root", "POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        assert answer.status in (201, 409), answer
+        return name
+
+    def may(
+        self, user: str, namespace: str, *, accounts: list[str], verbs: list[str] | None = None, name: str = ""
+    ) -> None:
+        """Give a person in a namespace, and the namespace itself, accounts; and the person all verbs on jobs there."""
+        name = name or f"{user}-in-{namespace}"
+        verbs = verbs or ["use", "manage"]
+        rules = [
+            {
+                "apiGroups": ["hpc.goldcrest.dev"],
+                "resources": ["hpcaccounts"],
+                "resourceNames": accounts,
+                "verbs": verbs,
+            }
+        ]
+        self.bind(user, [*rules, _EVERYTHING_ON_JOBS], name=name, namespace=namespace)
+        self.bind(f"goldcrest:namespace:{namespace}", rules, name=f"place-{name}", namespace=None)
+
+    def bind(self, user: str, rules: list[dict[str, Any]], *, name: str, namespace: str | None) -> None:
+        """A Role (or ClusterRole) with these rules, bound to a user."""
+        prefix = "" if namespace else "Cluster"
+        base = "/apis/rbac.authorization.k8s.io/v1" + (f"/namespaces/{namespace}" if namespace else "")
+        kinds = ("roles", "rolebindings") if namespace else ("clusterroles", "clusterrolebindings")
+        bodies = (
+            {"metadata": {"name": name}, "rules": rules},
+            {
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": f"{prefix}Role", "name": name},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+            },
+        )
+        for kind, body in zip(kinds, bodies, strict=True):
+            answer = self.call("root", "POST", f"{base}/{kind}", body)
+            assert answer.status in (201, 409), answer
+
+    def _fill_kubernetes(self) -> None:
+        for kind in ("jobs", "systems", "hpcaccounts"):
+            crd = yaml.safe_load((REPOSITORY / "crds" / f"{kind}.yaml").read_text())
+            self.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+        _until(lambda: self.call("root", "GET", f"{API}/jobs").status == 200, "the CRDs are served")
+        _until(lambda: self.call("root", "GET", f"{API}/systems").status == 200, "the CRDs are served")
+        self.namespace("goldcrest")
+        for account in ACCOUNTS:
+            self.must("POST", "/api/v1/namespaces/goldcrest/serviceaccounts", {"metadata": {"name": account}})
+        for account, rules in RIGHTS.items():
+            self.bind(service_account(account), rules, name=account, namespace=None)
+        self.must("POST", f"{API}/systems", SYSTEM)
+        self.hold_lease("operator-0")
+
+    def hold_lease(self, holder: str) -> None:
+        """Make somebody the holder of the default shard's Lease."""
+        path = "/apis/coordination.k8s.io/v1/namespaces/goldcrest/leases"
+        lease = {"metadata": {"name": "goldcrest-operator-default"}, "spec": {"holderIdentity": holder}}
+        answer = self.call("root", "POST", path, lease)
+        if answer.status == 409:
+            content_type = "application/merge-patch+json"
+            self.must("PATCH", f"{path}/goldcrest-operator-default", lease, content_type=content_type)
+        time.sleep(1.1)  # delegation reads it once a second
+
+    # ---- Webhooks -----------------------------------------------------------------------------------------------
+
+    def configure_webhooks(self) -> None:
+        authority = base64.b64encode(self.tls.ca.read_bytes()).decode()
+        for kind, path in (("mutating", "mutate"), ("validating", "validate")):
+            webhook = {
+                "name": f"{path}.hpc.goldcrest.dev",
+                "clientConfig": {"url": f"https://127.0.0.1:{self.webhook_port}/{path}", "caBundle": authority},
+                "rules": [
+                    {
+                        "apiGroups": ["hpc.goldcrest.dev"],
+                        "apiVersions": ["v1alpha1"],
+                        "resources": ["jobs"],
+                        "scope": "Namespaced",
+                        "operations": ["CREATE"] if path == "mutate" else ["CREATE", "UPDATE"],
+                    }
+                ],
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "timeoutSeconds": 5,
+                "matchPolicy": "Equivalent",
+                "admissionReviewVersions": ["v1"],
+            }
+            if path == "mutate":
+                webhook["reinvocationPolicy"] = "IfNeeded"
+            else:
+                webhook["matchConditions"] = [{"name": "something-guarded-changes", "expression": GUARDED_CHANGE}]
+            self.must(
+                "POST",
+                f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations",
+                {"metadata": {"name": "goldcrest"}, "webhooks": [webhook]},
+            )
+        # The API server takes up a new configuration within a second or so: when a stranger is refused by our words.
+        self.namespace("warm-up")
+        _until(
+            lambda: "hpcaccounts" in self.create_job("root", JOB, namespace="warm-up", dry_run=True).message,
+            "the webhooks are called",
+        )
+
+    @contextmanager
+    def without_webhooks(self) -> Iterator[None]:
+        """As after somebody deleted the configuration."""
+        for kind in ("mutating", "validating"):
+            self.must("DELETE", f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/goldcrest")
+        _until(
+            lambda: self.create_job("root", JOB, namespace="warm-up", dry_run=True).status == 201,
+            "the webhooks are gone",
+        )
+        try:
+            yield
+        finally:
+            self.configure_webhooks()
+
+    # ---- Policy -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def policy_data(self, path: str, value: object) -> Iterator[None]:
+        """Other site data for a while, e.g. ``blocked``."""
+        keys = path.split("/")
+        before: Any = SITE
+        for key in keys:
+            before = before[key]
+        self._put_data(path, value)
+        try:
+            yield
+        finally:
+            self._put_data(path, before)
+
+    def _put_data(self, path: str, value: object) -> None:
+        connection = http.client.HTTPConnection("opa", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self._opa_socket))
+        with closing(connection):
+            connection.request("PUT", f"/v1/data/goldcrest/{path}", json.dumps(value))
+            assert connection.getresponse().status == 204
+
+    # ---- Delegation ---------------------------------------------------------------------------------------------
+
+    def audit(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.audit_file.read_text().splitlines()]
+
+
+_EVERYTHING_ON_JOBS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs"], "verbs": ["*"]}
+
+_READ_RESOURCES = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs", "systems"], "verbs": ["get", "list"]}
+_REVIEWS = {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}
+
+RIGHTS: dict[str, list[dict[str, Any]]] = {
+    "goldcrest-api": [_EVERYTHING_ON_JOBS],
+    "goldcrest-operator": [_EVERYTHING_ON_JOBS],
+    "goldcrest-delegation": [
+        _READ_RESOURCES,
+        _REVIEWS,
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
+    ],
+    "goldcrest-admission": [
+        {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["systems"], "verbs": ["get", "list"]},
+        _REVIEWS,
+    ],
+}
+
+_GUARDED = ("hpc.goldcrest.dev/grant", "hpc.goldcrest.dev/stamp", "hpc.goldcrest.dev/action-grant")
+_FINALIZER = "hpc.goldcrest.dev/cleanup"
+
+GUARDED_CHANGE = f"""
+request.operation != 'UPDATE' || object.spec != oldObject.spec ||
+{list(_GUARDED)}.exists(name,
+  (name in object.metadata.?annotations.orValue({{}}) ? object.metadata.annotations[name] : '') !=
+  (name in oldObject.metadata.?annotations.orValue({{}}) ? oldObject.metadata.annotations[name] : '')) ||
+(oldObject.metadata.?finalizers.orValue([]).exists(name, name == '{_FINALIZER}') &&
+  !object.metadata.?finalizers.orValue([]).exists(name, name == '{_FINALIZER}') &&
+  request.userInfo.username != '{service_account("goldcrest-operator")}' &&
+  !('system:masters' in request.userInfo.groups))
+"""
+
+SYSTEM = {
+    "apiVersion": "hpc.goldcrest.dev/v1alpha1",
+    "kind": "System",
+    "metadata": {"name": "cluster"},
+    "spec": {
+        "hosts": [{"address": "login.example", "port": 22222}],
+        "filterPath": "/opt/goldcrest/ssh-filter",
+        "scheduler": {"type": "Slurm", "observer": "watcher"},
+        "workDirectory": "/scratch/{user}",
+    },
+}
+
+JOB: dict[str, Any] = {
+    "apiVersion": "hpc.goldcrest.dev/v1alpha1",
+    "kind": "Job",
+    "metadata": {"generateName": "hello-"},
+    "spec": {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/bash\nhostname\n"}},
+}
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    """A small Job with other fields."""
+    return {**JOB, "spec": {**JOB["spec"], **spec}}
+
+
+def _answers(ready: Callable[[], bool]) -> bool:
+    try:
+        return ready()
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def socket_listens(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _until(check: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def running_stage(folder: Path) -> Iterator[Stage]:
+    """A stage that runs, and is taken down after."""
+    stage = Stage(folder)
+    try:
+        stage.start()
+        yield stage
+    finally:
+        stage.stop()
