@@ -6,7 +6,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# Any Python 3.11 will do: of Goldcrest itself only the well-known names are needed, which need nothing else.
+DEV = Path(__file__).resolve().parent
+sys.path[:0] = [str(DEV), str(DEV.parent / "core")]
 
 from goldcrest_bed.cli import main
 

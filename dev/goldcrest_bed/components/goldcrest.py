@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -366,8 +365,8 @@ class Resources(Component):
 
 
 def _program(name: str) -> Path:
-    """An entry point of the distribution, installed beside this interpreter."""
-    return Path(sys.executable).parent / name
+    """An entry point of the distribution, as `make setup` installs it."""
+    return REPOSITORY / ".venv" / "bin" / name
 
 
 def _exists(kubectl: Kubectl, resource: str) -> str:
