@@ -31,6 +31,7 @@ def slurm_conf(system: Table) -> str:
         "MpiDefault=none",
         "MailProg=/bin/true",
         "PropagateResourceLimits=NONE",  # a container may not raise them
+        "EnforcePartLimits=ALL",  # refuse at submission, as sites do, instead of a job that waits for ever
         "ReturnToService=2",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
