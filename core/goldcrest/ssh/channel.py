@@ -252,6 +252,11 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if self._retired and not self._receivers and not self.reserved:
             self.close()
 
+    def reserve(self, size: int) -> None:
+        """Keep a place for a request with a payload of this many bytes, until :meth:`release`."""
+        self.reserved += 1
+        self.promised += size
+
     def release(self, size: int) -> None:
         """A request that had reserved this channel is over."""
         self.reserved -= 1

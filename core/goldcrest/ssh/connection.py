@@ -15,6 +15,7 @@ import asyncssh
 from goldcrest.ssh.channel import Channel
 from goldcrest.ssh.hello import Hello, NoHello
 from goldcrest.ssh.hostkeys import Endpoint
+from goldcrest.ssh.line import Line
 from goldcrest.ssh.login import LoginRefused
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
@@ -48,7 +49,8 @@ class Connection:
         self._opening: asyncio.Task[Channel] | None = None  # a shared channel
         self._opening_streams = 0
         self._no_more_until = 0.0
-        self._changes: set[asyncio.Future[None]] = set()
+        self._shared_line = Line()
+        self._stream_line = Line()
         self._tasks: set[asyncio.Task[Channel]] = set()
         self._closed = False
         self._retired = False
@@ -144,43 +146,64 @@ class Connection:
                 channel.release(0)
 
     async def _reserve_shared(self, size: int) -> Channel:
-        while True:
-            self._check_open()
-            channels = self._ready(self._shared)
-            least = min(channels, key=lambda channel: channel.load, default=None)
-            if least is None:
-                try:
-                    await asyncio.shield(self._open_shared())
-                except LoginRefused:
-                    self.retire()  # the next request finds out with a new connection
-                    raise
-                continue
-            if least.load >= _QUEUE and self._may_open(len(channels)):
-                self._open_shared()  # not waited for: what is there serves until then
-            if least.has_room(size):
-                least.reserved += 1
-                least.promised += size
-                return least
-            await self._change()
+        called = False
+        try:
+            while True:
+                self._check_open()
+                channels = self._ready(self._shared)
+                least = min(channels, key=lambda channel: channel.load, default=None)
+                if least is None:
+                    await self._need_shared()
+                    continue
+                if least.load >= _QUEUE and self._may_open(len(channels)):
+                    self._open_shared()  # not waited for: what is there serves until then
+                if least.has_room(size) and (called or not self._shared_line):
+                    least.reserve(size)
+                    return least
+                await self._shared_line.wait(in_front=called)
+                called = True
+        finally:
+            if called:
+                self._shared_line.call()  # there may be room for another
 
     async def _reserve_stream(self) -> Channel:
-        while True:
-            self._check_open()
-            channels = self._ready(self._streams)
-            for channel in channels:
-                if channel.load == 0:
-                    channel.reserved += 1
-                    return channel
-            if len(channels) + self._opening_streams < self._settings.streams:
-                self._opening_streams += 1
-                try:
-                    channel = await self._open_channel()
-                finally:
-                    self._opening_streams -= 1
-                channel.reserved += 1
-                self._streams.append(channel)
-                return channel
-            await self._change()
+        called = False
+        try:
+            while True:
+                self._check_open()
+                channels = self._ready(self._streams)
+                if called or not self._stream_line:
+                    for channel in channels:
+                        if channel.load == 0:
+                            channel.reserve(0)
+                            return channel
+                    if len(channels) + self._opening_streams < self._settings.streams:
+                        return await self._add_stream()
+                await self._stream_line.wait(in_front=called)
+                called = True
+        finally:
+            if called:
+                self._stream_line.call()
+
+    async def _need_shared(self) -> None:
+        try:
+            await asyncio.shield(self._open_shared())
+        except LoginRefused:
+            self.retire()  # the next request finds out with a new connection
+            raise
+
+    async def _add_stream(self) -> Channel:
+        self._opening_streams += 1
+        try:
+            channel = await self._open_channel()
+        except BaseException:
+            self._stream_line.call()
+            raise
+        finally:
+            self._opening_streams -= 1
+        channel.reserve(0)
+        self._streams.append(channel)
+        return channel
 
     def _may_open(self, count: int) -> bool:
         return count < self._settings.channels and time.monotonic() >= self._no_more_until
@@ -261,19 +284,9 @@ class Connection:
     # Waiting.
 
     def changed(self) -> None:
-        """A request is over, a channel was opened or has ended: those who wait look again."""
-        changes, self._changes = self._changes, set()
-        for future in changes:
-            if not future.done():
-                future.set_result(None)
-
-    async def _change(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changes.add(future)
-        try:
-            await future
-        finally:
-            self._changes.discard(future)
+        """A request is over, a channel was opened or has ended."""
+        self._shared_line.call()
+        self._stream_line.call()
 
     def _check_open(self) -> None:
         if self.cut:
@@ -301,7 +314,8 @@ class Connection:
         for task in tuple(self._tasks):
             task.cancel()
         self._ssh.close()
-        self.changed()
+        self._shared_line.call_all()
+        self._stream_line.call_all()
 
     async def wait_closed(self) -> None:
         await self._ssh.wait_closed()

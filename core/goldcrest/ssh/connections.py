@@ -44,6 +44,7 @@ class Connections:
         first, most = settings.backoff_first_seconds, settings.backoff_most_seconds
         self._hosts: Breakers[Endpoint] = Breakers(first=first, most=most)
         self._logins: Breakers[ConnectionKey] = Breakers(first=first, most=most)
+        self._changed_keys: dict[Endpoint, HostKeyChanged] = {}
         self._reviving: set[Endpoint] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -70,7 +71,7 @@ class Connections:
         endpoints = [Endpoint.of(host, spec) for host in spec.hosts]
         choice = self._hosts.choose(endpoints)
         reasons = [self._resting(endpoint, failure.reason) for endpoint, failure in choice.resting]
-        changed: HostKeyChanged | None = None
+        changed = next((self._changed_keys[host] for host, _ in choice.resting if host in self._changed_keys), None)
         for endpoint in choice.candidates:
             key = ConnectionKey(system, user, endpoint)
             try:
@@ -83,7 +84,7 @@ class Connections:
                 self._revive(endpoints[: endpoints.index(endpoint)])
                 return connection
         if changed is not None:
-            raise changed
+            raise HostKeyChanged(changed.message)
         raise SystemUnreachable(f"no login host of system {system!r} accepts a session now: {'; '.join(reasons)}")
 
     def _resting(self, endpoint: Endpoint, reason: str) -> str:
@@ -136,15 +137,10 @@ class Connections:
                 ssh = await log_in(
                     endpoint, user=key.user, key=self._key, certificate=certificate, settings=self._settings
                 )
-                self._hosts.succeeded(endpoint)
+                self._works(endpoint)
                 connection = await Connection.open(key, ssh, self._settings)
-            except HostKeyChanged as error:
-                self._hosts.failed(endpoint, error.message)
-                _LOG.error("ssh.host-key.changed", host=endpoint.name, system=key.system, reason=error.message)
-                raise
-            except HostDown as error:
-                self._hosts.failed(endpoint, error.message)
-                _LOG.warning("ssh.host.down", host=endpoint.name, system=key.system, reason=error.message)
+            except (HostKeyChanged, HostDown) as error:
+                self._fails(endpoint, error)
                 raise
             except LoginRefused as error:
                 self._logins.failed(key, error.message)
@@ -156,20 +152,37 @@ class Connections:
         _LOG.info("ssh.connection.opened", host=endpoint.name, system=key.system, user=key.user)
         return connection
 
+    def _works(self, endpoint: Endpoint) -> None:
+        self._hosts.succeeded(endpoint)
+        self._changed_keys.pop(endpoint, None)
+
+    def _fails(self, endpoint: Endpoint, error: HostKeyChanged | HostDown) -> None:
+        self._hosts.failed(endpoint, error.message)
+        if isinstance(error, HostKeyChanged):
+            self._changed_keys[endpoint] = error
+            _LOG.error("ssh.host-key.changed", host=endpoint.name, reason=error.message)
+        else:
+            self._changed_keys.pop(endpoint, None)
+            _LOG.warning("ssh.host.down", host=endpoint.name, reason=error.message)
+
     def _make_room(self, key: ConnectionKey) -> None:
         """Close the connection unused longest where a limit is reached.
 
         Raises:
             LoginRefused: all are in use.
         """
-        to_host = [other for other in self._open if other.endpoint.name == key.endpoint.name]
+        held = [*self._open, *(connection.key for connection in self._leaving), *self._opening]
+        name = key.endpoint.name
+        to_host = [other for other in held if other.endpoint.name == name]
+        # The one being opened now is among them.
         for keys, limit, where in (
-            (to_host, self._settings.connections_per_host, f" to login host {key.endpoint.name}"),
-            (list(self._open), self._settings.connections, ""),
+            (to_host, self._settings.connections_per_host, f" to login host {name}"),
+            (held, self._settings.connections, ""),
         ):
-            if len(keys) + len(self._leaving) < limit:
+            if len(keys) <= limit:
                 continue
-            unused = next((self._open[other] for other in keys if self._open[other].idle), None)
+            candidates = (self._open[other] for other in self._open if other in keys)
+            unused = next((connection for connection in candidates if connection.idle), None)
             if unused is None:
                 raise LoginRefused(f"all {limit} SSH connections{where} are in use; try again soon")
             self._leave(unused)
@@ -255,9 +268,9 @@ class Connections:
         try:
             await check_host_key(endpoint, seconds=self._settings.connect_seconds)
         except (HostKeyChanged, HostDown) as error:
-            self._hosts.failed(endpoint, error.message)
+            self._fails(endpoint, error)
         else:
-            self._hosts.succeeded(endpoint)
+            self._works(endpoint)
             _LOG.info("ssh.host.back", host=endpoint.name)
         finally:
             self._reviving.discard(endpoint)

@@ -106,3 +106,17 @@ class HostKeyWatch(asyncssh.SSHClient):
         if self.shown_authority is not None:
             return f"a certificate of {fingerprint(self.shown_authority)}"
         return "an unusable host certificate"
+
+
+class HostKeySeen(asyncssh.DisconnectError):
+    """The host has shown a pinned key and proved that it holds it."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncssh.DISC_BY_APPLICATION, "only looking")
+
+
+class HostKeyLook(HostKeyWatch):
+    """Leaves as soon as the host key was checked, before any user is named: sshd logs no failed login."""
+
+    def begin_auth(self, username: str) -> None:
+        raise HostKeySeen

@@ -8,7 +8,7 @@ from typing import Any, Final
 import asyncssh
 
 from goldcrest.errors import HostKeyChanged, SystemUnreachable
-from goldcrest.ssh.hostkeys import Endpoint, HostKeyWatch
+from goldcrest.ssh.hostkeys import Endpoint, HostKeyLook, HostKeySeen, HostKeyWatch
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.settings import SshSettings
 
@@ -77,6 +77,7 @@ async def log_in(
     """
     return await _connect(
         endpoint,
+        HostKeyWatch(),
         seconds=settings.connect_seconds,
         username=user,
         public_key_auth=True,
@@ -94,15 +95,16 @@ async def check_host_key(endpoint: Endpoint, *, seconds: float) -> None:
     """
     try:
         connection = await _connect(
-            endpoint, seconds=seconds, username="goldcrest-probe", public_key_auth=False, client_keys=None
+            endpoint, HostKeyLook(), seconds=seconds, username="nobody", public_key_auth=False, client_keys=None
         )
-    except LoginRefused:
-        return  # the key was compared before any login
+    except HostKeySeen:
+        return
     connection.abort()
 
 
-async def _connect(endpoint: Endpoint, *, seconds: float, **options: Any) -> asyncssh.SSHClientConnection:
-    watch = HostKeyWatch()
+async def _connect(
+    endpoint: Endpoint, watch: HostKeyWatch, *, seconds: float, **options: Any
+) -> asyncssh.SSHClientConnection:
     known_hosts = endpoint.known_hosts
     try:
         async with asyncio.timeout(seconds):
@@ -117,6 +119,8 @@ async def _connect(endpoint: Endpoint, *, seconds: float, **options: Any) -> asy
                 **_NOTHING_ELSE,
                 **options,
             )
+    except HostKeySeen:
+        raise
     except asyncssh.HostKeyNotVerifiable as error:
         raise HostKeyChanged(
             f"login host {endpoint.name} showed {watch.what_was_shown}, but its System pins {endpoint.fingerprints}: "
@@ -138,3 +142,5 @@ async def _connect(endpoint: Endpoint, *, seconds: float, **options: Any) -> asy
         raise HostDown(f"login host {endpoint.name} ended the connection: {error.reason}") from None
     except OSError as error:
         raise HostDown(f"login host {endpoint.name} cannot be reached: {error.strerror or error}") from None
+    except ValueError as error:  # a name that is none; or asyncssh finds no name for the user of this process
+        raise HostDown(f"login host {endpoint.name} cannot be connected to: {error}") from None

@@ -97,6 +97,10 @@ class _Login(asyncssh.SSHServer):
         self._connection = conn
         self._node.connections.add(conn)
 
+    def begin_auth(self, username: str) -> bool:
+        self._node.logins += 1
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._node.connections.discard(self._connection)
 
@@ -113,6 +117,7 @@ class LoginNode:
         self.behaviour = behaviour
         self.host_key = host_key or asyncssh.generate_private_key("ssh-ed25519")
         self.connections: set[asyncssh.SSHServerConnection] = set()
+        self.logins = 0  # attempts
         self._tasks: set[asyncio.Task[Any]] = set()
         self.channels = 0
         self.channels_now = 0

@@ -480,6 +480,24 @@ async def test_the_nodes_limit_of_commands_is_kept(start_node, make_pool):
     assert most == 3
 
 
+async def test_waiting_requests_are_served_although_others_go_away(start_node, make_pool):
+    """A full channel with a long line: half of the waiting callers give up, the other half is answered."""
+
+    async def slowly(request: Request) -> None:
+        await asyncio.sleep(0.02)
+        request.answer()
+
+    node = await start_node(ScriptedFilter(slowly, commands=2))
+    pool = make_pool(channels=1)
+    tasks = [asyncio.create_task(pool.run(IDEMPOTENT, **to(node))) for _ in range(60)]
+    await asyncio.sleep(0.2)
+    for task in tasks[::2]:
+        task.cancel()
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert all(not isinstance(result, BaseException) for result in results[1::2])
+    assert pool.snapshot().in_flight == 0
+
+
 async def test_opening_is_shared_but_not_its_refusal(start_node, make_pool, authority):
     """Many first requests make one login; when the authority refuses the one that began, the others go on."""
     node = await start_node(ScriptedFilter(answer))
@@ -647,10 +665,22 @@ async def test_a_changed_host_key_is_refused(start_node, make_pool, authority):
         await make_pool().run(IDEMPOTENT, **where)
     assert fingerprint(pinned) in changed.value.message
     assert fingerprint(node.host_key) in changed.value.message
-    assert node.channels == 0
+    assert node.logins == 0
     assert authority.commands == 0
     with pytest.raises(HostKeyChanged):
         await probe(where["spec"])
+
+
+async def test_a_changed_host_key_stays_one_while_the_host_rests(start_node, make_pool):
+    """The error keeps its kind while the host is left alone, and another host with the right key does the work."""
+    node, good = await start_node(ScriptedFilter(answer)), await start_node(ScriptedFilter(answer))
+    wrong = {**spec_of(good).dump()["hosts"][0], "port": node.port}
+    pool = make_pool(backoff_first_seconds=30)
+    for _ in range(2):
+        with pytest.raises(HostKeyChanged):
+            await pool.run(IDEMPOTENT, **to(node, hosts=[wrong]))
+    both = to(node, hosts=[wrong, spec_of(good).dump()["hosts"][0]])
+    assert (await pool.run(IDEMPOTENT, **both)).host == f"127.0.0.1:{good.port}"
 
 
 async def test_new_pins_count_at_once(start_node, make_pool, authority):
@@ -715,7 +745,7 @@ async def test_probe_of_a_good_host(start_node, authority, dead_node):
     """The probe passes over a dead host, compares the key, and never logs in."""
     node = await start_node(ScriptedFilter(answer))
     await probe(spec_of(dead_node, node))
-    assert node.channels == 0
+    assert node.logins == 0
     assert authority.sessions == 0
 
 
