@@ -45,6 +45,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._greeting.add_done_callback(_mark_retrieved)
         self._parser = FrameParser()
         self._receivers: dict[int, Receiver] = {}
+        self._left_behind: set[int] = set()  # nobody waits for them, and the node has not ended them yet
         self._last_id = 0
         self._refusals = 0
         self._writable = asyncio.Event()
@@ -80,7 +81,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     @property
     def load(self) -> int:
         """Requests that have this channel or still run on the node although nobody waits for them."""
-        return self.reserved + sum(isinstance(receiver, Discarded) for receiver in self._receivers.values())
+        return self.reserved + len(self._left_behind)
 
     def has_room(self, size: int) -> bool:
         """Whether the node takes another request with a payload of this many bytes now."""
@@ -209,6 +210,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if request_id not in self._receivers:
             return
         self._receivers[request_id] = Discarded()
+        self._left_behind.add(request_id)
         if self._channel is not None and self._lost is None:
             self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
 
@@ -243,6 +245,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             receiver.data(frame.body)
         elif frame.type in _LAST:
             del self._receivers[frame.id]
+            self._left_behind.discard(frame.id)
             self.last_used = time.monotonic()
             receiver.end(frame)
             self._changed()
@@ -278,6 +281,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if not self._greeting.done():
             self._greeting.set_exception(NoHello(reason))
         receivers, self._receivers = self._receivers, {}
+        self._left_behind.clear()
         for receiver in receivers.values():
             receiver.fail(ChannelLost(reason))
         self._writable.set()

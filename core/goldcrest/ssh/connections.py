@@ -181,8 +181,8 @@ class Connections:
         ):
             if len(keys) <= limit:
                 continue
-            candidates = (self._open[other] for other in self._open if other in keys)
-            unused = next((connection for connection in candidates if connection.idle), None)
+            here = set(keys)
+            unused = next((open_ for other, open_ in self._open.items() if other in here and open_.idle), None)
             if unused is None:
                 raise LoginRefused(f"all {limit} SSH connections{where} are in use; try again soon")
             self._leave(unused)

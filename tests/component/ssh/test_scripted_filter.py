@@ -264,6 +264,59 @@ async def test_closing_the_pool_ends_what_is_under_way(start_node, make_pool):
     assert pool.snapshot().connections == 0
 
 
+async def test_a_network_that_swallows_everything_is_noticed(start_node, make_pool):
+    """A link that goes silent without closing is found by asking, long before the command's own time is over."""
+    node = await start_node(ScriptedFilter(keep_silent))
+    link = await Link.to(node.port)
+    pool = make_pool(keepalive_seconds=0.2, keepalive_misses=2, connect_seconds=0.5)
+    host = {"address": "127.0.0.1", "port": link.port, "hostKeys": [node.public_host_key]}
+    started = time.monotonic()
+    task = asyncio.create_task(pool.run(IDEMPOTENT, seconds=60, **to(node, hosts=[host])))
+    await asyncio.sleep(0.3)
+    link.frozen = True
+    with pytest.raises(SystemUnreachable, match="did not answer within"):
+        await task
+    assert time.monotonic() - started < 20
+    await link.close()
+
+
+class Link:
+    """A TCP connection through here, which can be frozen."""
+
+    def __init__(self) -> None:
+        self.frozen = False
+        self.port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def to(cls, port: int) -> Link:
+        link = cls()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            for source, sink in ((reader, far_writer), (far_reader, writer)):
+                task = asyncio.create_task(link.copy(source, sink))
+                link._tasks.add(task)
+
+        link._server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        link.port = link._server.sockets[0].getsockname()[1]
+        return link
+
+    async def copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if not self.frozen:
+                    sink.write(data)
+        finally:
+            sink.close()
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
 # Refusals and failures.
 
 
