@@ -16,6 +16,7 @@ from goldcrest_api.dialects import firecrest_v1
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, answer_refusal
 from goldcrest_api.health_routes import health_routes
 from goldcrest_api.middleware import RequestLayer
+from goldcrest_api.settings import FIRECREST_VERSION
 
 OpenContext = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens what requests are served with, and closes it when the server stops."""
@@ -35,7 +36,7 @@ def create_app(open_context: OpenContext) -> FastAPI:
     app = FastAPI(
         title="Goldcrest",
         description=_ABOUT,
-        version="1.16.1",
+        version=FIRECREST_VERSION,
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
 from goldcrest.authority import Authority
-from goldcrest.identity import TokenVerifier
+from goldcrest.errors import GoldcrestError
+from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
@@ -65,10 +67,18 @@ def main() -> None:
         sys.exit(f"goldcrest-api takes no arguments but --help; got {' '.join(sys.argv[1:])}")
     try:
         settings = Settings()
+        load_rules(settings.identity_file)
     except ValidationError as error:
         sys.exit(f"goldcrest-api: the settings are not usable (see --help):\n{_faults(error)}")
+    except GoldcrestError as error:
+        sys.exit(f"goldcrest-api: {error.message}")
     configure_logging("api", level=settings.log_level)
-    uvicorn.Server(_server(settings)).run()
+    # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    server = uvicorn.Server(_server(settings))
+    server.run()
+    sys.exit(0 if server.started else 2)
 
 
 def _server(settings: Settings) -> uvicorn.Config:
@@ -98,3 +108,7 @@ def _faults(error: ValidationError) -> str:
         name = ENVIRONMENT_PREFIX + "__".join(str(part).upper() for part in fault["loc"])
         lines.append(f"  {name}: {fault['msg']}")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

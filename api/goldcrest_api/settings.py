@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "GOLDCREST_API_"
+FIRECREST_VERSION = "1.16.1"  # the release whose behaviour the dialect has (contract D17)
 _MIB = 1024 * 1024
 
 
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
         default="Authorization", pattern=r"^[A-Za-z0-9-]+$", description="Header that carries the token."
     )
     firecrest_version: str = Field(
-        default="1.16.1",
+        default=FIRECREST_VERSION,
         pattern=r"^[0-9]+(\.[0-9]+)*$",
         description="FIRECREST_VERSION in /status/parameters: clients choose by it what they call. A PEP 440 release number.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import aiohttp
 import uvicorn
 from component.api.kubernetes import Kubernetes
 from component.api.neighbours import Delegation, LoginNode, Tokens
+from fastapi import FastAPI
 from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
@@ -34,6 +36,7 @@ SYSTEM = {
     },
 }
 ALICE = namespace_of_user("alice")
+_PATIENCE = aiohttp.ClientTimeout(total=20)
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,6 @@ class Reply:
     text: str
 
     def json(self) -> Any:
-        import json
-
         return json.loads(self.text)
 
 
@@ -151,26 +152,35 @@ async def running_gateway(
             await asyncio.gather(*tasks, return_exceptions=True)
             await kube.close()
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = _Server(
-        uvicorn.Config(create_app(open_context), http="httptools", log_config=None, access_log=False, lifespan="on")
-    )
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    gateway.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    gateway.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
     try:
-        await gateway.eventually(lambda: _ready(gateway))
-        yield gateway
+        async with serving(create_app(open_context)) as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
+            gateway.url, gateway.session = url, session
+            yield gateway
     finally:
-        await gateway.session.close()
-        server.should_exit = True
-        await task
         await kubernetes.stop()
 
 
-async def _ready(gateway: Gateway) -> bool:
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    """The application on a free port of loopback, once it is ready; gives its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="on"))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with gateway.session.get(gateway.url + "/readyz") as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+        await _until_ready(url, task)
+        yield url
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _until_ready(url: str, server: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while not server.done():
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(url + "/readyz") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(0.01)
+    raise AssertionError("the gateway did not start")

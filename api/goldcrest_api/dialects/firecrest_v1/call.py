@@ -18,6 +18,7 @@ from goldcrest_api.request_scope import context_of, note_user, trace_of
 from goldcrest_api.system_cache import SystemView
 
 _GENERAL = "Bad header or JWT, general exception raised"
+_CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
 _REASONS = {
     "TokenMissing": "No Auth Header given",
     "TokenExpired": "JWT token has expired",
@@ -69,10 +70,10 @@ class Call:
                 self.request, limit=limits.body_bytes, fields=limits.form_fields, seconds=limits.body_seconds
             )
         except TooLarge as error:
-            megabytes = f"{limits.body_bytes / 2**20:g}"
-            raise Refusal(413, description=f"Failed to upload batch script. The file is over {megabytes} MB") from error
+            sentence = f"Failed to upload batch script. The file is over {limits.body_bytes / 2**20:g} MB"
+            raise Refusal(413, description=sentence, headers=_CLOSE) from error
         except InvalidInput as error:
-            raise Refusal(400, description=description, error=error.message) from error
+            raise Refusal(400, description=description, error=error.message, headers=_CLOSE) from error
 
 
 async def authenticated(request: Request) -> Call:
