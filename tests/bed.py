@@ -191,6 +191,11 @@ class Bed:
             raise AssertionError(f"{argv} on the node: status {done.returncode}: {done.stderr}")
         return done.stdout
 
+    def slurm_jobs_of(self, token_part: str) -> list[dict[str, str]]:
+        """As :meth:`slurm_jobs`, once accounting knows of one (it learns comments when jobs end)."""
+        rows: list[dict[str, str]] = self.until(lambda: self.slurm_jobs(token_part), bool, seconds=20)
+        return rows
+
     def slurm_jobs(self, token_part: str) -> list[dict[str, str]]:
         """All jobs that Slurm's accounting knows with this in the comment: id, state, elapsed seconds."""
         fields = "JobID,State,ElapsedRaw,Comment"

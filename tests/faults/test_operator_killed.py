@@ -40,7 +40,7 @@ def test_killed_at(bed: Bed, point: str, operator_back: None) -> None:
         job = bed.job_finished(name, seconds=120)
         assert job["status"]["phase"] == "Succeeded", job["status"]
         token = job["status"]["submission"]["token"]
-        ran = [row for row in bed.slurm_jobs(token) if row["State"] == "COMPLETED"]
+        ran = [row for row in bed.slurm_jobs_of(token) if row["State"] == "COMPLETED"]
         assert len(ran) == 1, ran
         assert bed.node("cat", f"/scratch/alice/{name}.runs") == "ran\n"
 
@@ -56,5 +56,5 @@ def test_two_operators_at_once(bed: Bed, operator_back: None) -> None:
         assert bed.apply_job(name).returncode == 0
         job = bed.job_finished(name, seconds=90)
         assert job["status"]["phase"] == "Succeeded"
-        assert len(bed.slurm_jobs(job["status"]["submission"]["token"])) == 1
+        assert len(bed.slurm_jobs_of(job["status"]["submission"]["token"])) == 1
         assert second.poll() is None

@@ -67,7 +67,7 @@ def test_a_binary_is_refused_by_slurm_in_its_own_words(bed: Bed) -> None:
         ("#SBATCH --partition=debug --time=10:00:00", "time limit"),
         ("#SBATCH --partition=nosuch", "partition"),
         ("#SBATCH --account=nosuch", "account"),
-        ("#SBATCH --nodes=5000", "node"),
+        ("#SBATCH --nodes=5000", "requested"),
     ],
 )
 def test_what_slurm_refuses(bed: Bed, directive: str, words: str) -> None:

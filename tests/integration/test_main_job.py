@@ -44,7 +44,7 @@ def test_through_rest(bed: Bed) -> None:
     assert job["status"]["jobId"] == data["jobid"]
     assert job["spec"]["requestedBy"]["via"] == "Grant"
     assert _view(bed, data["job_file_out"]) == "hello from alice, good day\n"
-    assert [row["JobID"] for row in bed.slurm_jobs(task_id)] == [data["jobid"]]
+    assert [row["JobID"] for row in bed.slurm_jobs_of(task_id)] == [data["jobid"]]
     assert bed.task(task_id) == task, "a final task never changes"
 
 

@@ -40,7 +40,7 @@ def test_a_job_waits_for_what_is_down(bed: Bed, outage: Callable[[Faults], Abstr
         assert job["status"]["phase"] not in ("Failed", "Succeeded", "Cancelled")
         assert job["status"]["message"]
     assert bed.job_finished(name, seconds=120)["status"]["phase"] == "Succeeded"
-    assert len(bed.slurm_jobs(uid.replace("-", ""))) == 1
+    assert len(bed.slurm_jobs_of(uid.replace("-", ""))) == 1
 
 
 def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:

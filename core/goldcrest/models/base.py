@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from goldcrest.errors import InvalidInput
 
@@ -62,5 +63,19 @@ def parse_model(model: type[T], value: object, *, what: str) -> T:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or what}: {e['msg']}" for e in error.errors())
-        raise InvalidInput(f"{what} is not valid: {faults}") from error
+        faults = "; ".join(_sentence(model, what, fault) for fault in error.errors())
+        raise InvalidInput(faults) from error
+
+
+def _sentence(model: type[BaseModel], what: str, fault: ErrorDetails) -> str:
+    """One mistake for people: which field, what is wrong, and what the field is for."""
+    path = ".".join([what, *(str(part) for part in fault["loc"])])
+    if fault["type"] == "missing":
+        return f"{path} is required"
+    if fault["type"] == "extra_forbidden":
+        return f"{path} is not a known field"
+    if fault["type"] != "string_pattern_mismatch":
+        return f"{path}: {fault['msg']}"
+    top = next((f for n, f in model.model_fields.items() if fault["loc"] and fault["loc"][0] in (n, f.alias)), None)
+    means = f" ({top.description.rstrip('.')})" if top is not None and top.description else ""
+    return f"{path}: {fault['input']!r:.100} is not of its form{means}"

@@ -41,7 +41,8 @@ class Tokens:
         if token.startswith("token-"):
             return Person(token.removeprefix("token-"), systems=self.systems)
         if token.startswith("bad-scope-"):
-            raise Unauthenticated(token.removeprefix("bad-scope-"), code="MissingScope")
+            scope = token.removeprefix("bad-scope-")
+            raise Unauthenticated(f"Scope '{scope}' wasn't found in JWT", code="MissingScope")
         raise Unauthenticated("not valid", code=token.removeprefix("bad-"))
 
     async def close(self) -> None:
