@@ -29,10 +29,10 @@ def read_private(path: Path) -> bytes:
         InvalidInput: naming the file and what to do.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise InvalidInput(f"the key file {path} cannot be read: {error.strerror}; `init` makes the keys") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidInput(f"the key file {path} is not a regular file")
@@ -42,7 +42,9 @@ def read_private(path: Path) -> bytes:
             )
         if status.st_mode & 0o7177:
             raise InvalidInput(f"the key file {path} has mode {status.st_mode & 0o7777:04o}: chmod 0400 {path}")
-        return file.read(KEY_FILE_LIMIT)
+        return os.read(descriptor, KEY_FILE_LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def load_ed25519(path: Path) -> Ed25519PrivateKey:

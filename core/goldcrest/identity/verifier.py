@@ -25,6 +25,7 @@ TOKEN_LIMIT: Final = 16 * 1024  # bytes
 CACHE_ENTRIES: Final = 4096
 CACHE_SECONDS: Final = 60.0  # a key that its issuer withdrew stops counting after this
 GROUPS_LIMIT: Final = 256
+LATEST_EXPIRY: Final = 2**40  # epoch seconds, in the year 36812: what is beyond it is an attack on integers
 CLAIMS_LIMIT: Final = 8 * 1024  # bytes of the claims that policy may use
 
 _UNIX_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
@@ -158,6 +159,8 @@ def _decode(token: str, key: VerificationKey, algorithm: str, rule: IssuerRule) 
         _refuse(RefusalCode.INVALID_ALGORITHM, "the token's signature algorithm is not accepted from its issuer")
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         _refuse(RefusalCode.INVALID_TOKEN, f"the token is not valid: {type(error).__name__}")
+    if int(claims["exp"]) > LATEST_EXPIRY:
+        _refuse(RefusalCode.INVALID_TOKEN, "the token's time of expiry is no time")
     if not claims["sub"] or len(claims["sub"]) > 1024:
         _refuse(RefusalCode.INVALID_TOKEN, "the token's subject is empty or too long")
     return claims
@@ -169,12 +172,21 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(parts) != 3:
         _refuse(RefusalCode.INVALID_TOKEN, "the token is not a JWT of three parts")
     try:
-        header, claims = (json.loads(b64url_decode(part), object_pairs_hook=_once) for part in parts[:2])
+        header, claims = (_strict_json(b64url_decode(part)) for part in parts[:2])
     except (InvalidInput, ValueError, RecursionError):
         _refuse(RefusalCode.INVALID_TOKEN, "the token cannot be read")
     if not isinstance(header, dict) or not isinstance(claims, dict):
         _refuse(RefusalCode.INVALID_TOKEN, "the token cannot be read")
     return header, claims
+
+
+def _strict_json(data: bytes) -> Any:
+    """Raises ValueError for keys given twice, and for the numbers that JSON does not have."""
+    return json.loads(data, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
