@@ -163,10 +163,12 @@ async def running_gateway(
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """The application on a free port of loopback, once it is ready; gives its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = _Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="on"))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = uvicorn.Config(app, port=port, http="httptools", log_config=None, access_log=False, lifespan="on")
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    url = f"http://127.0.0.1:{port}"
     try:
         await _until_ready(url, task)
         yield url
