@@ -26,6 +26,7 @@ PODMAN_PACKAGES = (
     "iproute2",
 )
 CGROUP_PARENT = "goldcrest-bed"
+_RUNC_STATE = Path("/run/runc")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def podman(paths: Paths) -> Engine:
     marker = run / "boot-id"
     if marker.exists() and marker.read_text() != boot_id():
         shutil.rmtree(run, ignore_errors=True)
+        for container in (paths.cache / "containers" / "overlay-containers").glob("*"):
+            shutil.rmtree(_RUNC_STATE / container.name, ignore_errors=True)
     options = {
         "--root": str(paths.cache / "containers"),
         "--runroot": str(run / "storage"),
