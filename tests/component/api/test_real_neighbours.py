@@ -160,6 +160,24 @@ async def test_policy_denies(stage: Stage, client: aiohttp.ClientSession) -> Non
     assert body["error"]
 
 
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"scope": "openid"}, "Scope 'firecrest' wasn't found in JWT"),
+        ({"exp": 1}, "JWT token has expired"),
+        ({"aud": "other"}, "Invalid audience in JWT token"),
+        ({"preferred_username": ""}, "Bad header or JWT, general exception raised"),
+    ],
+)
+async def test_real_token_that_is_not_accepted(
+    stage: Stage, client: aiohttp.ClientSession, claims: dict[str, Any], reason: str
+) -> None:
+    """The verifier's codes become the contract's texts."""
+    token = stage.issuer.token("alice", **claims)
+    async with client.get("/tasks", headers={"Authorization": f"Bearer {token}"}) as response:
+        assert (response.status, await response.json()) == (401, {"description": reason})
+
+
 async def test_idempotency_key_is_kept_by_kubernetes(client: aiohttp.ClientSession) -> None:
     """The name is the store: the same key gives the same task."""
     client.headers["Idempotency-Key"] = "one"

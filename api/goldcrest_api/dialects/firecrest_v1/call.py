@@ -97,8 +97,6 @@ async def authenticated(request: Request) -> Call:
 
 def unauthenticated(error: Unauthenticated) -> Refusal:
     """The answer to a token that is missing or not accepted (contract 3.2)."""
-    if error.code == "MissingScope":
-        reason = error.message  # names the scope, in the contract's words
-    else:
-        reason = _REASONS.get(error.code, _GENERAL)
+    # The verifier's own sentence names the missing scope, in the contract's words.
+    reason = error.message if error.code == "MissingScope" else _REASONS.get(error.code, _GENERAL)
     return Refusal(401, description=reason, headers={"WWW-Authenticate": "Bearer"})
