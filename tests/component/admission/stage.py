@@ -180,6 +180,22 @@ class Stage:
         argv = [sys.executable, "-m", "goldcrest_delegation.main"]
         self._spawn("delegation", argv, lambda: socket_listens(self.delegation_socket), self._delegation_settings())
 
+    @contextmanager
+    def delegation_over_tls(self) -> Iterator[str]:
+        """A second replica, on TLS; gives its URL."""
+        port = free_port()
+        crt, key = self.tls.server("delegation")
+        settings = self._delegation_settings()
+        del settings["GOLDCREST_DELEGATION_LISTEN_SOCKET"]
+        settings["GOLDCREST_DELEGATION_LISTEN_PORT"] = str(port)
+        settings["GOLDCREST_DELEGATION_TLS_CERT"], settings["GOLDCREST_DELEGATION_TLS_KEY"] = str(crt), str(key)
+        argv = [sys.executable, "-m", "goldcrest_delegation.main"]
+        self._spawn("delegation-tls", argv, lambda: listens(port), settings)
+        try:
+            yield f"https://127.0.0.1:{port}"
+        finally:
+            self.stop_process("delegation-tls")
+
     def start_admission(self) -> None:
         argv = [sys.executable, "-m", "goldcrest_admission.main"]
         self._spawn("admission", argv, lambda: listens(self.webhook_port), self._admission_settings())

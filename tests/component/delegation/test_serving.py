@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+
+import pytest
+from component.admission.stage import Stage
+from component.delegation.callers import TRACE
+from goldcrest.authority import Authority, ByToken
+from goldcrest.commands import WhoAmI
+from goldcrest.errors import DelegationUnavailable
+
+pytestmark = pytest.mark.component
+
+
+async def test_over_tls(stage: Stage) -> None:
+    """Where delegation is not beside its caller it speaks TLS, and callers verify it."""
+    token_file = stage.folder / "token-tls"
+    token_file.write_text(stage.caller_token("goldcrest-api"))
+    with stage.delegation_over_tls() as url:
+        ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
+        basis = ByToken(stage.issuer.token("alice"))
+        client = Authority(url=url, ca_file=stage.tls.ca, token_file=token_file)
+        stranger = Authority(url=url, ca_file=None, token_file=token_file)
+        try:
+            assert await client.command_certificate(WhoAmI(), basis=basis, **ask)
+            with pytest.raises(DelegationUnavailable):
+                await stranger.command_certificate(WhoAmI(), basis=basis, **ask)
+        finally:
+            await client.close()
+            await stranger.close()
+
+
+def test_open_to_all(stage: Stage) -> None:
+    """Public grant keys and health are there for everybody, without a token."""
+    context = ssl.create_default_context(cafile=str(stage.tls.ca))
+    with stage.delegation_over_tls() as url:
+        with urllib.request.urlopen(f"{url}/v1/jwks", context=context, timeout=10) as response:
+            assert [key["crv"] for key in json.load(response)["keys"]] == ["Ed25519"]
+        for path in ("/livez", "/readyz"):
+            with urllib.request.urlopen(url + path, context=context, timeout=10) as response:
+                assert response.status == 200
+
+
+def test_secrets_stay_out_of_the_logs(stage: Stage) -> None:
+    """After all the tests before, no private key, no caller's token and no grant is in what delegation wrote."""
+    left_behind = stage.log("delegation") + stage.log("admission") + stage.audit_file.read_text()
+    assert "PRIVATE KEY" not in left_behind
+    assert "eyJ" not in left_behind

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from goldcrest.errors import InvalidInput
+from goldcrest_delegation.requests import certificate_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.unit
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+GOOD: dict[str, Any] = {
+    "id": 0,
+    "publicKey": "A" * 43 + "=",
+    "kind": "command",
+    "system": "cluster",
+    "user": "alice",
+    "op": "fs.stat",
+    "args": {"path": "/scratch", "dereference": False},
+    "payload": {},
+    "sid": "0" * 32,
+    "trace": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "token": "a.b.c",
+}
+
+
+def test_a_good_request() -> None:
+    """What is read is what will be signed."""
+    request = certificate_request(GOOD)
+    body = request.body()
+    assert {name: body[name] for name in ("kind", "system", "user", "op", "args", "payload", "sid")} == {
+        name: GOOD[name] for name in ("kind", "system", "user", "op", "args", "payload", "sid")
+    }
+
+
+def test_a_whole_traceparent() -> None:
+    """The trace may be given as the header; the key id gets its trace id."""
+    header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert certificate_request({**GOOD, "trace": header}).trace == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@given(value=JSON)
+@settings(max_examples=200, deadline=None)
+def test_anything(value: object) -> None:
+    """Whatever is sent is read or refused; nothing else happens."""
+    with pytest.raises(InvalidInput):
+        certificate_request(value)
+
+
+@given(name=st.sampled_from(sorted(GOOD)), value=JSON)
+@settings(max_examples=400, deadline=None)
+def test_any_one_field(name: str, value: object) -> None:
+    """Whatever one field holds, the request is read or refused."""
+    try:
+        request = certificate_request({**GOOD, name: value})
+    except InvalidInput:
+        return
+    assert request.user.isascii()
+    assert "/" not in request.user + request.system
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"kind": "Job", "namespace": "a/../b", "name": "n", "uid": "0"},
+        {"kind": "Job", "namespace": "n", "name": "../../secrets", "uid": "0"},
+        {"kind": "Job", "namespace": "n", "name": "n?watch=1", "uid": "0"},
+        {"kind": "Job", "namespace": "", "name": "n", "uid": "0"},
+        {"kind": "Secret", "namespace": "n", "name": "n", "uid": "0"},
+        {"kind": "Job", "namespace": "n", "name": "n", "uid": "0", "more": 1},
+        {"kind": "Job", "namespace": "n", "name": "n"},
+    ],
+)
+def test_resources_lead_to_one_url(resource: dict[str, Any]) -> None:
+    """No name of a resource leads delegation to another URL of the API server."""
+    request = {name: value for name, value in GOOD.items() if name != "token"}
+    with pytest.raises(InvalidInput):
+        certificate_request({**request, "resource": resource})
