@@ -108,8 +108,8 @@ class JobEffects:
 
     async def _perform(self, step: Step, subject: Subject, attempt: Attempt) -> Attempt:
         match step:
-            case steps.WriteIntent(status):
-                return await self._write_intent(status, subject, attempt)
+            case steps.WriteIntent(status, notices):
+                return await self._write_intent(status, notices, subject, attempt)
             case steps.Find():
                 return await self._find(subject, attempt)
             case steps.Submit():
@@ -136,9 +136,11 @@ class JobEffects:
 
     # Before sbatch: that a submission begins is stored, so that a successor looks for its token first.
 
-    async def _write_intent(self, status: JobStatus, subject: Subject, attempt: Attempt) -> Attempt:
+    async def _write_intent(
+        self, status: JobStatus, notices: tuple[Notice, ...], subject: Subject, attempt: Attempt
+    ) -> Attempt:
         self._faults.point("before-intent")
-        await self._write(status, subject)
+        await self._write(status, subject, notices)
         self._faults.point("after-intent")
         return replace(attempt, clean=True, found=None)
 

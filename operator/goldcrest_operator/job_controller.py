@@ -144,10 +144,8 @@ class JobController:
         except InvalidInput as error:
             _log.error("job.invalid", uid=uid, message=error.message)
             return None
-        trace = current_trace.get()
-        if trace is None:
-            trace = Trace.continued(job.annotations.get(ANNOTATION_TRACEPARENT))
-            current_trace.set(trace)
+        trace = current_trace.get() or _trace_of(job)
+        current_trace.set(trace)
         system = await self._system(job.spec.system)
         return Subject(raw, job, system, trace, self._epoch(), seconds)
 
@@ -183,3 +181,10 @@ class JobController:
                 self._tracker.follow(system, user, hurry=False)
             elif uid not in self._store.unfinished(system):
                 self._attempts.pop(uid, None)
+
+
+def _trace_of(job: JobResource) -> Trace:
+    """The trace of the request that made the Job; one made with kubectl begins its own, which is its uid: the same in every pass."""
+    given = job.annotations.get(ANNOTATION_TRACEPARENT)
+    own = Trace(job.uid.replace("-", ""), "1" * 16)
+    return Trace.continued(given if Trace.parse(given) else own.header)

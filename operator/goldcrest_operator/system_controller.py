@@ -83,8 +83,6 @@ class SystemController:
         if generation == system.generation and left > 0:
             self._queue.add_after(Key(Kind.SYSTEM, name), left)
             return
-        if generation != system.generation:
-            self._wake(name)  # new addresses or keys may be what its Jobs waited for
         probed = await self._probed_now(system)
         self._probed[name] = (system.generation, self._clock())
         self._metrics.system_ready.labels(name).set(int(probed.ready))

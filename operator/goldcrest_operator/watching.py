@@ -82,10 +82,19 @@ class Watch:
         name = raw["metadata"]["name"]
         if type_ == "DELETED":
             self._store.remove_system(name, raw["metadata"]["uid"])
-            for uid in self._store.unfinished(name):
-                self._queue.add(Key(Kind.JOB, uid))
-        elif self._store.put_system(raw):
+            self._wake_jobs(name)
+            return
+        before = self._store.system(name)
+        if not self._store.put_system(raw):
+            return
+        if before is None or before["metadata"].get("generation") != raw["metadata"].get("generation"):
+            self._wake_jobs(name)  # new addresses or keys may be what its Jobs waited for
+        if self._is_ours(raw):  # every shard reads a System, one writes its health
             self._queue.add(Key(Kind.SYSTEM, name))
+
+    def _wake_jobs(self, system: str) -> None:
+        for uid in self._store.unfinished(system):
+            self._queue.add(Key(Kind.JOB, uid))
 
     def _is_ours(self, raw: Raw) -> bool:
         labels = raw["metadata"].get("labels") or {}

@@ -279,7 +279,7 @@ def require_answer(output: CommandOutput, *, program: str) -> str:
 
 def words(output: CommandOutput) -> str:
     """What a Slurm program said about its failure, without the prefixes, at most 1500 characters."""
-    lines = [re.sub(r"^(\w+: )?(error|fatal): |^\w+: ", "", line.strip()) for line in output.stderr.splitlines()]
+    lines = [re.sub(r"^(\w+: )?(\w+ )?(error|fatal): |^\w+: ", "", line.strip()) for line in output.stderr.splitlines()]
     text = "; ".join(line for line in lines if line) or f"exit status {output.exit} without a message"
     printable = "".join(character if character.isprintable() else "�" for character in text)
     return printable[:WORDS_LIMIT]
@@ -299,7 +299,8 @@ def _is_id(text: str) -> bool:
 
 
 def _text(text: str) -> str | None:
-    return None if text.strip() in _NOTHING else text
+    text = text.strip()  # scontrol puts a second blank behind a comment
+    return None if text in _NOTHING else text
 
 
 def _epoch(text: str) -> int | None:

@@ -161,16 +161,15 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
 
     # 6. First the intent: whoever comes after us then knows that there may be a submission.
     if intent is None:
-        return WriteIntent(
-            with_state(
-                job,
-                phase=Phase.SUBMITTING,
-                reason=Reason.SUBMITTING,
-                message=f"Being submitted to {job.spec.system}.",
-                now=observed.now,
-                submission=_intent(job, observed, cluster_id=cluster_id),
-            )
+        begun = with_state(
+            job,
+            phase=Phase.SUBMITTING,
+            reason=Reason.SUBMITTING,
+            message=f"Being submitted to {job.spec.system}.",
+            now=observed.now,
+            submission=_intent(job, observed, cluster_id=cluster_id),
         )
+        return WriteIntent(begun, notices(job.status, begun))
 
     # 7. An intent that we do not know the outcome of: look for the token before anything else (T10.1).
     if not attempt.clean and attempt.found is None:

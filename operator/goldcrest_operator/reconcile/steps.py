@@ -30,6 +30,7 @@ class WriteIntent:
     """Store that a submission is about to begin, with its token: before sbatch, so that a successor looks for it."""
 
     status: JobStatus
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,5 +202,8 @@ def _files(described: Sequence[JobRecord], job: JobResource, result: Mapping[str
     )
 
 
+_ANY_ELEMENT = "4294967294"  # NO_VAL: what scontrol shows for the index in paths of an array as a whole
+
+
 def _path(text: str | None) -> str | None:
-    return text if text is not None and len(text) <= _PATH_LIMIT else None
+    return text.replace(_ANY_ELEMENT, "%a") if text is not None and len(text) <= _PATH_LIMIT else None

@@ -1,0 +1,239 @@
+"""A Slurm in memory behind the SSH pool's interface, which answers in Slurm's own formats.
+
+Before each command it asks what delegation would: does this command follow from the resource as it is stored now?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from component.operator.memory_kube import MemoryKube
+from goldcrest.authorised import authorised_commands, observer_commands_allow
+from goldcrest.authority import Basis, ByResource
+from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
+from goldcrest.commands.outputs import SEPARATOR
+from goldcrest.errors import AnswerLost, CommandFailed, Denied, NotFound
+from goldcrest.models.job import JobResource
+from goldcrest.models.system import SystemSpec
+from goldcrest.ssh import Answer
+from goldcrest.telemetry import Trace
+from goldcrest.wellknown import Kind
+
+CLUSTER = "12345678-aaaa-bbbb-cccc-1234567890ab"
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+
+Fault = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
+"""Given the effect, decides whether it happens and what is answered."""
+
+
+def output(stdout: str = "", *, status: int = 0, stderr: str = "") -> dict[str, Any]:
+    return {"exit": status, "stdout": stdout, "stderr": stderr}
+
+
+async def lost_before(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    raise AnswerLost("the connection was cut")
+
+
+async def lost_after(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    effect()
+    raise AnswerLost("the connection was cut")
+
+
+def fails(error: Exception) -> Fault:
+    async def fault(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        raise error
+
+    return fault
+
+
+def says(answer: dict[str, Any], *, acts: bool = False) -> Fault:
+    async def fault(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if acts:
+            effect()
+        return answer
+
+    return fault
+
+
+@dataclass(slots=True)
+class BatchJob:
+    id: int
+    user: str
+    comment: str
+    held: bool
+    ends_as: str
+    state: str = "PENDING"
+    started: float | None = None
+    ended: float | None = None
+    in_controller: bool = True
+    submitted: float = field(default_factory=time.time)
+
+    @property
+    def ran(self) -> bool:
+        return self.started is not None
+
+
+class FakeSlurm:
+    """Jobs that run through their states as they are looked at, unless ``frozen``."""
+
+    def __init__(self, kube: MemoryKube) -> None:
+        self._kube = kube
+        self.jobs: dict[int, BatchJob] = {}
+        self.frozen = False
+        self.ends_as = "COMPLETED"
+        self.accounting_down = False
+        self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
+        self.calls: list[str] = []
+        self._next = 100
+
+    def carrying(self, token: str) -> list[BatchJob]:
+        return [job for job in self.jobs.values() if job.comment == token]
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        payload: bytes = b"",
+        seconds: float | None = None,
+    ) -> Answer:
+        await asyncio.sleep(0)
+        self._authorise(command, spec, user, basis)
+        self.calls.append(command.op)
+
+        def effect() -> dict[str, Any]:
+            return self._do(command, user)
+
+        fault = self.faults[command.op].pop(0) if self.faults[command.op] else None
+        result = await fault(effect) if fault else effect()
+        return Answer(result, host="login1:2222")
+
+    def _authorise(self, command: Command, spec: SystemSpec, user: str, basis: Basis) -> None:
+        assert isinstance(basis, ByResource)
+        raw = self._kube.look(Kind(basis.kind), basis.name, namespace=basis.namespace)
+        if raw is None or raw["metadata"]["uid"] != basis.uid:
+            raise NotFound(f"{basis.kind} {basis.name}")
+        if basis.kind == Kind.SYSTEM:
+            if user != spec.scheduler.observer or not observer_commands_allow(command):
+                raise Denied(f"{command.op} is not on an observer's list")
+            return
+        job = JobResource.of(raw)
+        if user != job.spec.run_as or command not in authorised_commands(job, spec, cluster_id=CLUSTER):
+            raise Denied(f"{command.op} does not follow from the Job")
+
+    def _do(self, command: Command, user: str) -> dict[str, Any]:
+        match command:
+            case Submit():
+                return self._submit(command, user)
+            case Find(token):
+                queue = self._lines(lambda job: job.comment == token)
+                return {"squeue": output(queue), "sacct": self._sacct(lambda job: job.comment == token)}
+            case Release(token, job_id) | Hold(token, job_id):
+                return self._hold(job_id, token, held=isinstance(command, Hold))
+            case Cancel(token, keep):
+                return self._cancel(token, keep)
+            case Queue(scope):
+                if not self.frozen:
+                    self._advance()
+                return output(self._lines(lambda job: scope == "all" or job.user == user))
+            case Describe(ids):
+                return {"jobs": [self._describe(job_id) for job_id in ids]}
+            case Account(_, ids):
+                return self._sacct(lambda job: str(job.id) in ids)
+        raise AssertionError(command)
+
+    def _submit(self, command: Submit, user: str) -> dict[str, Any]:
+        self._next += 1
+        job = BatchJob(self._next, user, command.token, command.hold, self.ends_as)
+        self.jobs[job.id] = job
+        describe = self._describe(str(job.id))["stdout"]
+        return {**output(f"{job.id}\n"), "jobFile": f"{command.job_directory}/job.sh", "describe": describe}
+
+    def _hold(self, job_id: str, token: str, *, held: bool) -> dict[str, Any]:
+        job = self.jobs.get(int(job_id))
+        if job is None or job.comment != token or not job.in_controller:
+            raise CommandFailed("no such job with this token", kind="state")
+        if job.state in ENDED:
+            return output(status=1, stderr="Job has already finished")
+        if job.state != "PENDING":
+            return output(status=1, stderr="Job is no longer pending execution")
+        job.held = held
+        return output()
+
+    def _cancel(self, token: str, keep: tuple[str, ...]) -> dict[str, Any]:
+        gone = []
+        for job in self.carrying(token):
+            if job.state in ENDED or str(job.id) in keep or (keep and not job.held):
+                continue
+            job.state, job.ended = "CANCELLED", time.time()
+            gone.append(str(job.id))
+        return {"cancelled": gone, "results": [output() for _ in gone]}
+
+    def _advance(self) -> None:
+        for job in self.jobs.values():
+            if job.state == "RUNNING":
+                job.state, job.ended = job.ends_as, time.time()
+            elif job.state == "PENDING" and not job.held:
+                job.state, job.started = "RUNNING", time.time()
+
+    def _lines(self, wanted: Callable[[BatchJob], bool]) -> str:
+        rows = []
+        for job in self.jobs.values():
+            if not job.in_controller or not wanted(job):
+                continue
+            reason = "JobHeldUser" if job.held else "None" if job.state != "PENDING" else "Priority"
+            times = (_epoch(job.started), _epoch(job.ended), _epoch(job.submitted))
+            rows.append(
+                SEPARATOR.join(
+                    [
+                        *(str(job.id), str(job.id), "N/A", str(job.id), job.user, job.state, reason, *times),
+                        *("0:01", "1", "n1", "normal", "physics", "normal", job.comment),
+                    ]
+                )
+            )
+        return "".join(row + "\n" for row in rows)
+
+    def _describe(self, job_id: str) -> dict[str, Any]:
+        job = self.jobs.get(int(job_id))
+        if job is None or not job.in_controller:
+            return {"jobId": job_id, **output(status=1, stderr="slurm_load_jobs error: Invalid job id specified")}
+        code = "3:0" if job.state == "FAILED" else "0:0"
+        line = (
+            f"JobId={job.id} JobName=job.sh UserId={job.user}(2001) GroupId={job.user}(2001) MCS_label=N/A Priority=1 "
+            f"JobState={job.state} Reason=None ExitCode={code} RunTime=00:00:01 Partition=normal NodeList=n1 NumNodes=1 "
+            f"Account=physics Command=/scratch/x/job.sh WorkDir=/scratch/x Comment={job.comment}  "
+            f"StdErr=/scratch/x/slurm-{job.id}.out StdIn=/dev/null StdOut=/scratch/x/slurm-{job.id}.out Power=\n"
+        )
+        return {"jobId": job_id, **output(line)}
+
+    def _sacct(self, wanted: Callable[[BatchJob], bool]) -> dict[str, Any]:
+        if self.accounting_down:
+            return output(
+                status=1, stderr="sacct: error: slurm_persist_conn_open_without_init: failed to open persistent"
+            )
+        rows = []
+        for job in filter(wanted, self.jobs.values()):
+            code = "3:0" if job.state == "FAILED" else "0:0"
+            times = (_epoch(job.submitted), _epoch(job.started), _epoch(job.ended))
+            rows.append(
+                SEPARATOR.join(
+                    [
+                        *(str(job.id), str(job.id), job.user, job.state, code, *times),
+                        *("1", "1", "n1", "normal", "physics", "normal", job.comment, "sbatch …"),
+                    ]
+                )
+            )
+        return output("".join(row + "\n" for row in rows))
+
+
+def _epoch(at: float | None) -> str:
+    return str(int(at)) if at is not None else "N/A"

@@ -1,0 +1,409 @@
+"""What a user sees of a Job: submitted, held, followed, cancelled, deleted."""
+
+from __future__ import annotations
+
+import pytest
+from component.operator.fake_slurm import fails, output, says
+from component.operator.world import World
+from goldcrest.errors import (
+    CommandFailed,
+    CommandRefused,
+    DelegationUnavailable,
+    Denied,
+    PolicyUnavailable,
+    SystemUnreachable,
+)
+from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, Kind
+
+pytestmark = pytest.mark.component
+
+
+def condition(world: World, type_: str) -> tuple[str, str]:
+    job = world.job()
+    assert job is not None
+    found = next(item for item in job.status.conditions if item.type == type_)
+    return found.status, found.reason
+
+
+@pytest.mark.parametrize("observer", [None, "watcher"])
+async def test_runs_to_its_end(world: World, observer: str | None) -> None:
+    """A Job is submitted, followed and Succeeded, with id, files, exit code and events; with an observer account and without."""
+    world.add_system(**({"observer": observer} if observer else {}))
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    job = world.job()
+    assert job is not None
+    status = job.status
+    assert (status.job_id, status.exit_code, status.signal, status.node_list) == ("101", 0, 0, "n1")
+    assert status.files is not None
+    assert status.files.stdout == "/scratch/x/slurm-101.out"
+    assert status.submission is not None
+    assert status.submission.released
+    assert status.end_time is not None
+    assert condition(world, "Complete") == ("True", "Completed")
+    await world.quiet()
+    assert world.events() == ["Submitted", "Started", "Completed"]
+
+
+async def test_costs_two_certificates_and_few_writes(world: World) -> None:
+    """Beside the tracker's questions, a Job costs a submit and a release, and five writes of its status."""
+    world.add_system(observer="watcher")
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert [op for op in world.slurm.calls if op not in ("slurm.queue", "slurm.describe")] == [
+        "slurm.submit",
+        "slurm.release",
+    ]
+    phases = [raw["status"]["phase"] for raw in world.kube.status_writes]
+    assert phases == ["Submitting", "Queued", "Running", "Succeeded"]
+
+
+async def test_finished_is_not_written_again(world: World) -> None:
+    """A new operator writes nothing to a finished Job."""
+    world.add_system()
+    world.add_job()
+    first = await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    await first.kill()
+    writes = len(world.kube.status_writes)
+    await world.operator()
+    await world.quiet()
+    assert len(world.kube.status_writes) == writes
+
+
+async def test_exit_code(world: World) -> None:
+    """A script that fails makes the Job Failed, with the exit code."""
+    world.add_system()
+    world.slurm.ends_as = "FAILED"
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Failed")
+    job = world.job()
+    assert job is not None
+    assert job.status.exit_code == 3
+    assert job.status.message == "Job 101 has failed with exit code 3."
+    assert condition(world, "Failed") == ("True", "NonZeroExit")
+
+
+async def test_forgotten_by_the_controller(world: World) -> None:
+    """A job that the controller has forgotten before it was seen to end is settled by accounting."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.phase() == "Queued" and world.slurm.jobs[101].held is False)
+    job = world.slurm.jobs[101]
+    job.started = job.ended = job.submitted
+    job.state, job.in_controller = "TIMEOUT", False
+    await world.until(lambda: world.phase() == "Failed")
+    assert condition(world, "Failed") == ("True", "TimedOut")
+
+
+async def test_nobody_knows_its_end(world: World) -> None:
+    """While neither controller nor accounting know the end, Ready is Unknown; when accounting is back, the end is written."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.phase() == "Queued" and world.slurm.jobs[101].held is False)
+    world.slurm.accounting_down = True
+    job = world.slurm.jobs[101]
+    job.started = job.ended = job.submitted
+    job.state, job.in_controller = "COMPLETED", False
+    await world.until(lambda: condition(world, "Ready") == ("Unknown", "SchedulerUnavailable"))
+    world.slurm.accounting_down = False
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_refused_by_slurm(world: World) -> None:
+    """What Slurm refuses is Failed, in Slurm's own words, in status and event."""
+    world.add_system()
+    words = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words))]
+    world.add_job(partition="nonsense")
+    await world.operator()
+    await world.until(lambda: world.phase() == "Failed")
+    assert condition(world, "Failed") == ("True", "RejectedByScheduler")
+    job = world.job()
+    assert job is not None
+    assert job.status.message == "Slurm refused it: Batch job submission failed: Invalid partition name specified"
+    await world.quiet()
+    assert world.kube.events[-1]["message"] == job.status.message
+    assert world.kube.events[-1]["type"] == "Warning"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (CommandFailed("cannot make the directory", kind="os", errno_name="EDQUOT", path="/scratch"), "RejectedBySite"),
+        (CommandFailed("the file at scriptPath has another digest", kind="state"), "RejectedBySite"),
+        (CommandRefused("outside of the roots", reason="arguments"), "RejectedBySite"),
+        (Denied("account closed"), "PolicyDenied"),
+    ],
+)
+async def test_refused_for_good(world: World, error: Exception, reason: str) -> None:
+    """A final no of node or policy fails the Job with its words."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [fails(error)] * 20
+    world.add_job()
+    operator = await world.operator()
+    world.lease_offset += 5  # past the times in which delegation may not know our Lease and the System
+    world.store_offset += 12
+    await world.until(lambda: world.phase() == "Failed")
+    assert condition(world, "Failed") == ("True", reason)
+    job = world.job()
+    assert job is not None
+    assert str(error.args[0]) in (job.status.message or "")
+    assert not operator.dead
+    assert not world.slurm.jobs
+
+
+@pytest.mark.parametrize(
+    ("error", "ready", "reason"),
+    [
+        (SystemUnreachable("no host answers"), "Unknown", "SystemUnreachable"),
+        (DelegationUnavailable("delegation does not answer"), "False", "DelegationUnavailable"),
+        (PolicyUnavailable("OPA does not answer"), "False", "PolicyUnavailable"),
+        (CommandRefused("too much at once", reason="busy"), "Unknown", "SystemUnreachable"),
+    ],
+)
+async def test_waits_visibly_and_goes_on(world: World, error: Exception, ready: str, reason: str) -> None:
+    """What does not answer now is said in the status, once; the Job goes on by itself when it is back."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [fails(error)] * 8
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Submitting" and condition(world, "Ready") == (ready, reason))
+    assert condition(world, "Reconciling")[0] == "True"
+    await world.until(lambda: world.phase() == "Succeeded")
+    reasons = [raw["status"]["conditions"][0]["reason"] for raw in world.kube.status_writes]
+    assert reasons.count(reason) == 1
+    assert len(world.slurm.jobs) == 1
+    assert "slurm.find" not in world.slurm.calls
+    assert "Waiting" in world.events()
+
+
+async def test_slurm_away(world: World) -> None:
+    """A controller that cannot be reached is waited for; the Job is not Failed."""
+    world.add_system()
+    words = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words))] * 3
+    world.add_job()
+    await world.operator()
+    await world.until(
+        lambda: condition(world, "Ready") == ("False", "SchedulerUnavailable") if world.phase() else False
+    )
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+
+
+async def test_system_unreachable_while_running(world: World) -> None:
+    """A system that stops answering makes active Jobs Ready=Unknown, once, and never Failed."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.slurm.faults["slurm.queue"] = [fails(SystemUnreachable("no host answers"))] * 5
+    await world.until(lambda: condition(world, "Ready") == ("Unknown", "SystemUnreachable"))
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    reasons = [raw["status"]["conditions"][0]["reason"] for raw in world.kube.status_writes]
+    assert reasons.count("SystemUnreachable") == 1
+
+
+async def test_no_such_system(world: World) -> None:
+    """A Job for a System that does not exist says so, and runs when the System is made."""
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Pending")
+    job = world.job()
+    assert job is not None
+    assert job.status.message == "There is no System 'cluster'."
+    world.add_system()
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_suspended_before_submission(world: World) -> None:
+    """suspend: true keeps a Job from being submitted; false submits it."""
+    world.add_system()
+    world.add_job(suspend=True)
+    await world.operator()
+    await world.until(lambda: world.phase() == "Suspended")
+    await world.quiet()
+    assert not world.slurm.jobs
+    assert condition(world, "Suspended")[0] == "True"
+    world.edit(suspend=False)
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.quiet()
+    assert world.events() == ["Suspended", "Resumed", "Submitted", "Started", "Completed"]
+
+
+async def test_suspended_while_waiting(world: World) -> None:
+    """suspend: true holds a job that waits in the queue; false releases it."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.edit(suspend=True)
+    await world.until(lambda: world.phase() == "Suspended" and world.slurm.jobs[101].held)
+    world.edit(suspend=False)
+    await world.until(lambda: world.phase() == "Queued" and not world.slurm.jobs[101].held)
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_suspended_too_late(world: World) -> None:
+    """suspend: true does not touch a job that runs."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    job = world.slurm.jobs[101]
+    job.state, job.started = "RUNNING", job.submitted
+    world.edit(suspend=True)
+    await world.until(lambda: world.phase() == "Running")
+    await world.quiet()
+    assert world.slurm.calls.count("slurm.hold") <= 1
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_cancelled_before_submission(world: World) -> None:
+    """cancel: true before submission ends a Job at once; nothing is submitted."""
+    world.add_system()
+    world.add_job(cancel=True)
+    await world.operator()
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert not world.slurm.calls
+    job = world.job()
+    assert job is not None
+    assert job.status.cancel_requested_at is not None
+
+
+async def test_cancelled_while_running(world: World) -> None:
+    """cancel: true cancels the job in Slurm; setting it back has no effect."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.slurm.faults["slurm.cancel"] = [fails(SystemUnreachable("no host answers"))]
+    world.edit(cancel=True)
+    await world.until(lambda: (job := world.job()) and job.status.cancel_requested_at)
+    world.edit(cancel=False)
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert world.slurm.jobs[101].state == "CANCELLED"
+    await world.quiet()
+    assert world.events()[-1] == "Cancelled"
+
+
+async def test_deleted_while_running(world: World) -> None:
+    """Deleting a Job cancels its job, and only then lets the resource go."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.slurm.faults["slurm.cancel"] = [fails(SystemUnreachable("no host answers"))] * 3
+    await world.delete()
+    await world.until(lambda: world.job() is None)
+    assert world.slurm.jobs[101].state == "CANCELLED"
+
+
+async def test_deleted_and_left_running(world: World) -> None:
+    """With deletionPolicy Orphan only the resource goes."""
+    world.add_system()
+    world.add_job(deletionPolicy="Orphan")
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    await world.delete()
+    await world.until(lambda: world.job() is None)
+    assert world.slurm.jobs[101].state == "PENDING"
+    assert "slurm.cancel" not in world.slurm.calls
+
+
+async def test_deleted_at_its_time(world: World) -> None:
+    """A finished Job with ttlSecondsAfterFinished is deleted; one without stays."""
+    world.add_system()
+    world.add_job(ttlSecondsAfterFinished=0)
+    world.add_job("other")
+    await world.operator()
+    await world.until(lambda: world.job() is None)
+    await world.until(lambda: world.phase("other") == "Succeeded")
+
+
+async def test_paused(world: World) -> None:
+    """The annotation paused keeps the operator's hands off, until it goes."""
+    world.add_system()
+    world.add_job()
+    world.kube.annotate("hello", namespace="hpc-alice", **{ANNOTATION_PAUSED: "true"})
+    await world.operator()
+    await world.quiet()
+    assert world.phase() is None
+    world.kube.annotate("hello", namespace="hpc-alice", **{ANNOTATION_PAUSED: None})
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_edited_after_its_end(world: World) -> None:
+    """An edit after the end is acknowledged in observedGeneration, so that `kubectl wait` believes the conditions; the state stays."""
+    world.add_system()
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    world.edit(suspend=True)
+    await world.until(lambda: (job := world.job()) and job.status.observed_generation == 2)
+    assert world.phase() == "Succeeded"
+    job = world.job()
+    assert job is not None
+    assert {item.observed_generation for item in job.status.conditions} == {2}
+
+
+async def test_api_server_away(world: World) -> None:
+    """An API server that is away for a while loses nothing."""
+    world.add_system()
+    world.add_job()
+    operator = await world.operator()
+    await world.until(lambda: world.slurm.jobs)
+    world.kube.down = True
+    await world.quiet()
+    world.kube.down = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+    assert not operator.dead
+
+
+async def test_health_of_a_system(world: World) -> None:
+    """A System's Ready follows its login hosts; transitions are written, nothing else."""
+    world.add_system()
+
+    def ready() -> str | None:
+        raw = world.kube.look(Kind.SYSTEM, "cluster")
+        assert raw is not None
+        return next((item["status"] for item in raw["status"].get("conditions", [])), None)
+
+    await world.operator()
+    await world.until(lambda: ready() == "True")
+    version = world.kube.look(Kind.SYSTEM, "cluster")["metadata"]["resourceVersion"]  # type: ignore[index]
+    await world.quiet()
+    assert world.kube.look(Kind.SYSTEM, "cluster")["metadata"]["resourceVersion"] == version  # type: ignore[index]
+    world.system_down = True
+    await world.until(lambda: ready() == "False")
+    world.system_down = False
+    await world.until(lambda: ready() == "True")
+
+
+async def test_foreign_finalizers_stay(world: World) -> None:
+    """Only our own finalizer is removed."""
+    world.add_system()
+    spec = {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/sh\n"}}
+    world.kube.create(Kind.JOB, "hello", spec, namespace="hpc-alice", finalizers=["example.org/other", FINALIZER])
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.delete()
+    await world.until(lambda: (job := world.job()) and job.finalizers == ("example.org/other",))

@@ -1,0 +1,232 @@
+"""T10: a job runs exactly once, whoever dies, is frozen, or loses an answer, and wherever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from component.operator.fake_slurm import lost_after, lost_before, output, says
+from component.operator.world import Crash, World
+from goldcrest_operator.faults import POINTS, Point
+from goldcrest_operator.lease import LeaseLost
+
+pytestmark = pytest.mark.component
+
+ON_THE_WAY = tuple(point for point in POINTS if point != "before-finalizer-removal")
+
+
+def started(world: World) -> int:
+    return sum(job.ran for job in world.slurm.jobs.values())
+
+
+@pytest.mark.parametrize("fence", ["Hold", "None"])
+@pytest.mark.parametrize("point", ON_THE_WAY)
+async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None:
+    """An operator killed at any point of a submission is followed by one that brings it to its end: one run, right state."""
+    if fence == "None" and point == "after-release":
+        pytest.skip("without a fence nothing is released")
+    world.add_system(submitFence=fence)
+    world.add_job()
+    first = await world.operator(fault=point)
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, Crash)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.quiet()
+    assert started(world) == 1
+    assert len(world.slurm.jobs) == 1
+    assert ("Adopted" in world.events()) == (point == "after-submit")
+
+
+async def test_killed_at_every_point_in_turn(world: World) -> None:
+    """Seven operators in a row, each killed at the next point, still make one run."""
+    world.add_system()
+    world.add_job()
+    for point in ("before-intent", "after-intent", "before-submit", "after-submit", "after-persist", "after-release"):
+        operator = await world.operator(fault=point)  # type: ignore[arg-type]
+        await world.quiet()
+        await operator.kill()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert started(world) == 1
+
+
+async def test_killed_while_letting_go(world: World) -> None:
+    """Killed between cancel and finalizer: the successor lets the resource go, and the job is cancelled."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    first = await world.operator(fault="before-finalizer-removal")
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    await world.delete()
+    await world.until(lambda: first.dead)
+    await first.kill()
+    assert world.job() is not None
+    await world.operator()
+    await world.until(lambda: world.job() is None)
+    assert world.slurm.jobs[101].state == "CANCELLED"
+
+
+@pytest.mark.parametrize("fault", [lost_before, lost_after])
+async def test_answer_lost(world: World, fault: Any) -> None:
+    """When sbatch's answer is lost, the token is looked for first: one job, whether sbatch had acted or not."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [fault]
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+    assert "slurm.find" in world.slurm.calls
+
+
+@pytest.mark.parametrize("acted", [True, False])
+async def test_socket_timed_out(world: World, acted: bool) -> None:
+    """sbatch's own time-out says nothing about what the controller did: looked for, then adopted or submitted again."""
+    world.add_system()
+    words = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words), acts=acted)]
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+    await world.quiet()
+    assert ("Adopted" in world.events()) == acted
+
+
+async def test_not_looked_for_half(world: World) -> None:
+    """While accounting does not answer, a lost submission is neither repeated nor failed; it goes on when it answers."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [lost_after]
+    world.slurm.accounting_down = True
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: _reason(world) == "SchedulerUnavailable")
+    await world.quiet()
+    assert len(world.slurm.jobs) == 1
+    world.slurm.accounting_down = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+
+
+async def test_ambiguous_without_fence(world: World) -> None:
+    """Without a fence an unreliable search stalls the Job as SubmissionAmbiguous, until it can be told."""
+    world.add_system(submitFence="None")
+    world.slurm.faults["slurm.submit"] = [lost_before]
+    world.slurm.accounting_down = True
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: _reason(world) == "SubmissionAmbiguous")
+    job = world.job()
+    assert job is not None
+    assert {item.type: item.status for item in job.status.conditions}["Stalled"] == "True"
+    assert not world.slurm.jobs
+    world.slurm.accounting_down = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+
+
+@pytest.mark.parametrize("observer", [None, "watcher"])
+async def test_two_operators(world: World, observer: str | None) -> None:
+    """A frozen operator whose sbatch takes effect after its successor has submitted: one run, and the double is cancelled."""
+    world.add_system(**({"observer": observer} if observer else {}))
+    go_on = asyncio.Event()
+
+    async def late(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        await go_on.wait()
+        return effect()
+
+    world.slurm.faults["slurm.submit"] = [late]
+    world.add_job()
+    first = await world.operator()
+    await world.until(lambda: "slurm.submit" in world.slurm.calls)
+    first.freeze_lease()
+    world.slurm.frozen = True
+    await world.operator()
+    await world.until(lambda: 101 in world.slurm.jobs and not world.slurm.jobs[101].held)
+    go_on.set()
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, LeaseLost)
+    await world.until(lambda: world.slurm.jobs[102].state == "CANCELLED")
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.quiet()
+    assert started(world) == 1
+    assert "DoubleCancelled" in world.events()
+
+
+async def test_double_after_the_end(world: World) -> None:
+    """A held double that shows up after the Job has ended is swept too; the finished Job is not written."""
+    world.add_system(observer="watcher")
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    job = world.job()
+    assert job is not None
+    assert job.status.submission is not None
+    writes = len(world.kube.status_writes)
+    stray = type(world.slurm.jobs[101])(999, "alice", job.status.submission.token, True, "COMPLETED")
+    world.slurm.jobs[999] = stray
+    await world.until(lambda: stray.state == "CANCELLED")
+    await world.quiet()
+    assert not stray.ran
+    assert len(world.kube.status_writes) == writes
+
+
+async def test_cancelled_after_a_lost_answer(world: World) -> None:
+    """cancel: true after a lost answer: the submission is found and cancelled; it never runs."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [lost_after]
+    world.slurm.accounting_down = True
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: _reason(world) == "SchedulerUnavailable")
+    world.edit(cancel=True)
+    world.slurm.accounting_down = False
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert started(world) == 0
+    assert all(job.state == "CANCELLED" for job in world.slurm.jobs.values())
+
+
+async def test_deleted_after_a_lost_answer(world: World) -> None:
+    """Deleted after a lost answer: what carries the token is cancelled, and the resource stays until nothing can come late."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [lost_after]
+    world.slurm.accounting_down = True
+    world.add_job()
+    operator = await world.operator()
+    await world.until(lambda: _reason(world) == "SchedulerUnavailable")
+    await world.delete()
+    await world.until(lambda: world.slurm.jobs[101].state == "CANCELLED")
+    await world.quiet()
+    assert world.job() is not None
+    world.epoch_offset = 60
+    job = world.job()
+    assert job is not None
+    operator.tracker._changed(job.uid)
+    await world.until(lambda: world.job() is None)
+    assert started(world) == 0
+
+
+async def test_many_under_way(world: World) -> None:
+    """Twenty Jobs under way when the operator is killed: each runs once."""
+    world.add_system(observer="watcher")
+    for number in range(20):
+        world.add_job(f"job-{number}")
+    world.slurm.faults["slurm.submit"] = [lost_after, lost_before] * 3
+    first = await world.operator(fault="after-persist")
+    await world.until(lambda: first.dead)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: all(world.phase(f"job-{number}") == "Succeeded" for number in range(20)))
+    await world.quiet()
+    tokens = [job.comment for job in world.slurm.jobs.values() if job.ran]
+    assert len(tokens) == len(set(tokens)) == 20
+    assert all(job.ran or job.state == "CANCELLED" for job in world.slurm.jobs.values())
+
+
+def _reason(world: World) -> str | None:
+    job = world.job()
+    return next((item.reason for item in job.status.conditions), None) if job else None

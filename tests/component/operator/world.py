@@ -1,0 +1,231 @@
+"""Operators, a Kubernetes and a Slurm in this process; operators can be killed, frozen and followed by others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from component.operator.fake_slurm import CLUSTER, FakeSlurm
+from component.operator.memory_kube import MemoryKube
+from goldcrest.errors import SystemUnreachable
+from goldcrest.kube import Raw
+from goldcrest.models.job import JobResource
+from goldcrest.models.system import SystemSpec
+from goldcrest.wellknown import Kind
+from goldcrest_operator.effects import JobEffects
+from goldcrest_operator.faults import Faults, Point
+from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.lease import Lease, LeaseTimes
+from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.recorder import Recorder
+from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.store import Store
+from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.watching import Watch
+from goldcrest_operator.workers import Workers
+from goldcrest_operator.workqueue import WorkQueue
+
+NAMESPACE = "hpc-alice"
+QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02)
+SYSTEM: Raw = {
+    "hosts": [{"address": "login1", "port": 2222}],
+    "filterPath": "/usr/libexec/goldcrest/ssh-filter",
+    "scheduler": {"type": "Slurm"},
+    "workDirectory": "/scratch/{user}",
+}
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+def _crash() -> None:
+    raise Crash
+
+
+class Operator:
+    """One operator process, reduced to what is inside it."""
+
+    def __init__(self, world: World, *, name: str, fault: Point | None = None) -> None:
+        self.world = world
+        self._offset = 0.0
+        self._dead = asyncio.Event()
+        kube, metrics = world.kube, Metrics()
+        self.queue = WorkQueue[Key](first=0.01, most=0.05)
+        self.store = Store(cluster_id=CLUSTER, clock=lambda: time.monotonic() + world.store_offset)
+        self.lease = Lease(
+            kube,
+            shard="default",
+            identity=name,
+            times=LeaseTimes(duration=15, renew_deadline=10, retry=0.02),
+            clock=lambda: time.monotonic() + world.lease_offset,
+        )
+        self.recorder = Recorder(kube)
+        scheduler = SlurmScheduler(world.slurm)
+        self.tracker = Tracker(
+            store=self.store,
+            scheduler=scheduler,
+            changed=lambda uid: self.queue.add(Key(Kind.JOB, uid)),
+            refresh=lambda followed: self.jobs.refresh(followed),
+            active=lambda: self.lease.held,
+            times=QUICK,
+            metrics=metrics,
+        )
+        faults = Faults(fault or "", allowed=True, strike=_crash)
+        effects = JobEffects(
+            kube=kube,
+            scheduler=scheduler,
+            lease=self.lease,
+            recorder=self.recorder,
+            store=self.store,
+            tracker=self.tracker,
+            faults=faults,
+            metrics=metrics,
+            cluster_id=CLUSTER,
+        )
+        self.jobs = JobController(
+            kube=kube,
+            store=self.store,
+            tracker=self.tracker,
+            effects=effects,
+            queue=self.queue,
+            cluster_id=CLUSTER,
+            seldom_seconds=0.05,
+            epoch=world.epoch,
+        )
+        systems = SystemController(
+            kube=kube,
+            store=self.store,
+            lease=self.lease,
+            recorder=self.recorder,
+            queue=self.queue,
+            probe=world.probe,
+            metrics=metrics,
+            probe_seconds=0.05,
+            write_seconds=300,
+        )
+        self.watch = Watch(store=self.store, queue=self.queue, jobs=self.jobs, kubeconfig=None, shard="default")
+        self.workers = Workers(queue=self.queue, jobs=self.jobs, systems=systems, metrics=metrics, number=4)
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.died_of: BaseException | None = None
+
+    async def start(self) -> Operator:
+        kube = self.world.kube
+        for raw in kube.listed(Kind.SYSTEM):
+            self.watch.system_changed(None, raw)
+        for raw in kube.listed(Kind.JOB):
+            self.watch.job_changed(None, raw)
+        kube.listeners += [(Kind.JOB, self.watch.job_changed), (Kind.SYSTEM, self.watch.system_changed)]
+        assert await self.lease.acquire(asyncio.Event())
+        self._tasks = [
+            asyncio.create_task(self._work()),
+            asyncio.create_task(self.recorder.run()),
+            asyncio.create_task(self.lease.keep(self._dead)),
+        ]
+        return self
+
+    async def _work(self) -> None:
+        try:
+            await self.workers.run()
+        except BaseExceptionGroup as group:
+            self.died_of = group.exceptions[0]
+        self._dead.set()
+
+    @property
+    def dead(self) -> bool:
+        return self._dead.is_set()
+
+    async def kill(self) -> None:
+        """No clean end: the Lease stays as it is."""
+        self.queue.close()
+        kube = self.world.kube
+        kube.listeners = [pair for pair in kube.listeners if pair[1].__self__ is not self.watch]  # type: ignore[attr-defined]
+        await self.tracker.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def freeze_lease(self) -> None:
+        """It does not renew any more, as a process that does not run."""
+        self._tasks[2].cancel()
+
+
+class World:
+    """Everything there is in a test."""
+
+    def __init__(self) -> None:
+        self.kube = MemoryKube()
+        self.slurm = FakeSlurm(self.kube)
+        self.lease_offset = 0.0
+        self.store_offset = 0.0
+        self.epoch_offset = 0.0
+        self.system_down = False
+        self.operators: list[Operator] = []
+
+    def epoch(self) -> float:
+        return time.time() + self.epoch_offset
+
+    async def probe(self, spec: SystemSpec) -> None:
+        if self.system_down:
+            raise SystemUnreachable("login1:2222: connection refused")
+
+    def add_system(self, **scheduler: Any) -> None:
+        spec = {**SYSTEM, "scheduler": {**SYSTEM["scheduler"], **scheduler}}
+        self.kube.create(Kind.SYSTEM, "cluster", spec)
+
+    def add_job(self, name: str = "hello", **spec: Any) -> Raw:
+        full = {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/sh\n"}, **spec}
+        return self.kube.create(Kind.JOB, name, full, namespace=NAMESPACE)
+
+    def edit(self, name: str = "hello", **fields: Any) -> Raw:
+        return self.kube.edit(Kind.JOB, name, namespace=NAMESPACE, **fields)
+
+    async def delete(self, name: str = "hello") -> None:
+        await self.kube.delete(Kind.JOB, name, namespace=NAMESPACE)
+
+    def job(self, name: str = "hello") -> JobResource | None:
+        raw = self.kube.look(Kind.JOB, name, namespace=NAMESPACE)
+        return JobResource.of(raw) if raw else None
+
+    def phase(self, name: str = "hello") -> str | None:
+        job = self.job(name)
+        return job.status.phase.value if job and job.status.phase else None
+
+    def events(self) -> list[str]:
+        return [event["reason"] for event in self.kube.events]
+
+    async def operator(self, *, fault: Point | None = None, name: str | None = None) -> Operator:
+        """A new operator; it takes the Lease over from a dead one without waiting."""
+        operator = Operator(self, name=name or f"operator-{len(self.operators)}", fault=fault)
+        self.operators.append(operator)
+        task = asyncio.create_task(operator.start())
+        await asyncio.sleep(0.05)
+        if not task.done():
+            self.lease_offset += 20
+        return await task
+
+    async def close(self) -> None:
+        for operator in self.operators:
+            with contextlib.suppress(Exception):
+                await operator.kill()
+
+    async def until(self, condition: Callable[[], object], *, seconds: float = 10) -> None:
+        """Wait for something to come true."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():  # noqa: ASYNC110  (what is waited for is in two other processes, as it were)
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            job = self.job()
+            raise AssertionError(
+                f"not within {seconds} s; job: {job.status if job else None}; slurm: {self.slurm.jobs}; "
+                f"calls: {self.slurm.calls[-20:]}; events: {self.events()}"
+            ) from None
+
+    async def quiet(self) -> None:
+        """Let everything that is under way come to rest."""
+        await asyncio.sleep(0.15)

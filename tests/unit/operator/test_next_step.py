@@ -1,0 +1,457 @@
+"""The table of decisions: what follows from a Job in its state and what was observed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from goldcrest.authorised import authorised_commands, submit_command
+from goldcrest.commands import Cancel, Command, Find, Hold, Release
+from goldcrest.models.job import JobResource, JobStatus
+from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
+from goldcrest_operator.reconcile import steps
+from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, next_step
+from goldcrest_operator.reconcile.observation import Attempt, Observation, Refusal, Sighting, Trouble
+from goldcrest_operator.reconcile.steps import Step
+from goldcrest_operator.scheduler.interface import Submitted
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.operator.jobs import CLUSTER, COMPLETED, INTENT, NOW, PENDING, TOKEN, in_phase, job, system, view
+
+pytestmark = pytest.mark.unit
+
+SUBMITTED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222"}}
+RELEASED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222", "released": True}}
+SUBMITTING = in_phase(Phase.SUBMITTING, Reason.SUBMITTING, submission=INTENT)
+QUEUED = in_phase(Phase.QUEUED, **RELEASED)
+TROUBLE = Trouble(Reason.SYSTEM_UNREACHABLE, "no host answers", unreachable=True)
+
+
+def decide(
+    resource: JobResource,
+    attempt: Attempt | None = None,
+    sighting: Sighting | None = None,
+    *,
+    fence: str | None = None,
+    exists: bool = True,
+    now: float = NOW,
+) -> Step:
+    observed = Observation(now=now, attempt=attempt or Attempt(), sighting=sighting or Sighting())
+    spec = system(**({"submitFence": fence} if fence else {})) if exists else None
+    return next_step(resource, spec, observed, cluster_id=CLUSTER)
+
+
+def written(step: Step) -> JobStatus:
+    assert isinstance(step, steps.WriteStatus | steps.WriteIntent | steps.Persist), step
+    return step.status
+
+
+# ---- before submission ----
+
+
+def test_new() -> None:
+    """A new Job: first the intent, with the token, is written."""
+    step = decide(job())
+    assert isinstance(step, steps.WriteIntent)
+    assert step.status.phase is Phase.SUBMITTING
+    assert step.status.submission is not None
+    assert step.status.submission.token == TOKEN
+
+
+def test_own_intent() -> None:
+    """An intent that this process wrote just now is followed by sbatch at once."""
+    assert decide(job(status=SUBMITTING), Attempt(clean=True)) == steps.Submit()
+
+
+def test_unknown_intent() -> None:
+    """An intent of which nothing is known: the token is looked for."""
+    assert decide(job(status=SUBMITTING)) == steps.Find()
+
+
+def test_nothing_found() -> None:
+    """Reliably nothing found: it is submitted."""
+    assert decide(job(status=SUBMITTING), Attempt(found=())) == steps.Submit()
+
+
+@pytest.mark.parametrize("attempt", [Attempt(found=("12", "110")), Attempt()])
+def test_found(attempt: Attempt) -> None:
+    """Found, by asking or by the tracker: the lowest id is stored, as Adopted."""
+    step = decide(job(status=SUBMITTING), attempt, Sighting(strays=("12", "110")))
+    assert isinstance(step, steps.Persist)
+    assert step.status.job_id == "12"
+    assert step.notices[0].reason is EventReason.ADOPTED
+
+
+def test_sbatch_answered() -> None:
+    """An id that is stored nowhere is stored before anything else is done, even for a Job that is to be deleted."""
+    attempt = Attempt(submitted=Submitted("12", "login1:2222"))
+    for resource in (
+        job(status=SUBMITTING),
+        job(status=SUBMITTING, deleting=True),
+        job(spec={"cancel": True}, status=SUBMITTING),
+    ):
+        step = decide(resource, attempt)
+        assert isinstance(step, steps.Persist)
+        assert step.status.job_id == "12"
+        assert step.status.submission is not None
+        assert step.status.submission.host == "login1:2222"
+
+
+def test_refused() -> None:
+    """A final no is Failed, with reason and words, in an event too."""
+    step = decide(job(status=SUBMITTING), Attempt(refusal=Refusal(Reason.REJECTED_BY_SCHEDULER, "no such partition")))
+    assert isinstance(step, steps.WriteStatus)
+    assert (step.status.phase, step.status.message) == (Phase.FAILED, "no such partition")
+    assert [notice.reason for notice in step.notices] == [EventReason.FAILED]
+
+
+def test_trouble() -> None:
+    """Trouble is shown once, then tried again; where only a person can help, seldom."""
+    resource = job(status=SUBMITTING)
+    step = decide(resource, Attempt(clean=True, trouble=TROUBLE))
+    status = written(step)
+    assert status.phase is Phase.SUBMITTING
+    assert {item.type: item.status for item in status.conditions}["Ready"] == "Unknown"
+    shown = resource.model_copy(update={"status": status})
+    assert decide(shown, Attempt(clean=True, trouble=TROUBLE)) == steps.Retry()
+    other_words = Trouble(Reason.SYSTEM_UNREACHABLE, "login2 does not answer", unreachable=True)
+    assert decide(shown, Attempt(clean=True, trouble=other_words)) == steps.Retry()
+    stalled = Trouble(Reason.POLICY_DENIED, "no", stalled=True)
+    denied = written(decide(shown, Attempt(trouble=stalled)))
+    assert decide(resource.model_copy(update={"status": denied}), Attempt(trouble=stalled)) == steps.Retry(seldom=True)
+
+
+@pytest.mark.parametrize("status", [{}, in_phase(Phase.SUSPENDED, Reason.SUSPENDED)])
+def test_cancelled_before(status: dict[str, Any]) -> None:
+    """Not wanted any more before any submission: Cancelled, without a login node and without a System."""
+    step = decide(job(spec={"cancel": True}, status=status), exists=False)
+    assert written(step).phase is Phase.CANCELLED
+    assert written(step).cancel_requested_at is not None
+
+
+def test_cancelled_with_unknown_intent() -> None:
+    """Not wanted any more, but there may be a submission: looked for, and Cancelled only when nothing is there."""
+    resource = job(spec={"cancel": True}, status=SUBMITTING)
+    assert decide(resource) == steps.Find()
+    assert written(decide(resource, Attempt(found=()))).phase is Phase.CANCELLED
+    assert isinstance(decide(resource, Attempt(found=("12",))), steps.Persist)
+
+
+def test_deleted_before() -> None:
+    """Deleted before any submission: let go."""
+    assert decide(job(deleting=True)) == steps.RemoveFinalizer()
+    assert decide(job(status=SUBMITTING, deleting=True), Attempt(clean=True)) == steps.RemoveFinalizer()
+
+
+def test_deleted_with_unknown_intent() -> None:
+    """Deleted, and there may be a submission: cancelled by its token, again when nothing can come late any more, then let go."""
+    resource = job(status=SUBMITTING, deleting=True)
+    early = NOW - 30  # 10 s after the intent
+    assert decide(resource, now=early) == steps.Cancel()
+    assert decide(resource, Attempt(cancelled_at=early), now=early) == steps.Wait(20)
+    assert decide(resource, Attempt(cancelled_at=early)) == steps.Cancel()
+    assert decide(resource, Attempt(cancelled_at=NOW)) == steps.RemoveFinalizer()
+
+
+def test_suspended_before() -> None:
+    """suspend before submission: Suspended, without an intent; written once."""
+    resource = job(spec={"suspend": True}, status=SUBMITTING)
+    assert decide(resource) == steps.Find()
+    status = written(decide(resource, Attempt(clean=True)))
+    assert (status.phase, status.submission) == (Phase.SUSPENDED, None)
+    assert decide(resource.model_copy(update={"status": status})) == steps.Rest()
+
+
+def test_no_system() -> None:
+    """Without its System a Job says so, once."""
+    resource = job()
+    status = written(decide(resource, exists=False))
+    assert status.message == "There is no System 'cluster'."
+    assert isinstance(decide(resource.model_copy(update={"status": status}), exists=False), steps.Wait)
+
+
+# ---- after submission ----
+
+
+def test_released_after_its_id_is_stored() -> None:
+    """A stored job is released, exactly by its id."""
+    assert decide(job(status=in_phase(Phase.QUEUED, **SUBMITTED)), Attempt(released=False)) == steps.Release("12")
+    assert decide(job(status=in_phase(Phase.QUEUED, **SUBMITTED))) == steps.Release("12")
+
+
+def test_released_once() -> None:
+    """That it was released is not worth a write of its own: it goes along with the next state."""
+    resource = job(status=in_phase(Phase.QUEUED, **SUBMITTED))
+    assert decide(resource, Attempt(released=True)) == steps.Rest()
+    status = written(decide(resource, Attempt(released=True), Sighting(view=view())))
+    assert status.phase is Phase.RUNNING
+    assert status.submission is not None
+    assert status.submission.released
+
+
+def test_no_fence() -> None:
+    """Without a fence nothing is released that was not held."""
+    assert decide(job(status=in_phase(Phase.QUEUED, **SUBMITTED)), fence="None") == steps.Rest()
+    held = in_phase(Phase.SUSPENDED, **{**SUBMITTED, "submission": {**INTENT, "released": False}})
+    assert decide(job(status=held), fence="None") == steps.Release("12")
+
+
+def test_suspended_after() -> None:
+    """suspend while it waits: held once; Suspended; not while it runs; not again for the same wish when it came too late."""
+    resource = job(spec={"suspend": True}, status=QUEUED)
+    assert decide(resource, sighting=Sighting(view=PENDING)) == steps.Hold("12")
+    status = written(decide(resource, Attempt(released=False), Sighting(view=PENDING)))
+    assert status.phase is Phase.SUSPENDED
+    assert status.submission is not None
+    assert status.submission.released is False
+    assert not isinstance(decide(resource, sighting=Sighting(view=view())), steps.Hold)
+    assert not isinstance(decide(resource, Attempt(hold_refused_at_generation=1), Sighting(view=PENDING)), steps.Hold)
+
+
+def test_suspended_before_release() -> None:
+    """suspend between sbatch and release: it stays held, and nothing is asked of the scheduler."""
+    resource = job(spec={"suspend": True}, status=in_phase(Phase.QUEUED, **SUBMITTED))
+    step = decide(resource, Attempt(released=False))
+    assert written(step).phase is Phase.SUSPENDED
+
+
+def test_resumed() -> None:
+    """suspend taken back: released, then Queued, with an event."""
+    status = in_phase(Phase.SUSPENDED, **{**SUBMITTED, "submission": {**INTENT, "released": False}})
+    assert decide(job(status=status)) == steps.Release("12")
+    step = decide(job(status=status), Attempt(released=True))
+    assert isinstance(step, steps.WriteStatus)
+    assert step.status.phase is Phase.QUEUED
+    assert step.notices[0].reason is EventReason.RESUMED
+
+
+def test_cancelled_after() -> None:
+    """cancel: the latch is written, the token cancelled, repeated after half a minute; Cancelled when the scheduler says so."""
+    resource = job(spec={"cancel": True}, status=QUEUED)
+    status = written(decide(resource))
+    assert status.cancel_requested_at is not None
+    latched = resource.model_copy(update={"status": status})
+    assert decide(latched) == steps.Cancel()
+    assert decide(latched, Attempt(cancelled_at=NOW)) == steps.Wait(CANCEL_AGAIN_SECONDS)
+    assert decide(latched, Attempt(cancelled_at=NOW - 31)) == steps.Cancel()
+    ended = view("CANCELLED", Phase.CANCELLED, Reason.CANCELLED)
+    assert written(decide(latched, Attempt(cancelled_at=NOW), Sighting(view=ended))).phase is Phase.CANCELLED
+
+
+def test_latch() -> None:
+    """cancel set back has no effect once it was latched."""
+    resource = job(spec={"cancel": False}, status={**QUEUED, "cancelRequestedAt": "2030-03-17T17:46:20Z"})
+    assert decide(resource) == steps.Cancel()
+
+
+def test_deleted_after() -> None:
+    """Deleted: cancelled first, then let go; with Orphan let go at once; another's finalizer is none of ours."""
+    latched = {**QUEUED, "cancelRequestedAt": "2030-03-17T17:46:20Z"}
+    assert written(decide(job(status=QUEUED, deleting=True))).cancel_requested_at is not None
+    assert decide(job(status=latched, deleting=True)) == steps.Cancel()
+    assert decide(job(status=latched, deleting=True), Attempt(cancelled_at=NOW)) == steps.RemoveFinalizer()
+    orphan = job(spec={"deletionPolicy": "Orphan"}, status=QUEUED, deleting=True)
+    assert decide(orphan, exists=False) == steps.RemoveFinalizer()
+    assert decide(job(status=QUEUED, deleting=True, finalizers=["example.org/other"])) == steps.Rest()
+
+
+def test_doubles() -> None:
+    """Doubles are swept, whoever saw them; the stored id is kept."""
+    resource = job(status=QUEUED)
+    expected = steps.Sweep(keep=("12",), strays=("15",))
+    assert decide(resource, sighting=Sighting(strays=("15",))) == expected
+    assert decide(resource, Attempt(found=("12", "15"))) == expected
+    assert decide(resource, Attempt(submitted=Submitted("15", "login1:2222"))) == expected
+
+
+def test_seen() -> None:
+    """What the scheduler shows is written when it changes, and only then."""
+    resource = job(status=QUEUED)
+    status = written(decide(resource, sighting=Sighting(view=PENDING)))
+    assert status.scheduler is not None
+    assert (status.scheduler.state, status.scheduler.reason) == ("PENDING", "Priority")
+    again = resource.model_copy(update={"status": status})
+    assert decide(again, sighting=Sighting(view=PENDING)) == steps.Rest()
+    longer = view("PENDING", Phase.QUEUED, Reason.QUEUED, reason="Priority", elapsed=99)
+    assert decide(again, sighting=Sighting(view=longer)) == steps.Rest()
+
+
+def test_ended() -> None:
+    """The end is written with exit code and times, before a cancel that is also wanted."""
+    for resource in (job(status=QUEUED), job(spec={"cancel": True}, status=QUEUED)):
+        seen = view(
+            "FAILED", Phase.FAILED, Reason.NON_ZERO_EXIT, exit_code=3, signal=0, start=1_800_000_000, elapsed=60
+        )
+        status = written(decide(resource, sighting=Sighting(view=seen)))
+        assert (status.phase, status.exit_code, status.signal) == (Phase.FAILED, 3, 0)
+        assert (status.start_time, status.end_time) == ("2027-01-15T08:00:00Z", "2027-01-15T08:01:00Z")
+
+
+def test_unreachable_while_active() -> None:
+    """Ready is Unknown while the system does not answer, in the same phase; never Failed; back when it answers."""
+    resource = job(status=QUEUED)
+    status = written(decide(resource, sighting=Sighting(view=PENDING, trouble=TROUBLE)))
+    assert status.phase is Phase.QUEUED
+    assert {item.type: (item.status, item.reason) for item in status.conditions}["Ready"] == (
+        "Unknown",
+        "SystemUnreachable",
+    )
+    shown = resource.model_copy(update={"status": status})
+    assert decide(shown, sighting=Sighting(view=PENDING, trouble=TROUBLE)) == steps.Rest()
+    assert decide(shown) == steps.Rest()  # after a restart, before anything was seen
+    back = written(decide(shown, sighting=Sighting(view=PENDING)))
+    assert {item.type: item.status for item in back.conditions}["Ready"] == "False"
+
+
+def test_another_jobs_view() -> None:
+    """A view of another id is not believed."""
+    assert decide(job(status=QUEUED), sighting=Sighting(view=view(job_id="13"))) == steps.Rest()
+
+
+# ---- after the end ----
+
+DONE = in_phase(Phase.SUCCEEDED, Reason.COMPLETED, **RELEASED)
+
+
+def test_finished() -> None:
+    """A finished Job is left alone, whatever is seen or wanted."""
+    for resource in (
+        job(status=DONE),
+        job(spec={"suspend": True}, status=DONE),
+        job(spec={"cancel": True}, status=DONE),
+    ):
+        assert decide(resource, sighting=Sighting(view=view())) == steps.Rest()
+
+
+def test_finished_and_deleted() -> None:
+    """A finished Job is let go without asking anybody."""
+    assert decide(job(status=DONE, deleting=True), exists=False) == steps.RemoveFinalizer()
+
+
+def test_time_to_live() -> None:
+    """It is deleted when its time after the end is over, and waited for until then."""
+    finished = NOW - 30  # 17:46:10
+    assert decide(job(spec={"ttlSecondsAfterFinished": 30}, status=DONE)) == steps.Delete()
+    assert decide(job(spec={"ttlSecondsAfterFinished": 60}, status=DONE)) == steps.Wait(finished + 60 - NOW)
+
+
+def test_late_double() -> None:
+    """A double that shows up after the end is swept; trouble with that does not hold up a deletion."""
+    strays = Sighting(strays=("15",))
+    assert decide(job(status=DONE), sighting=strays) == steps.Sweep(keep=("12",), strays=("15",))
+    assert decide(job(status=DONE, deleting=True), Attempt(trouble=TROUBLE), strays) == steps.RemoveFinalizer()
+
+
+def test_paused() -> None:
+    """Paused: nothing at all."""
+    annotations = {ANNOTATION_PAUSED: "true"}
+    assert decide(job(annotations=annotations)) == steps.Rest()
+    assert decide(job(status=DONE, deleting=True, annotations=annotations)) == steps.Rest()
+
+
+# ---- what holds always ----
+
+STATUSES: list[dict[str, Any]] = [
+    {},
+    in_phase(Phase.SUSPENDED, Reason.SUSPENDED),
+    SUBMITTING,
+    in_phase(Phase.QUEUED, **SUBMITTED),
+    QUEUED,
+    in_phase(Phase.RUNNING, Reason.RUNNING, **RELEASED),
+    in_phase(Phase.SUSPENDED, Reason.SUSPENDED, **{**SUBMITTED, "submission": {**INTENT, "released": False}}),
+    DONE,
+    in_phase(Phase.CANCELLED, Reason.CANCELLED, cancelRequestedAt="2030-03-17T17:46:20Z"),
+]
+jobs = st.builds(
+    lambda status, suspend, cancel, policy, deleting: job(
+        spec={
+            key: value
+            for key, value in {"suspend": suspend, "cancel": cancel, "deletionPolicy": policy}.items()
+            if value is not None
+        },
+        status=status,
+        deleting=deleting,
+    ),
+    st.sampled_from(STATUSES),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, "Cancel", "Orphan"]),
+    st.booleans(),
+)
+attempts = st.builds(
+    Attempt,
+    clean=st.booleans(),
+    found=st.sampled_from([None, (), ("12",), ("12", "15")]),
+    released=st.sampled_from([None, True, False]),
+    cancelled_at=st.sampled_from([None, NOW, NOW - 100]),
+)
+sightings = st.builds(
+    Sighting,
+    view=st.sampled_from([None, PENDING, COMPLETED, view()]),
+    strays=st.sampled_from([(), ("15",)]),
+    trouble=st.sampled_from([None, TROUBLE]),
+)
+
+
+@given(jobs, attempts, sightings, st.sampled_from([None, "Hold", "None"]))
+def test_only_what_is_authorised(
+    resource: JobResource, attempt: Attempt, sighting: Sighting, fence: str | None
+) -> None:
+    """Every step that needs a certificate is one that delegation will sign in this very state."""
+    spec = system(**({"submitFence": fence} if fence else {}))
+    command = _command(decide(resource, attempt, sighting, fence=fence), resource, spec)
+    if command is not None:
+        assert command in authorised_commands(resource, spec, cluster_id=CLUSTER)
+
+
+@given(jobs, attempts, sightings)
+def test_never_blindly(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
+    """sbatch is only run with an intent stored, none of its jobs known, nothing against it, and certainty that none is there."""
+    if isinstance(decide(resource, attempt, sighting), steps.Submit):
+        assert resource.status.submission is not None
+        assert resource.status.job_id is None
+        assert not resource.deleting
+        assert not resource.spec.suspend
+        assert not resource.spec.cancel
+        assert attempt.clean or attempt.found == ()
+
+
+@given(jobs, attempts, sightings)
+def test_no_finished_job_changes(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
+    """Nothing is written to a finished Job, and no id is stored twice."""
+    step = decide(resource, attempt, sighting)
+    if resource.status.phase is not None and resource.status.phase.finished:
+        assert not isinstance(step, steps.WriteStatus | steps.WriteIntent | steps.Persist)
+    if isinstance(step, steps.Persist):
+        assert resource.status.job_id is None
+
+
+@given(jobs, attempts, sightings)
+def test_a_write_settles(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
+    """A status that was written is not written again: deciding anew on it gives another step."""
+    step = decide(resource, attempt, sighting)
+    if isinstance(step, steps.WriteStatus):
+        again = decide(resource.model_copy(update={"status": step.status}), attempt, sighting)
+        assert not (isinstance(again, steps.WriteStatus) and again.status == step.status)
+        for _ in range(5):
+            if not isinstance(again, steps.WriteStatus):
+                break
+            again = decide(resource.model_copy(update={"status": again.status}), attempt, sighting)
+        assert not isinstance(again, steps.WriteStatus)
+
+
+def _command(step: Step, resource: JobResource, spec: Any) -> Command | None:
+    match step:
+        case steps.Submit():
+            return submit_command(resource, spec, token=TOKEN)
+        case steps.Find():
+            return Find(TOKEN)
+        case steps.Release(job_id):
+            return Release(TOKEN, job_id)
+        case steps.Hold(job_id):
+            return Hold(TOKEN, job_id)
+        case steps.Cancel():
+            return Cancel(TOKEN)
+        case steps.Sweep(keep):
+            return Cancel(TOKEN, keep=keep)
+    return None

@@ -1,0 +1,38 @@
+"""Settings come from the environment, and --help explains each."""
+
+from __future__ import annotations
+
+import pytest
+from goldcrest_operator.settings import OperatorSettings
+from goldcrest_operator.settings_help import help_text
+from pydantic import ValidationError
+
+pytestmark = pytest.mark.unit
+
+
+def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nested settings are read with two underscores."""
+    monkeypatch.setenv("GOLDCREST_OPERATOR_DELEGATION__URL", "unix:/run/delegation.sock")
+    monkeypatch.setenv("GOLDCREST_OPERATOR_TRACKER__HOT_SECONDS", "0.5")
+    settings = OperatorSettings()
+    assert settings.tracker.hot_seconds == 0.5
+    assert settings.lease.duration_seconds == 15
+
+
+def test_lease_times_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lease times that would let two operators act at once are refused."""
+    monkeypatch.setenv("GOLDCREST_OPERATOR_DELEGATION__URL", "unix:/run/delegation.sock")
+    monkeypatch.setenv("GOLDCREST_OPERATOR_LEASE__RENEW_DEADLINE_SECONDS", "20")
+    with pytest.raises(ValidationError, match="renew_deadline_seconds"):
+        OperatorSettings()
+
+
+def test_help() -> None:
+    """Every setting is there with its environment name and a reason."""
+    text = help_text(OperatorSettings, program="goldcrest-operator", what="…")
+    for name in ("WORKERS=32", "DELEGATION__URL  (required)", "SSH__CONNECT_SECONDS", "LEASE__DURATION_SECONDS=15"):
+        assert f"GOLDCREST_OPERATOR_{name}" in text
+    lines = text.splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("  GOLDCREST"):
+            assert below.startswith("      "), line

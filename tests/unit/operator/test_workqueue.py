@@ -1,0 +1,106 @@
+"""The queue: each key once, by one worker at a time, and back after failures."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from goldcrest_operator.workqueue import QueueClosed, WorkQueue
+
+pytestmark = pytest.mark.unit
+
+
+def queue(*, first: float = 0.01, most: float = 0.08) -> WorkQueue[str]:
+    return WorkQueue(first=first, most=most, chance=lambda: 1.0)
+
+
+async def test_coalesces() -> None:
+    """A key that is added twice while it waits comes once; the order is that of the first additions."""
+    keys = queue()
+    for key in ("a", "b", "a"):
+        keys.add(key)
+    assert [await keys.take(), await keys.take()] == ["a", "b"]
+    assert len(keys) == 0
+
+
+async def test_comes_back_when_added_meanwhile() -> None:
+    """A key that is added while it is worked on comes back afterwards, once, and never to a second worker at the same time."""
+    keys = queue()
+    keys.add("a")
+    await keys.take()
+    keys.add("a")
+    keys.add("a")
+    assert len(keys) == 0
+    keys.done("a")
+    assert await keys.take() == "a"
+    keys.done("a")
+    assert len(keys) == 0
+
+
+async def test_pauses_grow() -> None:
+    """Pauses after failures double up to the longest; a success begins anew."""
+    keys = queue(first=1, most=5)
+    assert [keys.retry("a") for _ in range(5)] == [1, 2, 4, 5, 5]
+    keys.succeeded("a")
+    assert keys.retry("a") == 1
+    keys.close()
+
+
+async def test_pauses_differ_by_chance() -> None:
+    """A pause is between half and all of its length."""
+    keys: WorkQueue[str] = WorkQueue(first=1, most=5, chance=lambda: 0.0)
+    assert keys.retry("a") == 0.5
+    keys.close()
+
+
+async def test_pause_ends_early() -> None:
+    """A key that is added during its pause comes at once, and not a second time."""
+    keys = queue()
+    keys.add_after("a", 0.03)
+    keys.add("a")
+    assert await keys.take() == "a"
+    keys.done("a")
+    await asyncio.sleep(0.06)
+    assert len(keys) == 0
+
+
+async def test_the_earlier_pause_counts() -> None:
+    """Of two pauses the one that ends first counts."""
+    keys = queue()
+    keys.add_after("a", 60)
+    keys.add_after("a", 0.01)
+    keys.add_after("a", 60)
+    async with asyncio.timeout(5):
+        assert await keys.take() == "a"
+
+
+async def test_forgotten() -> None:
+    """A forgotten key does not come back."""
+    keys = queue()
+    keys.add_after("a", 0.01)
+    keys.forget("a")
+    await asyncio.sleep(0.03)
+    assert len(keys) == 0
+
+
+async def test_workers_share() -> None:
+    """Many workers, many keys: each key is worked on once, by one worker."""
+    keys, seen = queue(), []
+
+    async def work() -> None:
+        while True:
+            key = await keys.take()
+            seen.append(key)
+            await asyncio.sleep(0)
+            keys.done(key)
+
+    workers = [asyncio.create_task(work()) for _ in range(8)]
+    for number in range(200):
+        keys.add(str(number))
+    async with asyncio.timeout(5):
+        while len(seen) < 200:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert sorted(seen, key=int) == [str(number) for number in range(200)]
+    keys.close()
+    for result in await asyncio.gather(*workers, return_exceptions=True):
+        assert isinstance(result, QueueClosed)
