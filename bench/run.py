@@ -24,7 +24,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20, help="runs of each figure; medians are printed (default: 20)")
     arguments = parser.parse_args()
     facts = bed_facts.read()
-    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}")
+    print(
+        f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}"
+    )
     for name in arguments.bench or BENCHES:
         print(f"\n── {name}", flush=True)
         print(asyncio.run(BENCHES[name](facts, arguments.runs)))

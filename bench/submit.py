@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import asyncssh
+
 from goldcrest.kube import Kube
 from goldcrest.wellknown import Kind
 
@@ -41,7 +42,10 @@ async def run(facts: dict[str, Any], runs: int) -> str:
         f"bare sbatch over an open SSH connection      {ms(floor)}   (floor)",
         f"POST /compute/jobs/upload answered           {ms(accepted)}",
         f"… until GET /tasks/<id> shows the job id     {ms(known)}   {statistics.median(known) / statistics.median(floor):.1f} × floor",
-        *(f"    {name:<41}{ms([p[name] for p in parts if name in p])}" for name in sorted({k for p in parts for k in p})),
+        *(
+            f"    {name:<41}{ms([p[name] for p in parts if name in p])}"
+            for name in sorted({k for p in parts for k in p})
+        ),
         f"job's last command → Complete                {ms(ended)}",
     ]
     return "\n".join(lines)
@@ -89,7 +93,9 @@ async def access_token(facts: dict[str, Any]) -> str:
         return str((await answer.json())["access_token"])
 
 
-async def submit_once(session: aiohttp.ClientSession, headers: dict[str, str], facts: dict[str, Any], kube: Kube) -> dict[str, Any]:
+async def submit_once(
+    session: aiohttp.ClientSession, headers: dict[str, str], facts: dict[str, Any], kube: Kube
+) -> dict[str, Any]:
     """One job from its submission to Complete; times in seconds."""
     trace_id = secrets.token_hex(16)
     form = aiohttp.FormData()
@@ -132,6 +138,8 @@ def parts_of(facts: dict[str, Any], trace_id: str) -> dict[str, float]:
             for line in file:
                 if trace_id in line:
                     record = json.loads(line)
-                    for name, value in (record.get("seconds") or {}).items() if isinstance(record.get("seconds"), dict) else ():
+                    for name, value in (
+                        (record.get("seconds") or {}).items() if isinstance(record.get("seconds"), dict) else ()
+                    ):
                         found[f"{process.removeprefix('goldcrest-')}: {name}"] = float(value)
     return found

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from goldcrest.models.crd import definitions
 
 FOLDER = Path(__file__).parent

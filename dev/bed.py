@@ -10,7 +10,7 @@ from pathlib import Path
 DEV = Path(__file__).resolve().parent
 sys.path[:0] = [str(DEV), str(DEV.parent / "core")]
 
-from goldcrest_bed.cli import main
+from goldcrest_bed.cli import main  # noqa: E402 - the path must be set first
 
 if __name__ == "__main__":
     sys.exit(main())

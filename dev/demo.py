@@ -110,7 +110,9 @@ def through_http(door: Gateway) -> None:
     answer = door.submit(SCRIPT, traceparent)
     print(f"POST /compute/jobs/upload  →  {json.dumps(answer)}")
     task = until("the task to end", lambda: door.task(answer["task_id"]), lambda t: t["status"] in ("200", "400"))
-    print(f"GET {answer['task_url']}  →  {task['status']} {task['description']}, {1000 * (time.monotonic() - began):.0f} ms after the submission began")
+    print(
+        f"GET {answer['task_url']}  →  {task['status']} {task['description']}, {1000 * (time.monotonic() - began):.0f} ms after the submission began"
+    )
     if task["status"] != "200":
         raise SystemExit(f"the job was not submitted: {task['data']}")
     show_job(door, task["data"])
@@ -118,7 +120,7 @@ def through_http(door: Gateway) -> None:
 
 def through_pyfirecrest(facts: dict[str, Any], door: Gateway) -> str:
     title("3. Through REST, with pyfirecrest from PyPI, unmodified")
-    import firecrest  # noqa: PLC0415 - only this door needs it
+    import firecrest
 
     auth = firecrest.ClientCredentialsAuth(
         "alice-client", facts["oidc"]["clients"]["alice-client"]["secret"], facts["oidc"]["token_endpoint"]
@@ -136,7 +138,9 @@ def show_job(door: Gateway, data: dict[str, Any]) -> None:
         lambda: kubectl_json("get", "gjob", "-A", "--field-selector", f"status.jobId={data['jobid']}")["items"],
         lambda items: bool(items) and items[0]["status"]["phase"] in ("Succeeded", "Failed", "Cancelled"),
     )[0]["status"]
-    print(f"job id   {data['jobid']}\nstate    {state['phase']} ({state['scheduler']['state']}, exit code {state.get('exitCode')})")
+    print(
+        f"job id   {data['jobid']}\nstate    {state['phase']} ({state['scheduler']['state']}, exit code {state.get('exitCode')})"
+    )
     print(f"output   {data['job_file_out']}:")
     print(indented(door.view(data["job_file_out"])))
 
@@ -148,10 +152,18 @@ def through_kubectl(facts: dict[str, Any]) -> None:
     run_kubectl("delete", "gjob", "hello", "-n", namespace, "--ignore-not-found", kubeconfig=alice, quiet=True)
     run_kubectl("apply", "-n", namespace, "-f", "examples/job.yaml", kubeconfig=alice)
     run_kubectl(
-        "wait", "-n", namespace, "--for=condition=Complete", f"--timeout={WAIT_SECONDS}s", "gjob/hello", kubeconfig=alice
+        "wait",
+        "-n",
+        namespace,
+        "--for=condition=Complete",
+        f"--timeout={WAIT_SECONDS}s",
+        "gjob/hello",
+        kubeconfig=alice,
     )
     status = kubectl_json("get", "gjob", "hello", "-n", namespace)["status"]
-    print(f"job id   {status['jobId']}\nstate    {status['phase']} ({status['scheduler']['state']}, exit code {status['exitCode']})")
+    print(
+        f"job id   {status['jobId']}\nstate    {status['phase']} ({status['scheduler']['state']}, exit code {status['exitCode']})"
+    )
     print(f"output   {status['files']['stdout']}:")
     print(indented(Gateway(facts).view(status["files"]["stdout"])))
 
@@ -168,7 +180,9 @@ def show_everything(facts: dict[str, Any], door: Gateway, task_id: str) -> None:
     print(f"{DIM}(the pyfirecrest job {job['status']['jobId']}){PLAIN}")
     logs = Path(facts["logs"])
     for process in ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation"):
-        lines = [line for line in (logs / f"{process}.log").read_text(errors="replace").splitlines() if trace_id in line]
+        lines = [
+            line for line in (logs / f"{process}.log").read_text(errors="replace").splitlines() if trace_id in line
+        ]
         show_lines(process, lines)
     container = facts["container"]
     syslog = subprocess.run(

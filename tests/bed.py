@@ -92,7 +92,9 @@ class Bed:
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
 
-    def upload(self, script: bytes, *, name: str = "job.sh", form: Mapping[str, str] | None = None, **more: Any) -> Answer:
+    def upload(
+        self, script: bytes, *, name: str = "job.sh", form: Mapping[str, str] | None = None, **more: Any
+    ) -> Answer:
         """``POST /compute/jobs/upload``."""
         boundary = secrets.token_hex(16)
         parts = [
@@ -101,7 +103,9 @@ class Bed:
         ]
         parts.append(
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n".encode() + script + f"\r\n--{boundary}--\r\n".encode()
+            "Content-Type: application/octet-stream\r\n\r\n".encode()
+            + script
+            + f"\r\n--{boundary}--\r\n".encode()
         )
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", **more.pop("headers", {})}
         return self.call("POST", "/compute/jobs/upload", headers=headers, body=b"".join(parts), **more)
@@ -118,18 +122,29 @@ class Bed:
         task: dict[str, Any] = answer.json["task"]
         return task
 
-    def task_ended(self, task_id: str, *, client: str = "alice-client", seconds: float = WAIT_SECONDS) -> dict[str, Any]:
+    def task_ended(
+        self, task_id: str, *, client: str = "alice-client", seconds: float = WAIT_SECONDS
+    ) -> dict[str, Any]:
         """The task once its status is 200 or 400."""
-        return self.until(lambda: self.task(task_id, client=client), lambda t: t["status"] in ("200", "400"), seconds=seconds)
+        return self.until(
+            lambda: self.task(task_id, client=client), lambda t: t["status"] in ("200", "400"), seconds=seconds
+        )
 
     # ---- Kubernetes ----
 
-    def kubectl(self, *args: str, user: str | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *args: str, user: str | None = None, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as an administrator, or as a Kubernetes user."""
         kubernetes = self.facts["kubernetes"]
         config = kubernetes["persons"][user]["kubeconfig"] if user else kubernetes["admin"]
         return subprocess.run(
-            [self.facts["kubectl"], f"--kubeconfig={config}", *args], input=stdin, capture_output=True, text=True, check=False, timeout=120
+            [self.facts["kubectl"], f"--kubeconfig={config}", *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
@@ -141,7 +156,9 @@ class Bed:
         raw: dict[str, Any] = json.loads(done.stdout)
         return raw
 
-    def apply_job(self, name: str, *, user: str = "alice", namespace: str | None = None, **spec: Any) -> subprocess.CompletedProcess[str]:
+    def apply_job(
+        self, name: str, *, user: str = "alice", namespace: str | None = None, **spec: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Create a Job with kubectl as a Kubernetes user."""
         whole = {"system": self.system, "runAs": "alice", "script": {"inline": "#!/bin/bash\ntrue\n"}, **spec}
         manifest = {
@@ -158,19 +175,34 @@ class Bed:
         return raw
 
     def job_when(
-        self, name: str, ready: Callable[[dict[str, Any]], bool], *, namespace: str | None = None, seconds: float = WAIT_SECONDS
+        self,
+        name: str,
+        ready: Callable[[dict[str, Any]], bool],
+        *,
+        namespace: str | None = None,
+        seconds: float = WAIT_SECONDS,
     ) -> dict[str, Any]:
         """The Job once its status satisfies ``ready``."""
         return self.until(lambda: self.job(name, namespace), lambda raw: ready(raw.get("status", {})), seconds=seconds)
 
     def job_finished(self, name: str, *, namespace: str | None = None, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         return self.job_when(
-            name, lambda status: status.get("phase") in ("Succeeded", "Failed", "Cancelled"), namespace=namespace, seconds=seconds
+            name,
+            lambda status: status.get("phase") in ("Succeeded", "Failed", "Cancelled"),
+            namespace=namespace,
+            seconds=seconds,
         )
 
     def events(self, name: str, namespace: str | None = None) -> list[dict[str, Any]]:
         done = self.kubectl(
-            "get", "events", "-n", namespace or self.namespace("alice"), "--field-selector", f"involvedObject.name={name}", "-o", "json"
+            "get",
+            "events",
+            "-n",
+            namespace or self.namespace("alice"),
+            "--field-selector",
+            f"involvedObject.name={name}",
+            "-o",
+            "json",
         )
         items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return items

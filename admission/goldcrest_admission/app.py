@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import orjson
-from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
-from goldcrest.telemetry import Log
-from goldcrest.wellknown import GROUP, Kind
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
+from goldcrest.telemetry import Log
+from goldcrest.wellknown import GROUP, Kind
 from goldcrest_admission.context import Context
 from goldcrest_admission.review import Raw, Review, allowed, parse_review, refused
 

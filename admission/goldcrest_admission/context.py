@@ -10,7 +10,6 @@ from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
 from goldcrest.kube import Kube
 from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
-
 from goldcrest_admission.create import CreateReview
 from goldcrest_admission.requester import Accounts, Requesters
 from goldcrest_admission.settings import Settings

@@ -15,8 +15,8 @@ from goldcrest.policy import Policy, Question, Trigger
 from goldcrest.policy.accounts import AccessReviews, review_account
 from goldcrest.policy.question import job_fields, script_content
 from goldcrest.policy.systems import Systems
-from goldcrest.wellknown import ANNOTATION_STAMP, FINALIZER, OPA_ADMISSION, Kind
-
+from goldcrest.telemetry import Trace
+from goldcrest.wellknown import ANNOTATION_STAMP, ANNOTATION_TRACEPARENT, FINALIZER, OPA_ADMISSION, Kind
 from goldcrest_admission.requester import Requester, Requesters
 from goldcrest_admission.review import Raw, Review, finalizers_of, mapping, pointer
 
@@ -89,13 +89,14 @@ class CreateReview:
         if not requester.via_grant:
             if not mapping(mapping(review.new, "metadata"), "annotations"):
                 patch.append({"op": "add", "path": pointer("metadata", "annotations"), "value": {}})
-            patch.append(
-                {
-                    "op": "add",
-                    "path": pointer("metadata", "annotations", ANNOTATION_STAMP),
-                    "value": self._stamp(review, requested_by),
-                }
-            )
+            added = {ANNOTATION_STAMP: self._stamp(review, requested_by)}
+            if Trace.parse(review.annotations.get(ANNOTATION_TRACEPARENT)) is None:
+                # kubectl brings no trace: one begins here, so that all that follows can be found by it.
+                added[ANNOTATION_TRACEPARENT] = Trace.new().header
+            patch += [
+                {"op": "add", "path": pointer("metadata", "annotations", name), "value": value}
+                for name, value in added.items()
+            ]
         present = finalizers_of(review.new)
         if FINALIZER not in present:
             patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})

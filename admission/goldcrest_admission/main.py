@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import uvicorn
+from pydantic import ValidationError
+
 from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.telemetry import Log, configure_logging
-from pydantic import ValidationError
-
 from goldcrest_admission.app import build_app
 from goldcrest_admission.context import Context
 from goldcrest_admission.settings import ENVIRONMENT_PREFIX, Settings

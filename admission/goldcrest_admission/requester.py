@@ -21,7 +21,6 @@ from goldcrest.wellknown import (
     Via,
     service_account_user,
 )
-
 from goldcrest_admission.review import Review
 
 ADMINISTRATORS: Final = "system:masters"

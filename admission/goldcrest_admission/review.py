@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+
 from goldcrest.errors import GoldcrestError, InvalidInput, NotFound, TooLarge, Unavailable
 
 API_VERSION: Final = "admission.k8s.io/v1"

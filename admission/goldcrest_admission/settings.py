@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION
 
 ENVIRONMENT_PREFIX: Final = "GOLDCREST_ADMISSION_"
 

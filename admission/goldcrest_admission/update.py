@@ -19,7 +19,6 @@ from goldcrest.wellknown import (
     OPA_ADMISSION,
     Kind,
 )
-
 from goldcrest_admission.requester import ADMINISTRATORS, Accounts
 from goldcrest_admission.review import Raw, Review, annotations_of, finalizers_of, mapping
 

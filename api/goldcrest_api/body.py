@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from goldcrest.errors import InvalidInput, TooLarge
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
+
+from goldcrest.errors import InvalidInput, TooLarge
 
 _DRAIN_FACTOR = 8  # a body up to this many times the limit is read to its end, so that the client can read the refusal
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from goldcrest.authority import ByToken
-
 from goldcrest_api.ports import Identity
 
 

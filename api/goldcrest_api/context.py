@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from goldcrest.kube import Kube
 from goldcrest.wellknown import Kind
-
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector

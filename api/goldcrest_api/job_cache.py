@@ -8,7 +8,6 @@ from typing import TypeVar
 from goldcrest.errors import InvalidInput
 from goldcrest.kube import Raw
 from goldcrest.telemetry import Log
-
 from goldcrest_api.job_view import JobView, newer
 
 _log = Log(__name__)

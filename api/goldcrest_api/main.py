@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
+from pydantic import ValidationError
+
 from goldcrest.authority import Authority
 from goldcrest.errors import GoldcrestError
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
-from pydantic import ValidationError
-
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
 from goldcrest_api.settings import ENVIRONMENT_PREFIX, Settings

@@ -8,9 +8,10 @@ import time
 from typing import Any, Final
 
 import orjson
-from goldcrest.telemetry import Log, Trace, current_trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from goldcrest.telemetry import Log, Trace, current_trace
 
 _log = Log("goldcrest_api.access")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from goldcrest.telemetry import Trace, current_trace
 from starlette.requests import Request
 
+from goldcrest.telemetry import Trace, current_trace
 from goldcrest_api.context import Context
 
 

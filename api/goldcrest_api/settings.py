@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from goldcrest.ssh import SshSettings
-from goldcrest.wellknown import PORT_API
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from goldcrest.ssh import SshSettings
+from goldcrest.wellknown import PORT_API
 
 ENVIRONMENT_PREFIX = "GOLDCREST_API_"
 FIRECREST_VERSION = "1.16.1"  # the release whose behaviour the dialect has (contract D17)

@@ -7,6 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
 from goldcrest.errors import (
     Conflict,
     Denied,
@@ -18,11 +23,6 @@ from goldcrest.errors import (
     Unavailable,
 )
 from goldcrest.telemetry import Log
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.context import Context
 from goldcrest_delegation.signing import error_body

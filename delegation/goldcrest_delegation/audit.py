@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import orjson
+
 from goldcrest.errors import InvalidInput, Unavailable
 
 AuditedKind = Literal["certificate", "grant", "action-grant"]

@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_ssh_private_key,
 )
+
 from goldcrest.canonical import Json, b64url, canonical, sha256_hex
 from goldcrest.errors import InvalidInput
 from goldcrest.identity.keyfiles import public_path, read_private, write_new
-
 from goldcrest_delegation.certificate import ssh_mpint, ssh_string, to_be_signed
 
 BACKDATED_SECONDS: Final = 30  # clocks differ

@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from goldcrest.canonical import b64url
 from goldcrest.grants import SigningKey, Verifier, key_id
 from goldcrest.identity import TokenVerifier
@@ -15,7 +16,6 @@ from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
 from goldcrest.kube import Kube
 from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
-
 from goldcrest_delegation.audit import AuditLog
 from goldcrest_delegation.ca import CertificateAuthority
 from goldcrest_delegation.callers import Callers

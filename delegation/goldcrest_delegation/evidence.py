@@ -19,7 +19,6 @@ from goldcrest.policy.question import Subject, Trigger
 from goldcrest.policy.requester import check_grant_name, requester_of_grant
 from goldcrest.policy.systems import Systems
 from goldcrest.wellknown import ANNOTATION_GRANT, ANNOTATION_STAMP, LABEL_SHARD, Kind, Via
-
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.lease import Leases
 from goldcrest_delegation.requests import ResourceReference

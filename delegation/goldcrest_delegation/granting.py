@@ -26,7 +26,6 @@ from goldcrest.wellknown import (
     Kind,
     namespace_of_user,
 )
-
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, text, trace_id

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import uvicorn
+from pydantic import ValidationError
+
 from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.telemetry import Log, configure_logging
-from pydantic import ValidationError
-
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca import make_ca_key
 from goldcrest_delegation.context import Context

@@ -15,7 +15,6 @@ from goldcrest.commands.base import Command, Payload, command_from, session_body
 from goldcrest.errors import InvalidInput
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
-
 from goldcrest_delegation.certificate import ED25519_KEY_BYTES
 
 BATCH_LIMIT: Final = 64  # requests in one call

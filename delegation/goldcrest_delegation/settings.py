@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Self
 
-from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION
 
 ENVIRONMENT_PREFIX: Final = "GOLDCREST_DELEGATION_"
 

@@ -11,7 +11,6 @@ from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput
 from goldcrest.policy import Decision, Policy, Question
 from goldcrest.wellknown import OPA_SIGNING
-
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.ca import Certificate, CertificateAuthority, certificate_key_id
 from goldcrest_delegation.callers import Caller, Role

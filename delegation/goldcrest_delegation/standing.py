@@ -12,7 +12,6 @@ from goldcrest.errors import Denied
 from goldcrest.identity import Identity
 from goldcrest.policy.question import Door, Question, Subject, Trigger
 from goldcrest.wellknown import Kind
-
 from goldcrest_delegation.requests import CertificateRequest, ResourceReference
 
 _GATEWAY_OPERATIONS: Final = ("session", "sys.whoami")

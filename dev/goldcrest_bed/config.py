@@ -43,7 +43,9 @@ class Config:
         """What :meth:`save` wrote, with keys that are newer than it from bed.toml; None if there is nothing readable."""
         try:
             raw = json.loads(path.read_text())
-            return cls(merge(_read(DEV / "bed.toml"), raw["table"]), raw["kube"], tuple(raw["extra"]), tuple(raw["overlays"]))
+            return cls(
+                merge(_read(DEV / "bed.toml"), raw["table"]), raw["kube"], tuple(raw["extra"]), tuple(raw["overlays"])
+            )
         except (OSError, ValueError, KeyError):
             return None
 

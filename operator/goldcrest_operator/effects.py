@@ -15,7 +15,6 @@ from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import FINALIZER, EventReason, Kind, Reason
-
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.lease import Lease
 from goldcrest_operator.metrics import Metrics

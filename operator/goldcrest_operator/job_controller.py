@@ -12,7 +12,6 @@ from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import ANNOTATION_TRACEPARENT, Kind
-
 from goldcrest_operator.effects import JobEffects, Kubernetes, Subject
 from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation

@@ -6,10 +6,10 @@ import asyncio
 import sys
 
 import uvloop
-from goldcrest.errors import GoldcrestError
-from goldcrest.telemetry import Log, configure_logging
 from pydantic import ValidationError
 
+from goldcrest.errors import GoldcrestError
+from goldcrest.telemetry import Log, configure_logging
 from goldcrest_operator import process
 from goldcrest_operator.settings import OperatorSettings
 from goldcrest_operator.settings_help import help_text

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from goldcrest.errors import Unavailable
 from goldcrest_operator.metrics import Metrics
 
 
@@ -37,10 +38,17 @@ class ProbeServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, host: str, *ports: int) -> None:
-        """Listen on each of the ports; all pages are on all of them."""
+        """Listen on each of the ports; all pages are on all of them.
+
+        Raises:
+            Unavailable: the address is taken, or not ours.
+        """
         await self._runner.setup()
         for port in sorted(set(ports)):
-            await web.TCPSite(self._runner, host, port).start()
+            try:
+                await web.TCPSite(self._runner, host, port).start()
+            except OSError as error:
+                raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
     async def close(self) -> None:
         await self._runner.cleanup()

@@ -15,7 +15,6 @@ from goldcrest.models.system import SystemSpec
 from goldcrest.ssh import SshPool, probe
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import Kind
-
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.job_controller import JobController, Key

@@ -14,7 +14,6 @@ from goldcrest.kube import Raw
 from goldcrest.models.conditions import now
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import API_VERSION, SERVICE_ACCOUNT_OPERATOR, Kind
-
 from goldcrest_operator.lease import Requests
 from goldcrest_operator.reconcile.steps import Notice
 

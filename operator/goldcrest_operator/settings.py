@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.wellknown import (
     LEASE_DURATION_SECONDS,
@@ -13,8 +16,6 @@ from goldcrest.wellknown import (
     PORT_HEALTH,
     PORT_METRICS,
 )
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class _Part(BaseModel):

@@ -10,7 +10,6 @@ from goldcrest.kube import Raw
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import EventReason, Kind
-
 from goldcrest_operator.effects import Kubernetes
 from goldcrest_operator.job_controller import Key
 from goldcrest_operator.lease import Lease

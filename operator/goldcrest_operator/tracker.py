@@ -19,7 +19,6 @@ from goldcrest.errors import Denied, GoldcrestError, KubernetesUnavailable, NotF
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import Kind, Phase, Reason
-
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.observation import Sighting, Trouble
 from goldcrest_operator.reconcile.troubles import trouble_of

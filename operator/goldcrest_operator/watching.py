@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import kopf
-from goldcrest.kube import Raw
-from goldcrest.wellknown import GROUP, LABEL_SHARD, VERSION, Kind
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
 
+from goldcrest.kube import Raw
+from goldcrest.wellknown import GROUP, LABEL_SHARD, VERSION, Kind
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.store import Store
 from goldcrest_operator.workqueue import WorkQueue

@@ -7,7 +7,6 @@ import asyncio
 from goldcrest.errors import GoldcrestError
 from goldcrest.telemetry import Log, current_trace
 from goldcrest.wellknown import Kind
-
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.metrics import Metrics

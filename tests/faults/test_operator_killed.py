@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
 from bed import Bed
 from goldcrest_bed.component import HostProcess, tcp_ready
 
@@ -33,9 +34,7 @@ def operator_back(bed: Bed) -> Iterator[None]:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at(bed: Bed, point: str, operator_back: None) -> None:
     """The operator dies at this point under the first of three jobs; an ordinary one takes over; each job ran once."""
-    bed.faults.restart(
-        OPERATOR, {"GOLDCREST_OPERATOR_FAULT_POINT": point, "GOLDCREST_OPERATOR_ALLOW_FAULTS": "true"}
-    )
+    bed.faults.restart(OPERATOR, {"GOLDCREST_OPERATOR_FAULT_POINT": point, "GOLDCREST_OPERATOR_ALLOW_FAULTS": "true"})
     names = [bed.name("killed") for _ in range(3)]
     for name in names:
         made = bed.apply_job(name, script={"inline": SCRIPT.format(file=f"/scratch/alice/{name}.runs")})

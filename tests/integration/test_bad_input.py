@@ -8,8 +8,9 @@ from typing import Any
 
 import jwt
 import pytest
-from bed import Bed
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bed import Bed
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +82,9 @@ def test_what_slurm_refuses(bed: Bed, directive: str, words: str) -> None:
     condition = _condition(job, "Failed")
     assert (condition["status"], condition["reason"]) == ("True", "RejectedByScheduler")
     assert words in condition["message"].lower()
-    bed.until(lambda: bed.events(name), lambda events: any(words in event["message"].lower() for event in events), seconds=10)
+    bed.until(
+        lambda: bed.events(name), lambda events: any(words in event["message"].lower() for event in events), seconds=10
+    )
     assert bed.slurm_jobs(answer.json["task_id"]) == []
 
 
@@ -206,7 +209,9 @@ def test_a_frozen_field(bed: Bed) -> None:
         [{"op": "remove", "path": "/spec/account"}],
         [{"op": "replace", "path": "/spec/runAs", "value": "bob"}],
     ):
-        refused = bed.kubectl("patch", "gjob", name, "-n", bed.namespace("alice"), "--type=json", "-p", json.dumps(patch), user="alice")
+        refused = bed.kubectl(
+            "patch", "gjob", name, "-n", bed.namespace("alice"), "--type=json", "-p", json.dumps(patch), user="alice"
+        )
         assert refused.returncode != 0
         assert "field is immutable" in refused.stderr
 
@@ -239,9 +244,22 @@ def test_status_is_not_the_users(bed: Bed) -> None:
     """A user cannot write a job's status, take off its finalizer, or put a grant on it."""
     name, namespace = bed.name("status"), bed.namespace("alice")
     assert bed.apply_job(name, suspend=True).returncode == 0
-    status = bed.kubectl("patch", "gjob", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", '{"status":{"jobId":"1"}}', user="alice")
+    status = bed.kubectl(
+        "patch",
+        "gjob",
+        name,
+        "-n",
+        namespace,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        '{"status":{"jobId":"1"}}',
+        user="alice",
+    )
     assert status.returncode != 0
-    finalizer = bed.kubectl("patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":[]}}', user="alice")
+    finalizer = bed.kubectl(
+        "patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":[]}}', user="alice"
+    )
     assert finalizer.returncode != 0
     assert "finalizer" in finalizer.stderr
     grant = bed.kubectl("annotate", "gjob", name, "-n", namespace, "hpc.goldcrest.dev/grant=x", user="alice")

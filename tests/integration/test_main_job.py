@@ -9,6 +9,7 @@ from pathlib import Path
 
 import firecrest
 import pytest
+
 from bed import Bed
 
 pytestmark = pytest.mark.integration
@@ -69,13 +70,17 @@ def test_through_kubectl(bed: Bed) -> None:
     bed.kubectl("delete", "gjob", "hello", "-n", namespace, "--ignore-not-found", user="alice")
     applied = bed.kubectl("apply", "-n", namespace, "-f", str(EXAMPLE), user="alice")
     assert applied.returncode == 0, applied.stderr
-    waited = bed.kubectl("wait", "-n", namespace, "--for=condition=Complete", "--timeout=60s", "gjob/hello", user="alice")
+    waited = bed.kubectl(
+        "wait", "-n", namespace, "--for=condition=Complete", "--timeout=60s", "gjob/hello", user="alice"
+    )
     assert waited.returncode == 0, waited.stderr
     job = bed.job("hello")
     assert job["spec"]["requestedBy"]["via"] == "Kubernetes"
     assert job["spec"]["requestedBy"]["username"] == "alice"
     assert _view(bed, job["status"]["files"]["stdout"]).startswith("Hello from Kubernetes\nrunning as alice on ")
     assert {"Submitted", "Completed"} <= {event["reason"] for event in bed.events("hello")}
+    trace_id = job["metadata"]["annotations"]["hpc.goldcrest.dev/traceparent"].split("-")[1]
+    assert bed.log_lines("goldcrest-operator", trace_id), "admission begins a trace where kubectl brings none"
     columns = bed.kubectl("get", "goldcrest", "-A", "-o", "wide").stdout
     assert "Succeeded" in columns
     assert bed.system in columns
@@ -170,7 +175,15 @@ def test_cancel_by_field(bed: Bed) -> None:
     bed.job_when(name, lambda status: status.get("phase") == "Running")
     for value in ("true", "false"):
         patched = bed.kubectl(
-            "patch", "gjob", name, "-n", bed.namespace("alice"), "--type=merge", "-p", f'{{"spec":{{"cancel":{value}}}}}', user="alice"
+            "patch",
+            "gjob",
+            name,
+            "-n",
+            bed.namespace("alice"),
+            "--type=merge",
+            "-p",
+            f'{{"spec":{{"cancel":{value}}}}}',
+            user="alice",
         )
         assert patched.returncode == 0, patched.stderr
         bed.job_when(name, lambda status: status.get("cancelRequestedAt"))
@@ -182,7 +195,9 @@ def test_orphaned(bed: Bed) -> None:
     name = bed.name("orphan")
     assert bed.apply_job(name, script={"inline": "#!/bin/bash\nsleep 300\n"}, deletionPolicy="Orphan").returncode == 0
     job_id = bed.job_when(name, lambda status: status.get("phase") == "Running")["status"]["jobId"]
-    assert bed.kubectl("delete", "gjob", name, "-n", bed.namespace("alice"), "--timeout=60s", user="alice").returncode == 0
+    assert (
+        bed.kubectl("delete", "gjob", name, "-n", bed.namespace("alice"), "--timeout=60s", user="alice").returncode == 0
+    )
     assert bed.node("squeue", "-h", "-j", job_id, "-o", "%T").strip() == "RUNNING"
     bed.node("scancel", job_id)
 
@@ -193,5 +208,15 @@ def test_suspended_before_submission(bed: Bed) -> None:
     assert bed.apply_job(name, suspend=True).returncode == 0
     job = bed.job_when(name, lambda status: status.get("phase") == "Suspended")
     assert bed.slurm_jobs(job["metadata"]["uid"].replace("-", "")) == []
-    bed.kubectl("patch", "gjob", name, "-n", bed.namespace("alice"), "--type=merge", "-p", '{"spec":{"suspend":false}}', user="alice")
+    bed.kubectl(
+        "patch",
+        "gjob",
+        name,
+        "-n",
+        bed.namespace("alice"),
+        "--type=merge",
+        "-p",
+        '{"spec":{"suspend":false}}',
+        user="alice",
+    )
     assert bed.job_finished(name)["status"]["phase"] == "Succeeded"

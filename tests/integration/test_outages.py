@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
+
 from bed import Bed
 from goldcrest_bed.faults import Faults
 
 pytestmark = pytest.mark.integration
+
 
 @contextmanager
 def _sshd_gone(faults: Faults) -> Iterator[None]:
@@ -31,16 +33,25 @@ def _reason(job: dict[str, Any], kind: str = "Ready") -> tuple[str, str]:
         pytest.param(lambda faults: faults.daemon_down("slurmctld"), "False", {"SchedulerUnavailable"}, id="slurmctld"),
         pytest.param(lambda faults: _sshd_gone(faults), "Unknown", {"SystemUnreachable"}, id="sshd"),
         pytest.param(lambda faults: faults.link_down(), "Unknown", {"SystemUnreachable"}, id="network"),
-        pytest.param(lambda faults: faults.component_down("goldcrest-delegation"), "False", {"DelegationUnavailable"}, id="delegation"),
+        pytest.param(
+            lambda faults: faults.component_down("goldcrest-delegation"),
+            "False",
+            {"DelegationUnavailable"},
+            id="delegation",
+        ),
     ],
 )
-def test_a_job_waits_for_what_is_down(bed: Bed, outage: Callable[[Faults], AbstractContextManager[None]], ready: str, reasons: set[str]) -> None:
+def test_a_job_waits_for_what_is_down(
+    bed: Bed, outage: Callable[[Faults], AbstractContextManager[None]], ready: str, reasons: set[str]
+) -> None:
     """Made with kubectl before the outage (suspended), let go during it: it says what it waits for, then runs once."""
     name, namespace = bed.name("wait"), bed.namespace("alice")
     assert bed.apply_job(name, suspend=True).returncode == 0
     uid = bed.job_when(name, lambda status: status.get("phase") == "Suspended")["metadata"]["uid"]
     with outage(bed.faults):
-        patched = bed.kubectl("patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}', user="alice")
+        patched = bed.kubectl(
+            "patch", "gjob", name, "-n", namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}', user="alice"
+        )
         assert patched.returncode == 0, patched.stderr
         job = bed.until(lambda: bed.job(name), lambda job: _reason(job)[1] in reasons, seconds=90)
         assert _reason(job)[0] == ready

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from goldcrest.commands import WhoAmI
 from goldcrest.errors import Denied
 from goldcrest.telemetry import Trace
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.system_cache import SystemView

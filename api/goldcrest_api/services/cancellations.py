@@ -6,7 +6,6 @@ from goldcrest.errors import Conflict
 from goldcrest.kube import Kube
 from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import ANNOTATION_ACTION_GRANT, Kind
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView

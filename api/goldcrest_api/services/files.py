@@ -7,7 +7,6 @@ from enum import Enum, auto
 from goldcrest.commands import ReadFile, StatFile
 from goldcrest.errors import Denied, GoldcrestError, TooLarge
 from goldcrest.telemetry import Trace
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.system_cache import SystemView

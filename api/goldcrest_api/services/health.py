@@ -7,7 +7,6 @@ from enum import StrEnum
 from goldcrest.errors import GoldcrestError, Unavailable
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Reason
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.system_cache import SystemView

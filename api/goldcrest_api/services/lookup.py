@@ -9,7 +9,6 @@ from enum import Enum, auto
 from goldcrest.errors import Denied, KubernetesUnavailable, NotFound
 from goldcrest.kube import Kube
 from goldcrest.wellknown import TASK_ID_PATTERN, Kind, namespace_of_user, rest_name
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView

@@ -12,7 +12,6 @@ from goldcrest.errors import CommandFailed, Conflict
 from goldcrest.models.job import INLINE_SCRIPT_LIMIT
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import token_directory
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.names import script_name
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands

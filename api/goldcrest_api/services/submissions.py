@@ -25,7 +25,6 @@ from goldcrest.wellknown import (
     rest_name,
     submission_token,
 )
-
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView

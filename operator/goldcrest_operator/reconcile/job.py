@@ -13,7 +13,6 @@ from goldcrest.grants import parse_time
 from goldcrest.models.job import JobResource, JobStatus, Submission
 from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase, Reason
-
 from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
 from goldcrest_operator.reconcile.statuses import (
     differs,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from goldcrest.wellknown import Reason
-
 from goldcrest_operator.scheduler.interface import JobView, Submitted
 
 

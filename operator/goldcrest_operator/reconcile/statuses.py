@@ -9,7 +9,6 @@ from goldcrest.grants import parse_time
 from goldcrest.models.conditions import run_once_conditions
 from goldcrest.models.job import JobResource, JobStatus, SchedulerState
 from goldcrest.wellknown import ConditionType, EventReason, Phase, Reason
-
 from goldcrest_operator.reconcile.observation import Trouble
 from goldcrest_operator.reconcile.steps import Notice
 from goldcrest_operator.scheduler.interface import JobView

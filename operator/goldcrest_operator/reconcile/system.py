@@ -11,7 +11,6 @@ from goldcrest.models.base import parse_model
 from goldcrest.models.conditions import Condition
 from goldcrest.models.system import SystemSpec, SystemStatus
 from goldcrest.wellknown import ConditionType, Reason
-
 from goldcrest_operator.reconcile.statuses import iso
 
 

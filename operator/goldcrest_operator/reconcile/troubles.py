@@ -15,7 +15,6 @@ from goldcrest.errors import (
     SystemUnreachable,
 )
 from goldcrest.wellknown import Reason
-
 from goldcrest_operator.reconcile.observation import Refusal, Trouble
 from goldcrest_operator.scheduler.interface import SiteRefused
 

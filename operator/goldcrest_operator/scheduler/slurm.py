@@ -30,7 +30,6 @@ from goldcrest.errors import (
     TooLarge,
 )
 from goldcrest.models.job import JobFiles, JobResource
-
 from goldcrest_operator.scheduler.interface import (
     Answer,
     CommandRunner,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from goldcrest.commands.outputs import AccountRow, JobRecord, QueueRow
 from goldcrest.wellknown import Phase, Reason
-
 from goldcrest_operator.scheduler.interface import JobView
 
 Row = QueueRow | AccountRow | JobRecord

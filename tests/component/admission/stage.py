@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from component.admission.binaries import binary
 from component.admission.certificates import Tls
 from component.admission.issuer import Issuer

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from component.admission.stage import JOB, Stage, job, service_account
 
 pytestmark = pytest.mark.component

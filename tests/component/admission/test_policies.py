@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from component.admission.binaries import binary
 from component.admission.stage import REPOSITORY
 

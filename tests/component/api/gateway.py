@@ -14,9 +14,10 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
+
 from component.api.kubernetes import Kubernetes
 from component.api.neighbours import Delegation, LoginNode, Tokens
-from fastapi import FastAPI
 from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from component.api.gateway import Gateway
 from goldcrest.errors import Unavailable
 

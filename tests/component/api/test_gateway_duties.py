@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from component.api.gateway import Gateway, running_gateway
 from goldcrest.telemetry import Trace
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from component.api.gateway import Gateway
-from component.api.neighbours import os_error
 from firecrest import v1
 from firecrest.FirecrestException import FirecrestException, HeaderException, UnauthorizedException
+
+from component.api.gateway import Gateway
+from component.api.neighbours import os_error
 from goldcrest.errors import Denied
 
 pytestmark = pytest.mark.component

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from component.admission.stage import API, Stage, running_stage, service_account
 from component.api.gateway import serving
 from component.api.neighbours import LoginNode

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
+
 from component.api.gateway import SYSTEM, Gateway, running_gateway
 from goldcrest.errors import CommandRefused, SystemUnreachable
-from packaging.version import Version
 
 pytestmark = pytest.mark.component
 

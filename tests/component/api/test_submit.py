@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from component.api.gateway import ALICE, Gateway, running_gateway
 from component.api.neighbours import os_error
 from goldcrest.commands import command_from

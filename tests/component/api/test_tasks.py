@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from component.api.gateway import ALICE, Gateway
 from goldcrest.wellknown import namespace_of_user
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from component.api.gateway import Gateway, running_gateway
 from component.api.neighbours import os_error
 from goldcrest.errors import CommandFailed, CommandRefused, Denied, SystemUnreachable

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
 from component.admission.stage import Stage
 from goldcrest.authority import Authority, ByResource
 from goldcrest.wellknown import namespace_of_user, rest_name

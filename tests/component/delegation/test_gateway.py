@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+
 from component.admission.stage import JOB, SYSTEM, Stage, service_account
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, post, rest_job, shown, signed_command
 from goldcrest.authority import ByToken

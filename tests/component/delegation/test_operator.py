@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from component.admission.stage import API, JOB, SYSTEM, Stage
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, rest_job, shown, signed_command
 from goldcrest.authorised import authorised_commands

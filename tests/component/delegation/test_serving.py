@@ -5,6 +5,7 @@ import ssl
 import urllib.request
 
 import pytest
+
 from component.admission.stage import Stage
 from component.delegation.callers import TRACE
 from goldcrest.authority import Authority, ByToken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from component.operator.fake_slurm import fails, output, says
 from component.operator.world import World
 from goldcrest.errors import (

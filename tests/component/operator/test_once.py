@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from component.operator.fake_slurm import lost_after, lost_before, output, says
 from component.operator.world import Crash, World
 from goldcrest_operator.faults import POINTS, Point

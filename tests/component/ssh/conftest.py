@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+
 from component.ssh.login_node import Behaviour, LoginNode, TinyAuthority
 from goldcrest.ssh import SshPool, SshSettings
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificateBuilder,
     SSHCertificateType,
 )
+
 from goldcrest.authority import Basis
 from goldcrest.canonical import b64url, b64url_decode, canonical
 from goldcrest.commands.base import Command, session_body

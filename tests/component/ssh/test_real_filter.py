@@ -9,6 +9,7 @@ import tracemalloc
 from contextlib import aclosing
 
 import pytest
+
 from component.ssh.login_node import FILTER, SYSTEM, RealFilter, spec_of
 from goldcrest.authority import ByToken
 from goldcrest.commands import Checksum, MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import asyncssh
 import pytest
+
 from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, spec_of
 from goldcrest.authority import ByToken
 from goldcrest.commands import MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from component.ssh_filter.node import Node, node_in_temporary_folder
 
 

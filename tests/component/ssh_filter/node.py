@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from component.ssh_filter.certificates import Certificate, public_line, session_command
 from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from component.ssh_filter.certificates import Certificate, public_line, session_command
 
 FILTER = Path(__file__).parents[3] / "ssh-filter" / "goldcrest-ssh-filter"
 # The suite is run with each Python that the filter must work on by naming it here.

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from component.ssh_filter.certificates import public_line
 from component.ssh_filter.node import (
     ANSWER,
@@ -22,7 +24,6 @@ from component.ssh_filter.node import (
     payload_form,
     request_frame,
 )
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
 pytestmark = pytest.mark.component
 

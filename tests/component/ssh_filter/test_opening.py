@@ -10,9 +10,10 @@ import subprocess
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
 from component.ssh_filter.certificates import public_line, string
 from component.ssh_filter.node import PYTHON, SYSTEM, UID, USER, Node
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 pytestmark = pytest.mark.component
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from component.ssh_filter.certificates import Certificate, session_command
-from component.ssh_filter.node import ANSWER, FILTER, SYSTEM, Channel, Node, request_frame
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from component.ssh_filter.certificates import Certificate, session_command
+from component.ssh_filter.node import ANSWER, FILTER, SYSTEM, Channel, Node, request_frame
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 LOGIN = "root"  # the only account with a shell that every machine has

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from component.ssh_filter.node import ANSWER, DATA, REFUSED, UID, USER, Node, request_frame
 
 pytestmark = pytest.mark.component

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from goldcrest_admission.main import main
 from goldcrest_admission.settings import Settings
 

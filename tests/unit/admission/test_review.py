@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from goldcrest.errors import Denied, InvalidInput, PolicyUnavailable
-from goldcrest_admission.review import parse_review, pointer, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from goldcrest.errors import Denied, InvalidInput, PolicyUnavailable
+from goldcrest_admission.review import parse_review, pointer, refused
 
 pytestmark = pytest.mark.unit
 

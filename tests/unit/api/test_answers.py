@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, header_text
 
 pytestmark = pytest.mark.unit

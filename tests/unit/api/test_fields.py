@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, outcome
 
 pytestmark = pytest.mark.unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+
 from goldcrest_api.dialects.firecrest_v1.head import count, first_bytes, first_lines, matching_lines
 
 pytestmark = pytest.mark.unit

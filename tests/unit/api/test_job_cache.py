@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from goldcrest_api.job_cache import JobCache
 
 pytestmark = pytest.mark.unit

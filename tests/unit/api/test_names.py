@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goldcrest.models.job import Script
 from goldcrest.wellknown import TASK_ID_PATTERN
 from goldcrest_api.names import random_task_id, script_name, secured_file_name, task_id_of_key
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+
 from goldcrest.authorised import script_bytes
 from goldcrest.models.job import INLINE_SCRIPT_LIMIT, JobSpec, Script
 from goldcrest_api.services.scripts import RemoteScript, UploadedScript, held_in_spec

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from goldcrest_api.settings import ENVIRONMENT_PREFIX, Settings
 from goldcrest_api.settings_page import settings_page
-from pydantic import ValidationError
 
 pytestmark = pytest.mark.unit
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from goldcrest_api.dialects.firecrest_v1.task_record import task_record
 from goldcrest_api.job_view import JobView
 from goldcrest_api.services.lookup import Action, Found

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goldcrest.commands import CommandOutput
 from goldcrest.commands.outputs import (
     SEPARATOR,
@@ -21,8 +24,6 @@ from goldcrest.commands.outputs import (
     words,
 )
 from goldcrest.errors import SchedulerUnavailable
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goldcrest.authorised import authorised_commands, observer_commands_allow, script_bytes, submit_command, token_of
 from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
 from goldcrest.errors import InvalidInput
@@ -12,8 +15,6 @@ from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource, JobSpec
 from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import Phase
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 

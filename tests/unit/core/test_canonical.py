@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from goldcrest.canonical import b64url, b64url_decode, canonical
-from goldcrest.errors import InvalidInput
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goldcrest.canonical import b64url, b64url_decode, canonical
+from goldcrest.errors import InvalidInput
 
 pytestmark = pytest.mark.unit
 

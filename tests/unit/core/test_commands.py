@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from goldcrest.canonical import canonical
 from goldcrest.commands import (
     Account,

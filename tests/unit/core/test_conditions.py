@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from goldcrest.models.conditions import run_once_conditions
 from goldcrest.wellknown import Phase, Reason
 

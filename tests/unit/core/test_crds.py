@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from goldcrest.models.crd import definitions
 from goldcrest.models.job import JobSpec
 from goldcrest.wellknown import MUTABLE_SPEC_FIELDS

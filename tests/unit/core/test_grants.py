@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from goldcrest.errors import Denied
 from goldcrest.grants import (
     GRANT_TYPE,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from goldcrest.errors import Denied, Unauthenticated
 from goldcrest_delegation.callers import Callers, Role
 from goldcrest_delegation.lease import Leases

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificateType,
     load_ssh_public_identity,
 )
+
 from goldcrest.canonical import b64url, canonical
 from goldcrest.errors import InvalidInput
 from goldcrest_delegation.ca import CertificateAuthority, certificate_key_id, make_ca_key

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from goldcrest.errors import Unavailable
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.main import main

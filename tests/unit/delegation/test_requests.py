@@ -3,10 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from goldcrest.errors import InvalidInput
-from goldcrest_delegation.requests import certificate_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from goldcrest.errors import InvalidInput
+from goldcrest_delegation.requests import certificate_request
 
 pytestmark = pytest.mark.unit
 

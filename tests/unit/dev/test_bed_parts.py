@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+
 from goldcrest_bed import config, orchestrate, slurmconf, token_keeper
 from goldcrest_bed.component import Component, content_digest
 from goldcrest_bed.context import Bed

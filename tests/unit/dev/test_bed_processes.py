@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from goldcrest_bed import processes
 
 pytestmark = pytest.mark.unit

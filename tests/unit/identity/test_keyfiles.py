@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from goldcrest.errors import InvalidInput
 from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519, make_ed25519, public_path, read_private
 

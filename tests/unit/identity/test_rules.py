@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from goldcrest.errors import InvalidInput
 from goldcrest.identity import load_rules
 from unit.identity.tokens import RULE

@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import web
+
 from goldcrest.errors import Unauthenticated, Unavailable
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.identity.keys import REFRESH_SECONDS

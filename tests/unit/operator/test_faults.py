@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from goldcrest.errors import InvalidInput
 from goldcrest_operator.faults import Faults
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from goldcrest.errors import Conflict, KubernetesUnavailable, NotFound
 from goldcrest_operator.lease import Lease, LeaseLost, LeaseTimes, new_identity
 

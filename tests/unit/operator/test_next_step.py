@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goldcrest.authorised import authorised_commands, submit_command
 from goldcrest.commands import Cancel, Command, Find, Hold, Release
 from goldcrest.models.job import JobResource, JobStatus
@@ -14,8 +17,6 @@ from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation, Refusal, Sighting, Trouble
 from goldcrest_operator.reconcile.steps import Step
 from goldcrest_operator.scheduler.interface import Submitted
-from hypothesis import given
-from hypothesis import strategies as st
 from unit.operator.jobs import CLUSTER, COMPLETED, INTENT, NOW, PENDING, TOKEN, in_phase, job, system, view
 
 pytestmark = pytest.mark.unit

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
+
 from goldcrest_operator.settings import OperatorSettings
 from goldcrest_operator.settings_help import help_text
-from pydantic import ValidationError
 
 pytestmark = pytest.mark.unit
 

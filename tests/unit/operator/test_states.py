@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from goldcrest.commands.outputs import parse_account, parse_describe, parse_queue
 from goldcrest.wellknown import Phase, Reason
 from goldcrest_operator.scheduler.states import meaning, view_of

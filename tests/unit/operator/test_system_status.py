@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from goldcrest_operator.reconcile.system import Probed, SystemResource, status_after
 from unit.operator.jobs import NOW, system
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from goldcrest_operator.workqueue import QueueClosed, WorkQueue
 
 pytestmark = pytest.mark.unit

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from goldcrest.errors import InvalidInput, PolicyUnavailable
 from goldcrest.policy import Policy, Question, Subject, Trigger
 from goldcrest.policy.question import Door

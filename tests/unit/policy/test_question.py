@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goldcrest.canonical import b64url, canonical
 from goldcrest.commands import StatFile
 from goldcrest.commands.base import session_body
@@ -22,8 +25,6 @@ from goldcrest.ssh.frames import (
     request_frames,
     split_request_body,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from goldcrest.ssh.hello import HELLO_LIMIT, MARKER, NOISE_LIMIT, Hello, HelloFinder, Limits, NoHello
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goldcrest.ssh.hello import HELLO_LIMIT, MARKER, NOISE_LIMIT, Hello, HelloFinder, Limits, NoHello
 
 pytestmark = pytest.mark.unit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncssh
 import pytest
+
 from goldcrest.errors import InvalidInput
 from goldcrest.ssh.hostkeys import Endpoint, HostKeyWatch
 

@@ -6,6 +6,7 @@ import base64
 
 import asyncssh
 import pytest
+
 from goldcrest.errors import DelegationUnavailable
 from goldcrest.ssh.keys import EphemeralKey
 

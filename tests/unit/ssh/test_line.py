@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from goldcrest.ssh.line import Line
 
 pytestmark = pytest.mark.unit

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+
 from goldcrest.errors import CommandFailed, CommandRefused, TooLarge
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameType
 from goldcrest.ssh.requests import ChannelLost, Collected, Streamed, result_of

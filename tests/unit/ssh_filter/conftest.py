@@ -9,9 +9,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from component.ssh_filter.certificates import Certificate, public_blob
 from component.ssh_filter.node import FILTER
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
 USER, UID, SYSTEM, SID = "alice", 20001, "cluster", "0123456789abcdef" * 2
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
 from component.ssh_filter.certificates import public_line
 from component.ssh_filter.node import FILTER
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 pytestmark = pytest.mark.unit
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files must be owned by root")

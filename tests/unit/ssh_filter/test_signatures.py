@@ -6,11 +6,12 @@ import hashlib
 from typing import Any
 
 import pytest
-from component.ssh_filter.certificates import mpint, public_blob, sign, string
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from component.ssh_filter.certificates import mpint, public_blob, sign, string
 
 pytestmark = pytest.mark.unit
 

@@ -6,6 +6,7 @@ import ast
 import stat
 
 import pytest
+
 from component.ssh_filter.node import FILTER
 
 pytestmark = pytest.mark.unit

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from component.ssh_filter.certificates import Certificate, force_command, string
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from component.ssh_filter.certificates import Certificate, force_command, string
 
 from .conftest import command
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from component.ssh_filter.certificates import Certificate, mpint, string
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+
+from component.ssh_filter.certificates import Certificate, mpint, string
 
 pytestmark = pytest.mark.unit
 

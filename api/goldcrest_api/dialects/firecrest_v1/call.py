@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goldcrest.errors import InvalidInput, TooLarge, Unauthenticated, Unavailable
-from goldcrest.telemetry import Trace
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from goldcrest.errors import InvalidInput, TooLarge, Unauthenticated, Unavailable
+from goldcrest.telemetry import Trace
 from goldcrest_api.body import read_form
 from goldcrest_api.caller import Caller
 from goldcrest_api.context import Context

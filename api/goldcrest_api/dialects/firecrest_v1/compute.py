@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
 from goldcrest.commands.base import check_path
 from goldcrest.errors import (
     Denied,
@@ -13,10 +17,6 @@ from goldcrest.errors import (
     Unauthenticated,
     Unavailable,
 )
-from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
-from starlette.responses import Response
-
 from goldcrest_api.dialects.firecrest_v1 import failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, unauthenticated

@@ -19,7 +19,6 @@ from goldcrest.errors import (
     Unauthenticated,
     Unavailable,
 )
-
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.call import unauthenticated
 from goldcrest_api.dialects.firecrest_v1.texts import (

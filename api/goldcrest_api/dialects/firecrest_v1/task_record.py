@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from goldcrest.models.job import JobStatus
 from goldcrest.wellknown import ConditionType, Phase
-
 from goldcrest_api.job_view import JobView
 from goldcrest_api.services.lookup import Action, Found
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from goldcrest.errors import Denied, NotFound, Unavailable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from goldcrest.errors import Denied, NotFound, Unavailable
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import outcome

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from goldcrest.commands.base import check_path
-from goldcrest.errors import InvalidInput, TooLarge
 from starlette.requests import Request
 from starlette.responses import Response
 
+from goldcrest.commands.base import check_path
+from goldcrest.errors import InvalidInput, TooLarge
 from goldcrest_api.dialects.firecrest_v1 import failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import authenticated
