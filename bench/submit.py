@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import statistics
+import subprocess
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +103,7 @@ async def submit_once(
     trace_id = secrets.token_hex(16)
     form = aiohttp.FormData()
     form.add_field("file", SCRIPT, filename="bench.sh")
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     traced = {**headers, "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     async with session.post("/compute/jobs/upload", data=form, headers=traced) as answer:
         body = await answer.json()
@@ -126,20 +129,54 @@ async def submit_once(
     query = {"targetPath": task["data"]["job_file_out"]}
     async with session.get("/utilities/view", params=query, headers=headers) as answer:
         ended = float((await answer.json())["output"])
-    return {"accepted": accepted, "known": known, "complete": complete - ended, "parts": parts_of(facts, trace_id)}
+    return {"accepted": accepted, "known": known, "complete": complete - ended, "parts": parts_of(facts, trace_id, began)}
 
 
-def parts_of(facts: dict[str, Any], trace_id: str) -> dict[str, float]:
-    """What the gateway and the operator logged about this trace: seconds by name."""
-    found: dict[str, float] = {}
-    for process in ("goldcrest-api", "goldcrest-operator"):
-        path = Path(facts["logs"]) / f"{process}.log"
-        with path.open(errors="replace") as file:
-            for line in file:
-                if trace_id in line:
-                    record = json.loads(line)
-                    for name, value in (
-                        (record.get("seconds") or {}).items() if isinstance(record.get("seconds"), dict) else ()
-                    ):
-                        found[f"{process.removeprefix('goldcrest-')}: {name}"] = float(value)
-    return found
+def parts_of(facts: dict[str, Any], trace_id: str, began: float) -> dict[str, float]:
+    """The parts of one submission, from what each process logged about its trace; seconds.
+
+    Args:
+        began: epoch seconds at which the client began to send.
+    """
+    made = _one(facts, "goldcrest-api", trace_id, event="job.made")
+    grant = _one(facts, "goldcrest-delegation", trace_id, audit="grant")
+    intent = _one(facts, "goldcrest-operator", trace_id, event="job.phase", phase="Submitting")
+    signed = _one(facts, "goldcrest-delegation", trace_id, operation="slurm.submit")
+    stored = _one(facts, "goldcrest-operator", trace_id, event="job.submitted")
+    released = _one(facts, "goldcrest-operator", trace_id, event="job.released")
+    sbatch_end, sbatch = _filter_line(facts, trace_id, "slurm.submit")
+    return {
+        "1 gateway, token and grant": grant - began,
+        "2 create, with admission": made - grant,
+        "3 watch and intent (status patch)": intent - made,
+        "4 delegation: certificate": signed - intent,
+        "5 ssh and verification on the node": sbatch_end - sbatch - signed,
+        "6 sbatch and scontrol show job": sbatch,
+        "7 persist the id (status patch)": stored - sbatch_end,
+        "8 release (after the id is known)": released - stored,
+    }
+
+
+def _one(facts: dict[str, Any], process: str, trace_id: str, **fields: str) -> float:
+    """Epoch seconds of the first line of a process's log with this trace and these fields."""
+    with (Path(facts["logs"]) / f"{process}.log").open(errors="replace") as file:
+        for line in file:
+            if trace_id in line:
+                record = json.loads(line)
+                if all(record.get(name) == value for name, value in fields.items()):
+                    return datetime.fromisoformat(record["time"]).timestamp()
+    raise SystemExit(f"{process} logged no line with {fields} for trace {trace_id}")
+
+
+def _filter_line(facts: dict[str, Any], trace_id: str, operation: str) -> tuple[float, float]:
+    """When ssh-filter logged the end of an operation (epoch seconds), and how long it took (seconds)."""
+    container = facts["container"]
+    lines = subprocess.run(
+        [*container["command"], "exec", container["name"], "grep", trace_id, "/var/log/syslog"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    line = next(line for line in lines if f"op={operation} " in line)
+    milliseconds = float(re.search(r" ms=([0-9.]+)", line)[1])  # type: ignore[index]
+    return datetime.fromisoformat(line.split()[0]).timestamp(), milliseconds / 1000
