@@ -176,7 +176,7 @@ class JobController:
         raw = self._store.job(uid)
         if raw is not None:
             system, user = raw["spec"]["system"], raw["spec"]["runAs"]
-            if uid in self._store.followed(system):
+            if self._store.is_followed(uid):
                 self._tracker.follow(system, user, hurry=False)
             elif uid not in self._store.unfinished(system):
                 self._attempts.pop(uid, None)

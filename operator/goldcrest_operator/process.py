@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import functools
 import signal
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from goldcrest.authority import Authority
 from goldcrest.errors import GoldcrestError
@@ -150,7 +152,6 @@ async def run(settings: OperatorSettings) -> int:
         try:
             return await _run(context, stop)
         finally:
-            await context.pool.close()
             await context.authority.close()
     finally:
         await kube.close()
@@ -169,11 +170,14 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
     watch = asyncio.create_task(context.watch.run(ready=watching, stop=stop_watching), name="watch")
     tasks: list[asyncio.Task[None]] = [watch]
     try:
-        await _first(watching.wait(), watch)
+        await _before(watch, watching.wait())
         _stop_on_signals(stop)  # kopf has put its own handlers there
         _log.info("operator.watching", shard=settings.shard, identity=context.lease.identity)
-        if watch.done() or not await context.lease.acquire(stop):
-            return 1 if watch.done() else 0
+        acquired = await _before(watch, context.lease.acquire(stop))
+        if watch.done():
+            return 1
+        if not acquired:
+            return 0
         workers = asyncio.create_task(context.workers.run(), name="workers")
         keeper = asyncio.create_task(context.lease.keep(asyncio.Event()), name="lease")  # also while it drains
         recorder = asyncio.create_task(context.recorder.run(), name="recorder")
@@ -185,11 +189,13 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
             task.cancel()
         await asyncio.gather(*tasks[1:], return_exceptions=True)
         await context.lease.release()
+        # Before kopf ends: it waits for every task in the loop that is younger than itself.
+        await context.pool.close()
+        await server.close()
         stop_watching.set()
         with contextlib.suppress(asyncio.CancelledError, TimeoutError, Exception):
             async with asyncio.timeout(_WATCH_END_SECONDS):
                 await watch
-        await server.close()
         _log.info("operator.ended")
 
 
@@ -224,9 +230,14 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-async def _first(*waited: object) -> None:
-    tasks = [asyncio.ensure_future(item) for item in waited]  # type: ignore[call-overload]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+async def _before(watch: asyncio.Task[None], waited: Coroutine[Any, Any, bool]) -> bool:
+    """Wait for something, but not longer than the watch lives; false when that ended first."""
+    task = asyncio.create_task(waited)
+    await asyncio.wait({watch, task}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        return False
+    return await task
 
 
 async def _cluster_id(kube: Kube, settings: OperatorSettings, stop: asyncio.Event) -> str | None:

@@ -45,7 +45,8 @@ class Store:
         self._spec_since: dict[str, tuple[int, float]] = {}  # generation of a System, and when it was first seen
         self._jobs: dict[str, Raw] = {}
         self._systems: dict[str, Raw] = {}
-        self._followed: defaultdict[str, dict[str, Followed]] = defaultdict(dict)
+        self._followed: dict[str, Followed] = {}
+        self._followed_by_lane: defaultdict[tuple[str, str], dict[str, Followed]] = defaultdict(dict)
         self._unfinished: defaultdict[str, set[str]] = defaultdict(set)
         self._uid_of_token: dict[str, str] = {}
         self._token_of_uid: dict[str, str] = {}
@@ -67,9 +68,8 @@ class Store:
         raw = self._jobs.pop(uid, None)
         if raw is None:
             return
-        system = str(raw.get("spec", {}).get("system"))
-        self._followed[system].pop(uid, None)
-        self._unfinished[system].discard(uid)
+        self._unfollow(uid)
+        self._unfinished[str(raw.get("spec", {}).get("system"))].discard(uid)
         token = self._token_of_uid.pop(uid, None)
         if token is not None:
             self._uid_of_token.pop(token, None)
@@ -118,13 +118,16 @@ class Store:
     def job_count(self) -> int:
         return len(self._jobs)
 
-    def followed(self, system: str) -> Mapping[str, Followed]:
-        """By uid."""
-        return self._followed[system]
+    def is_followed(self, uid: str) -> bool:
+        return uid in self._followed
+
+    def followed(self, system: str, user: str = "") -> Mapping[str, Followed]:
+        """By uid: those of one user, or of all."""
+        return self._followed_by_lane.get((system, user), {})
 
     @property
     def followed_count(self) -> int:
-        return sum(len(jobs) for jobs in self._followed.values())
+        return len(self._followed)
 
     def unfinished(self, system: str) -> frozenset[str]:
         """uids of the system's Jobs that have not ended."""
@@ -145,10 +148,10 @@ class Store:
         self._token_of_uid[uid] = token
         system, finished = job.spec.system, job.status.phase is not None and job.status.phase.finished
         (self._unfinished[system].discard if finished else self._unfinished[system].add)(uid)
+        self._unfollow(uid)
         if finished or job.status.job_id is None:
-            self._followed[system].pop(uid, None)
             return
-        self._followed[system][uid] = Followed(
+        followed = Followed(
             uid=uid,
             namespace=job.namespace,
             name=job.name,
@@ -158,6 +161,19 @@ class Store:
             token=token,
             array=job.spec.array is not None,
         )
+        self._followed[uid] = followed
+        for user in ("", followed.user):
+            self._followed_by_lane[system, user][uid] = followed
+
+    def _unfollow(self, uid: str) -> None:
+        followed = self._followed.pop(uid, None)
+        if followed is None:
+            return
+        for lane in ((followed.system, ""), (followed.system, followed.user)):
+            jobs = self._followed_by_lane[lane]
+            jobs.pop(uid, None)
+            if not jobs:
+                del self._followed_by_lane[lane]
 
 
 def _is_newer(raw: Raw, *, than: Raw) -> bool:

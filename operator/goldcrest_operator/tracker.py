@@ -61,6 +61,8 @@ class _Lane:
     hot_until: float = 0.0
     failures: int = 0
     turn: int = 0
+    with_strays: frozenset[str] = frozenset()
+    """uids of Jobs whose doubles this lane saw last."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -158,11 +160,10 @@ class Tracker:
         spec = self._store.system_spec(lane.system)
         if spec is None or bool(spec.scheduler.observer) != (lane.user == ""):
             return False
-        return lane.user == "" or bool(self._jobs(lane))
+        return lane.user == "" or bool(self._store.followed(lane.system, lane.user))
 
     def _jobs(self, lane: _Lane) -> list[Followed]:
-        jobs = self._store.followed(lane.system).values()
-        return [job for job in jobs if lane.user in ("", job.user)]
+        return list(self._store.followed(lane.system, lane.user).values())
 
     async def _pause(self, lane: _Lane, began: float) -> None:
         """Until the next round is due; a lane that gets hot meanwhile is due earlier."""
@@ -178,7 +179,7 @@ class Tracker:
                 return
 
     def _interval(self, lane: _Lane) -> float:
-        times, number = self._times, len(self._jobs(lane))
+        times, number = self._times, len(self._store.followed(lane.system, lane.user))
         if number == 0:
             base = times.idle
         elif self._clock() < lane.hot_until:
@@ -231,7 +232,7 @@ class Tracker:
                 gone.append((job, view))
             else:
                 self._saw(lane, job, view)
-        self._note_strays(views)
+        self._note_strays(lane, views)
         await self._settle(lane, spec, gone)
 
     async def _ask(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> tuple[JobView, ...] | None:
@@ -255,7 +256,7 @@ class Tracker:
         basis = ByResource(Kind.SYSTEM.value, "", lane.system, raw["metadata"]["uid"])
         return Target(system=lane.system, spec=spec, user=spec.scheduler.observer, basis=basis, trace=_trace())
 
-    def _note_strays(self, views: Iterable[JobView]) -> None:
+    def _note_strays(self, lane: _Lane, views: Iterable[JobView]) -> None:
         strays: dict[str, list[str]] = {}
         for view in views:
             uid = self._store.uid_of(view.token) if view.token else None
@@ -266,8 +267,9 @@ class Tracker:
             # Where an id is stored, only a held job can be swept; where none is, any job is the one to adopt.
             if job_id != view.job_id and (view.held or job_id is None):
                 strays.setdefault(uid, []).append(view.job_id)
-        for uid in [uid for uid, sighting in self._sightings.items() if sighting.strays and uid not in strays]:
-            self._see(uid, replace(self._sightings[uid], strays=()))
+        for uid in lane.with_strays - strays.keys():
+            self._see(uid, replace(self.sighting(uid), strays=()))
+        lane.with_strays = frozenset(strays)
         for uid, ids in strays.items():
             self._see(uid, replace(self.sighting(uid), strays=tuple(sorted(ids, key=int))))
 

@@ -71,9 +71,9 @@ class Watch:
         """An event of a Job."""
         self._last_event = self._clock()
         uid = raw["metadata"]["uid"]
-        if type_ == "DELETED":
+        if type_ == "DELETED" or not self._is_ours(raw):
             self._jobs.forget(uid)
-        elif self._is_ours(raw) and self._store.put_job(raw):
+        elif self._store.put_job(raw):
             self._queue.add(Key(Kind.JOB, uid))
 
     def system_changed(self, type_: str | None, raw: Raw) -> None:

@@ -106,7 +106,8 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
 def _after_the_end(job: JobResource, observed: Observation) -> Step:
     # Doubles that show up late still have to go; they are held, and the stored id is another.
     strays = _strays(job, observed)
-    if strays and observed.attempt.trouble is None:
+    orphaned = job.deleting and job.spec.deletion_policy == "Orphan"
+    if strays and not orphaned and observed.attempt.trouble is None:
         if job.status.job_id is not None:
             return Sweep(keep=(job.status.job_id,), strays=strays)
         if wants_cancel(job):

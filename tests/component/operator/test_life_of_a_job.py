@@ -190,7 +190,7 @@ async def test_slurm_away(world: World) -> None:
     """A controller that cannot be reached is waited for; the Job is not Failed."""
     world.add_system()
     words = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
-    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words))] * 3
+    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words))] * 8
     world.add_job()
     await world.operator()
     await world.until(
