@@ -304,10 +304,10 @@ class Resources(Component):
         persons = self._stack.bed.config["kubernetes"]["persons"]
         items: list[dict[str, Any]] = []
         for user in self._stack.bed.config["system"]["users"]:
+            if user not in persons:
+                continue  # whoever comes through REST gets a namespace on first use
             namespace = namespace_of_user(user)
             items.append({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-            if user not in persons:
-                continue
             rule = {
                 "apiGroups": [GROUP],
                 "resources": ["hpcaccounts"],

@@ -1,0 +1,77 @@
+"""The documentation's commands are run as they stand, against the bed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bed import Bed
+
+pytestmark = pytest.mark.integration
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (REPOSITORY / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def _run(script: str, **env: str) -> str:
+    done = subprocess.run(
+        ["/bin/sh", "-e", "-c", script],
+        cwd=REPOSITORY,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_using_through_rest(bed: Bed) -> None:
+    """docs/using.md from the token to the output, and a request sent twice."""
+    out = _run("\n".join(_blocks("docs/using.md", "sh")))
+    assert '"success":"Task created"' in out
+    assert '{"description":"Success to head file.","output":"hello from alice\\n"}' in out
+    assert out.strip().endswith("1")
+
+
+def test_using_through_python(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example for pyfirecrest."""
+    (block,) = _blocks("docs/using.md", "python")
+    names: dict[str, Any] = {
+        "client_id": "alice-client",
+        "client_secret": bed.facts["oidc"]["clients"]["alice-client"]["secret"],
+        "token_endpoint": bed.facts["oidc"]["token_endpoint"],
+        "api": bed.api,
+    }
+    exec(compile(block, "docs/using.md", "exec"), names)
+    job_id, path = capsys.readouterr().out.split()
+    assert job_id.isdigit()
+    assert path.startswith("/scratch/alice/goldcrest/")
+
+
+def test_using_through_kubernetes(bed: Bed, tmp_path: Path) -> None:
+    """docs/kubernetes.md: apply, wait, look, and the question whether one may."""
+    namespace = bed.namespace("alice")
+    bed.kubectl("delete", "gjob", "hello", "-n", namespace, "--ignore-not-found", user="alice")
+    config = tmp_path / "config"
+    config.write_text(Path(bed.facts["kubernetes"]["persons"]["alice"]["kubeconfig"]).read_text())
+    env = {"KUBECONFIG": str(config), "PATH": f"{Path(bed.facts['kubectl']).parent}:{os.environ['PATH']}"}
+    _run(f"kubectl config set-context --current --namespace={namespace}", **env)
+    out = _run("\n".join(_blocks("docs/kubernetes.md", "sh")), **env)
+    assert "condition met" in out
+    assert out.strip().endswith("yes")
+
+
+def test_the_accounts_of_the_example_are_those_of_the_bed(bed: Bed) -> None:
+    """The RBAC that docs/kubernetes.md shows is accepted by the API server."""
+    (block,) = _blocks("docs/kubernetes.md", "yaml")
+    done = bed.kubectl("apply", "--dry-run=server", "-f", "-", stdin=block)
+    assert done.returncode == 0, done.stderr
