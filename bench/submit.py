@@ -129,7 +129,12 @@ async def submit_once(
     query = {"targetPath": task["data"]["job_file_out"]}
     async with session.get("/utilities/view", params=query, headers=headers) as answer:
         ended = float((await answer.json())["output"])
-    return {"accepted": accepted, "known": known, "complete": complete - ended, "parts": parts_of(facts, trace_id, began)}
+    return {
+        "accepted": accepted,
+        "known": known,
+        "complete": complete - ended,
+        "parts": parts_of(facts, trace_id, began),
+    }
 
 
 def parts_of(facts: dict[str, Any], trace_id: str, began: float) -> dict[str, float]:

@@ -19,11 +19,6 @@ POINTS = ["before-intent", "after-intent", "before-submit", "after-submit", "aft
 SCRIPT = "#!/bin/bash\necho ran >> {file}\nsleep 1\n"
 
 
-@pytest.fixture(scope="module")
-def bed() -> Bed:
-    return Bed.running()
-
-
 @pytest.fixture
 def operator_back(bed: Bed) -> Iterator[None]:
     """Whatever happens, the next test has an ordinary operator."""

@@ -1,13 +1,5 @@
-"""The whole test bed, as tests see it. `make bed-up` must have been run; nothing is skipped when it was not."""
+"""The whole test bed: nothing is skipped when it is not up."""
 
-from __future__ import annotations
+from bed_fixtures import bed
 
-import pytest
-
-from bed import Bed
-
-
-@pytest.fixture(scope="session")
-def bed() -> Bed:
-    """Addresses, doors and hands on the bed."""
-    return Bed.running()
+__all__ = ["bed"]
