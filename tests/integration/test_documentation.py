@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bed import Bed
 
 pytestmark = pytest.mark.integration
