@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -58,13 +59,13 @@ class WatchEvent:
 def resource_path(
     kind: Kind, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
 ) -> str:
-    """URL path of one of our resources, or of their list."""
+    """URL path of one of our resources, or of their list. Names are quoted: one from outside cannot reach another path."""
     parts = [f"/apis/{GROUP}/{VERSION}"]
     if namespace is not None:
-        parts.append(f"namespaces/{namespace}")
+        parts.append(f"namespaces/{quote(namespace, safe='')}")
     parts.append(kind.plural)
     if name is not None:
-        parts.append(name)
+        parts.append(quote(name, safe=""))
     if subresource is not None:
         parts.append(subresource)
     return "/".join(parts)

@@ -1,0 +1,28 @@
+"""Paths of resources in the API server's URL space."""
+
+from __future__ import annotations
+
+import pytest
+
+from goldcrest.kube import resource_path
+from goldcrest.wellknown import Kind
+
+pytestmark = pytest.mark.unit
+
+
+def test_paths() -> None:
+    """Namespaced, cluster-scoped, list and subresource."""
+    assert resource_path(Kind.JOB) == "/apis/hpc.goldcrest.dev/v1alpha1/jobs"
+    assert resource_path(Kind.SYSTEM, name="alps") == "/apis/hpc.goldcrest.dev/v1alpha1/systems/alps"
+    assert (
+        resource_path(Kind.JOB, namespace="n", name="a", subresource="status")
+        == "/apis/hpc.goldcrest.dev/v1alpha1/namespaces/n/jobs/a/status"
+    )
+
+
+@pytest.mark.parametrize("name", ["../../../api/v1/secrets", "a/status", "a?b", "a#b", "a%2fb"])
+def test_a_name_stays_a_name(name: str) -> None:
+    """Whatever a name from outside holds, the path has as many parts as before."""
+    path = resource_path(Kind.JOB, namespace="n", name=name)
+    assert path.count("/") == resource_path(Kind.JOB, namespace="n", name="a").count("/")
+    assert not set("?#") & set(path)
