@@ -62,13 +62,19 @@ def resource_path(
     """URL path of one of our resources, or of their list. Names are quoted: one from outside cannot reach another path."""
     parts = [f"/apis/{GROUP}/{VERSION}"]
     if namespace is not None:
-        parts.append(f"namespaces/{quote(namespace, safe='')}")
+        parts.append(f"namespaces/{_segment(namespace)}")
     parts.append(kind.plural)
     if name is not None:
-        parts.append(quote(name, safe=""))
+        parts.append(_segment(name))
     if subresource is not None:
         parts.append(subresource)
     return "/".join(parts)
+
+
+def _segment(name: str) -> str:
+    if name in ("", ".", ".."):  # URL libraries resolve these, quoted or not
+        raise InvalidInput(f"{name!r} is no name of a Kubernetes object")
+    return quote(name, safe="")
 
 
 class Kube:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from goldcrest.errors import InvalidInput
 from goldcrest.kube import resource_path
 from goldcrest.wellknown import Kind
 
@@ -26,3 +27,12 @@ def test_a_name_stays_a_name(name: str) -> None:
     path = resource_path(Kind.JOB, namespace="n", name=name)
     assert path.count("/") == resource_path(Kind.JOB, namespace="n", name="a").count("/")
     assert not set("?#") & set(path)
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_steps_are_refused(name: str) -> None:
+    """They would lead to another path whatever is done to them."""
+    with pytest.raises(InvalidInput):
+        resource_path(Kind.JOB, namespace="n", name=name)
+    with pytest.raises(InvalidInput):
+        resource_path(Kind.JOB, namespace=name, name="a")
