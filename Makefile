@@ -23,8 +23,8 @@ demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a rea
 test: lint test-unit bed-up test-component test-integration ## Run all tests, on the real test bed (brings it up)
 
 .PHONY: test-unit
-test-unit: .venv/.ready ## Tests without I/O
-	$(PYTEST) tests/unit
+test-unit: .venv/.ready ## Tests without I/O, and a little fuzzing
+	$(PYTEST) tests/unit tests/fuzz
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
@@ -33,6 +33,14 @@ test-component: .venv/.ready ## Tests of one part with real counterparts
 .PHONY: test-integration
 test-integration: .venv/.ready ## Tests on the whole bed (make bed-up first)
 	$(PYTEST) tests/integration tests/faults
+
+.PHONY: faults
+faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs (FAULT_JOBS at each point)
+	FAULT_JOBS=$${FAULT_JOBS:-34} $(PYTEST) tests/faults
+
+.PHONY: fuzz
+fuzz: .venv/.ready ## Fuzz the parsers for long (FUZZ_EXAMPLES of each test)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) --timeout=0 tests/fuzz
 
 .PHONY: bench
 bench: .venv/.ready bed-up ## Measure, as ratios to a floor of the same run

@@ -17,7 +17,8 @@ from component.ssh_filter.node import FILTER
 USER, UID, SYSTEM, SID = "alice", 20001, "cluster", "0123456789abcdef" * 2
 
 
-def _load() -> ModuleType:
+def load_filter() -> ModuleType:
+    """The filter, loaded as a module."""
     loader = SourceFileLoader("goldcrest_ssh_filter", str(FILTER))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -33,7 +34,7 @@ def _load() -> ModuleType:
 @pytest.fixture(scope="session")
 def f() -> ModuleType:
     """The module under test."""
-    return _load()
+    return load_filter()
 
 
 @pytest.fixture(scope="session")
