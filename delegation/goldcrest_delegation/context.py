@@ -18,6 +18,8 @@ from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
 from goldcrest_delegation.audit import AuditLog
 from goldcrest_delegation.ca import CertificateAuthority
+from goldcrest_delegation.ca_agent import AgentKey
+from goldcrest_delegation.ca_key import CaKey, FileKey
 from goldcrest_delegation.callers import Callers
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
 from goldcrest_delegation.granting import Granter
@@ -42,9 +44,10 @@ class Context:
 
         Raises:
             InvalidInput: a file is missing or wrong, with what to do.
+            Unavailable: the CA's ssh-agent does not answer.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
-        authority = CertificateAuthority.from_file(settings.ca_key_file)
+        authority = CertificateAuthority(await _ca_key(settings, stack))
         key = load_ed25519(settings.grant_key_file)
         stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
         audit = AuditLog(settings.audit_file)
@@ -91,3 +94,13 @@ def public_jwk(key: Ed25519PublicKey) -> dict[str, Any]:
     """A grant key as JWK (RFC 8037)."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key_id(key), "x": b64url(raw)}
+
+
+async def _ca_key(settings: Settings, stack: AsyncExitStack) -> CaKey:
+    if settings.ca_key_file is not None:
+        return FileKey.load(settings.ca_key_file)
+    assert settings.ca_agent_socket is not None  # noqa: S101 - the settings are consistent
+    assert settings.ca_public_key_file is not None  # noqa: S101
+    key = await AgentKey.open(settings.ca_agent_socket, settings.ca_public_key_file)
+    stack.push_async_callback(key.close)
+    return key

@@ -15,7 +15,7 @@ from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest_delegation.app import build_app
-from goldcrest_delegation.ca import make_ca_key
+from goldcrest_delegation.ca_key import make_ca_key
 from goldcrest_delegation.context import Context
 from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, Settings
 
@@ -102,10 +102,9 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
 
 
 def _init(settings: Settings) -> None:
-    made = {
-        settings.ca_key_file: make_ca_key(settings.ca_key_file),
-        settings.grant_key_file: make_ed25519(settings.grant_key_file),
-    }
+    made = {settings.grant_key_file: make_ed25519(settings.grant_key_file)}
+    if settings.ca_key_file is not None:  # a key in an agent is made there
+        made[settings.ca_key_file] = make_ca_key(settings.ca_key_file)
     for path, new in made.items():
         sys.stdout.write(f"{'made' if new else 'kept'} {path}, public half in {public_path(path)}\n")
 

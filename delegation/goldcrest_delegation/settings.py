@@ -20,8 +20,17 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    ca_key_file: Path = Field(
-        description="SSH user CA: private key, mode 0400 or 0600 and ours, in OpenSSH's form or PEM. Nobody else has it."
+    ca_key_file: Path | None = Field(
+        default=None,
+        description="SSH user CA: private key, mode 0400 or 0600 and ours, in OpenSSH's form or PEM. Nobody else has it. "
+        "This, or an agent's socket with the public key.",
+    )
+    ca_agent_socket: Path | None = Field(
+        default=None,
+        description="SSH user CA: unix socket of an ssh-agent that holds its key, also from a PKCS#11 token.",
+    )
+    ca_public_key_file: Path | None = Field(
+        default=None, description="SSH user CA in an agent: file with its public key, as ssh-keygen writes it."
     )
     grant_key_file: Path = Field(
         description="Ed25519 private key in PEM that grants are signed with, mode 0400 or 0600 and ours. Never the CA key."
@@ -65,6 +74,14 @@ class Settings(BaseSettings):
         if self.listen_socket is None and (self.tls_cert is None or self.tls_key is None):
             raise ValueError(
                 f"set {ENVIRONMENT_PREFIX}TLS_CERT and {ENVIRONMENT_PREFIX}TLS_KEY, or {ENVIRONMENT_PREFIX}LISTEN_SOCKET"
+            )
+        if (self.ca_key_file is None) == (self.ca_agent_socket is None):
+            raise ValueError(
+                f"set one of {ENVIRONMENT_PREFIX}CA_KEY_FILE and {ENVIRONMENT_PREFIX}CA_AGENT_SOCKET: where the CA's key is"
+            )
+        if (self.ca_agent_socket is None) != (self.ca_public_key_file is None):
+            raise ValueError(
+                f"set {ENVIRONMENT_PREFIX}CA_AGENT_SOCKET and {ENVIRONMENT_PREFIX}CA_PUBLIC_KEY_FILE together, or neither"
             )
         if self.ca_key_file == self.grant_key_file:
             raise ValueError("the grant key must not be the CA key; give two files")

@@ -12,7 +12,7 @@ from goldcrest.errors import Denied, GoldcrestError, InvalidInput
 from goldcrest.policy import Decision, Policy, Question
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
-from goldcrest_delegation.ca import Certificate, CertificateAuthority, certificate_key_id
+from goldcrest_delegation.ca import Certificate, CertificateAuthority, Draft, certificate_key_id
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
 from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, ResourceReference, certificate_request
@@ -29,6 +29,7 @@ class _Item:
     standing: Standing | None = None
     question: Question | None = None
     decision: Decision | None = None
+    draft: Draft | None = None
     certificate: Certificate | None = None
     error: GoldcrestError | None = None
 
@@ -65,8 +66,7 @@ class Signer:
         for item in items:
             _ask(item)
         await self._decide(items)
-        for item in items:
-            self._sign(item)
+        await self._sign(items)
         self._audit.write([_line(caller, item) for item in items])
         return [_result(item) for item in items]
 
@@ -109,12 +109,25 @@ class Signer:
             if not decision.allow:
                 item.error = Denied(decision.reason)
 
-    def _sign(self, item: _Item) -> None:
+    async def _sign(self, items: Sequence[_Item]) -> None:
+        for item in items:
+            self._draft(item)
+        drafted = [(item, item.draft) for item in items if item.draft is not None]
+        try:
+            certificates = await self._authority.sign([draft for _, draft in drafted])
+        except GoldcrestError as error:
+            for item, _ in drafted:
+                item.error = error
+            return
+        for (item, _), certificate in zip(drafted, certificates, strict=True):
+            item.certificate = certificate
+
+    def _draft(self, item: _Item) -> None:
         request, standing = item.request, item.standing
         if item.error is not None or request is None or standing is None or item.decision is None:
             return
         try:
-            item.certificate = self._authority.issue(
+            item.draft = self._authority.draft(
                 public_key=request.public_key,
                 user=request.user,
                 key_id=certificate_key_id(requester=standing.requester, origin=standing.origin, trace=request.trace),

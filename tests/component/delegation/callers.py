@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
+import secrets
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from component.admission.stage import Stage
+from component.admission.stage import Stage, socket_listens
 from goldcrest.authority import Authority, ByResource
 from goldcrest.wellknown import namespace_of_user, rest_name
 
@@ -23,12 +25,15 @@ PUBLIC_KEY = bytes(range(32))
 
 
 @asynccontextmanager
-async def authority(stage: Stage, account: str, *, holder: str = "") -> AsyncIterator[Authority]:
-    """The client, as a service account."""
+async def authority(
+    stage: Stage, account: str, *, holder: str = "", socket: Path | None = None
+) -> AsyncIterator[Authority]:
+    """The client, as a service account; of another replica by its socket."""
     token_file = stage.folder / f"token-{account}"
     if not token_file.exists():
         token_file.write_text(stage.caller_token(account))
-    client = Authority(url=f"unix:{stage.delegation_socket}", ca_file=None, token_file=token_file, holder=holder)
+    url = f"unix:{socket or stage.delegation_socket}"
+    client = Authority(url=url, ca_file=None, token_file=token_file, holder=holder)
     try:
         yield client
     finally:
@@ -99,3 +104,20 @@ async def rest_job(stage: Stage, task_id: str, *, user: str = "alice") -> dict[s
     answer = stage.create_job("system:serviceaccount:goldcrest:goldcrest-api", body, namespace=namespace)
     assert answer.status == 201, answer
     return answer.body
+
+
+@contextmanager
+def another_delegation(stage: Stage, **changes: str | None) -> Iterator[Path]:
+    """A second replica with other settings (upper case, without prefix; None takes one out); gives its socket."""
+    name = f"delegation-{secrets.token_hex(4)}"
+    path = stage.folder / f"{name}.sock"
+    settings = stage._delegation_settings()
+    for key, value in {**changes, "LISTEN_SOCKET": str(path)}.items():
+        settings.pop(f"GOLDCREST_DELEGATION_{key}", None)
+        if value is not None:
+            settings[f"GOLDCREST_DELEGATION_{key}"] = value
+    stage._spawn(name, [sys.executable, "-m", "goldcrest_delegation.main"], lambda: socket_listens(path), settings)
+    try:
+        yield path
+    finally:
+        stage.stop_process(name)

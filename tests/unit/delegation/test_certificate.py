@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import subprocess
@@ -21,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from goldcrest.canonical import b64url, canonical
 from goldcrest.errors import InvalidInput
-from goldcrest_delegation.ca import CertificateAuthority, certificate_key_id, make_ca_key
+from goldcrest_delegation.ca import CertificateAuthority, certificate_key_id
+from goldcrest_delegation.ca_key import FileKey, make_ca_key
 from goldcrest_delegation.certificate import ssh_string, to_be_signed
 
 pytestmark = pytest.mark.unit
@@ -45,7 +47,8 @@ def issue(authority: CertificateAuthority, **changes: Any) -> bytes:
         "command": COMMAND,
         "now": 1_900_000_000,
     }
-    return authority.issue(**{**values, **changes}).wire
+    draft = authority.draft(**{**values, **changes})
+    return asyncio.run(authority.sign([draft]))[0].wire
 
 
 def parsed(wire: bytes) -> SSHCertificate:
@@ -57,7 +60,7 @@ def parsed(wire: bytes) -> SSHCertificate:
 @pytest.mark.parametrize("kind", KEYS)
 def test_cryptography_reads_it(kind: str) -> None:
     """Every kind of CA key gives a certificate with a valid signature, and exactly what was asked for."""
-    certificate = parsed(issue(CertificateAuthority(KEYS[kind])))
+    certificate = parsed(issue(CertificateAuthority(FileKey(KEYS[kind]))))
     certificate.verify_cert_signature()
     assert certificate.type is SSHCertificateType.USER
     assert certificate.valid_principals == [b"alice"]
@@ -72,7 +75,7 @@ def test_cryptography_reads_it(kind: str) -> None:
 @pytest.mark.parametrize("kind", KEYS)
 def test_ssh_keygen_reads_it(kind: str, tmp_path: Path) -> None:
     """OpenSSH's own tool shows the same, with the CA's fingerprint."""
-    authority = CertificateAuthority(KEYS[kind])
+    authority = CertificateAuthority(FileKey(KEYS[kind]))
     path = tmp_path / "id-cert.pub"
     wire = issue(authority)
     path.write_text("ssh-ed25519-cert-v01@openssh.com " + base64.b64encode(wire).decode())
@@ -124,14 +127,14 @@ def test_the_same_bytes_as_the_reference() -> None:
 
 def test_no_two_alike() -> None:
     """Serials and nonces differ from certificate to certificate."""
-    authority = CertificateAuthority(KEYS["ed25519"])
+    authority = CertificateAuthority(FileKey(KEYS["ed25519"]))
     assert len({parsed(issue(authority)).serial for _ in range(100)}) == 100
 
 
 def test_too_large_a_command() -> None:
     """A command that does not fit into 64 KiB is refused, saying what to do."""
     with pytest.raises(InvalidInput, match="put large values into its payload"):
-        issue(CertificateAuthority(KEYS["ed25519"]), command={**COMMAND, "args": {"path": "x" * 60_000}})
+        issue(CertificateAuthority(FileKey(KEYS["ed25519"])), command={**COMMAND, "args": {"path": "x" * 60_000}})
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_ca_keys(tmp_path: Path) -> None:
     assert make_ca_key(path)
     assert not make_ca_key(path)
     assert (tmp_path / "ca.pub").read_text().startswith("ssh-ed25519 ")
-    assert CertificateAuthority.from_file(path).public_line in (tmp_path / "ca.pub").read_text()
+    assert FileKey.load(path).public_line in (tmp_path / "ca.pub").read_text()
     for key in (
         rsa.generate_private_key(public_exponent=65537, key_size=2048),
         ec.generate_private_key(ec.SECP384R1()),
@@ -163,9 +166,9 @@ def test_ca_keys(tmp_path: Path) -> None:
         weak.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
         weak.chmod(0o400)
         with pytest.raises(InvalidInput, match="must be Ed25519, ECDSA P-256, or RSA of at least 3072"):
-            CertificateAuthority.from_file(weak)
+            FileKey.load(weak)
         weak.unlink()
     weak.write_bytes(b"rubbish")
     weak.chmod(0o400)
     with pytest.raises(InvalidInput, match="not an unencrypted private key"):
-        CertificateAuthority.from_file(weak)
+        FileKey.load(weak)

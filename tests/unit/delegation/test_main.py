@@ -38,7 +38,7 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A start without settings says which variables to set."""
     assert main([]) == 2
-    assert f"{PREFIX}CA_KEY_FILE: Field required" in capsys.readouterr().err
+    assert f"{PREFIX}GRANT_KEY_FILE: Field required" in capsys.readouterr().err
 
 
 def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
