@@ -33,6 +33,7 @@ from goldcrest.errors import (
     Denied,
     GoldcrestError,
     InvalidInput,
+    LeaseNotHeld,
     NotFound,
     PolicyUnavailable,
     Unauthenticated,
@@ -74,7 +75,16 @@ Basis = ByToken | ByResource
 
 _ERRORS: dict[str, type[GoldcrestError]] = {
     cls.code: cls
-    for cls in (InvalidInput, Unauthenticated, Denied, NotFound, PolicyUnavailable, DelegationUnavailable, Unavailable)
+    for cls in (
+        InvalidInput,
+        Unauthenticated,
+        Denied,
+        NotFound,
+        PolicyUnavailable,
+        DelegationUnavailable,
+        LeaseNotHeld,
+        Unavailable,
+    )
 }
 
 

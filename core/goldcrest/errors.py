@@ -77,6 +77,12 @@ class DelegationUnavailable(Unavailable):
     code = "DelegationUnavailable"
 
 
+class LeaseNotHeld(Unavailable):
+    """Delegation signs for the holder of the shard's Lease only, and the caller is not it, or not yet as delegation knows it."""
+
+    code = "LeaseNotHeld"
+
+
 class KubernetesUnavailable(Unavailable):
     """The Kubernetes API does not answer or asks to come back later."""
 

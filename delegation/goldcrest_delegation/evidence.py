@@ -75,7 +75,7 @@ class ResourceEvidence:
         """Read the resource, and check everything about it that does not depend on the command.
 
         Raises:
-            Denied, NotFound, InvalidInput, Unavailable.
+            Denied, NotFound, InvalidInput, Unavailable; LeaseNotHeld for an operator that is not in charge.
         """
         raw = await self._read(reference)
         if self._leases is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from goldcrest.errors import Denied, NotFound
+from goldcrest.errors import LeaseNotHeld, NotFound
 from goldcrest.wellknown import lease_name
 
 READ_SECONDS: Final = 1.0
@@ -36,14 +36,14 @@ class Leases:
         """Refuse a caller that does not hold the shard's Lease.
 
         Raises:
-            Denied: somebody else holds it, or nobody.
+            LeaseNotHeld: somebody else holds it, or nobody, as of a second ago.
             KubernetesUnavailable: it could not be read.
         """
         present = await self._holder(shard)
         if not present:
-            raise Denied(f"nobody holds the Lease {lease_name(shard)}: an operator must take it first")
+            raise LeaseNotHeld(f"nobody holds the Lease {lease_name(shard)}: an operator must take it first")
         if holder != present:
-            raise Denied(f"{holder or 'the caller'} does not hold the Lease {lease_name(shard)}; {present} does")
+            raise LeaseNotHeld(f"{holder or 'the caller'} does not hold the Lease {lease_name(shard)}; {present} does")
 
     async def _holder(self, shard: str) -> str:
         async with self._locks.setdefault(shard, asyncio.Lock()):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from goldcrest.authorised import token_of
 from goldcrest.authority import ByResource
-from goldcrest.errors import AnswerLost, Denied, GoldcrestError, NotFound, SchedulerUnavailable
+from goldcrest.errors import AnswerLost, Denied, GoldcrestError, LeaseNotHeld, NotFound, SchedulerUnavailable
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.models.system import SystemSpec
@@ -29,7 +29,6 @@ from goldcrest_operator.tracker import Tracker
 
 _log = Log(__name__)
 
-_LEASE_KNOWN_SECONDS = 3.0
 _SYSTEM_KNOWN_SECONDS = 10.0
 
 
@@ -282,9 +281,11 @@ class JobEffects:
         """The Attempt after a step that did not work, for a reason that is known not to have changed anything."""
         _log.warning("job.step_failed", **self._names(subject), code=error.code, message=error.message)
         self._metrics.failures.labels(error.code).inc()
-        if isinstance(error, Denied | NotFound):
-            # Delegation judges what is stored now, and the holder of the Lease. So was it judged what we had in mind?
+        if isinstance(error, LeaseNotHeld):
+            # Either we were replaced and end here, or delegation, which reads the Lease once a second, does not know us yet.
             await self._lease.confirm()
+        elif isinstance(error, Denied | NotFound):
+            # Delegation judges what is stored now. So was it judged what we had in mind?
             job = subject.job
             fresh = await self._kube.get(Kind.JOB, job.name, namespace=job.namespace)
             if fresh["metadata"]["uid"] != job.uid:
@@ -300,11 +301,8 @@ class JobEffects:
         return replace(attempt, trouble=trouble_of(error))
 
     def _is_believed(self, system: str) -> bool:
-        """Whether a denial can be final: delegation may know Lease and System as they were some seconds ago."""
-        return (
-            self._lease.held_for >= _LEASE_KNOWN_SECONDS
-            and self._store.system_unchanged_for(system) >= _SYSTEM_KNOWN_SECONDS
-        )
+        """Whether a denial can be final: delegation may know the System as it was some seconds ago."""
+        return self._store.system_unchanged_for(system) >= _SYSTEM_KNOWN_SECONDS
 
     def _target(self, subject: Subject) -> Target:
         job = subject.job

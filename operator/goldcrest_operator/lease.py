@@ -84,7 +84,6 @@ class Lease:
         self._times = times
         self._clock = clock
         self._renewed_at: float | None = None
-        self._acquired_at: float | None = None
         self._seen_version = ""
         self._seen_at = 0.0
 
@@ -92,11 +91,6 @@ class Lease:
     def held(self) -> bool:
         """Whether this process is certainly the active one."""
         return self._renewed_at is not None and self._clock() - self._renewed_at < self._times.renew_deadline
-
-    @property
-    def held_for(self) -> float:
-        """Seconds since it was acquired; 0 without it."""
-        return self._clock() - self._acquired_at if self.held and self._acquired_at is not None else 0.0
 
     def check(self) -> None:
         """Look before an effect.
@@ -112,7 +106,6 @@ class Lease:
         while not stop.is_set():
             try:
                 if await self._try(take=True):
-                    self._acquired_at = self._clock()
                     _log.info("lease.acquired", lease=self._name, identity=self.identity)
                     return True
             except GoldcrestError as error:

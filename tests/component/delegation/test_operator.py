@@ -12,7 +12,7 @@ from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, 
 from goldcrest.authorised import authorised_commands
 from goldcrest.authority import ByResource, ByToken
 from goldcrest.commands import Account, Cancel, Command, Find, Hold, Queue, Release, Submit, WhoAmI
-from goldcrest.errors import Denied, NotFound
+from goldcrest.errors import Denied, LeaseNotHeld, NotFound
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
@@ -193,15 +193,19 @@ async def test_a_job_made_without_admission(stage: Stage) -> None:
 
 
 async def test_only_the_holder_of_the_lease(stage: Stage, job: dict[str, Any]) -> None:
-    """An operator that was replaced gets nothing more, whatever it believes."""
+    """An operator that was replaced gets nothing more, whatever it believes; it is told to look at the Lease again."""
     find = commands_of(stage, job)[Find]
     for holder in ("", "operator-1"):
-        with pytest.raises(Denied, match="does not hold the Lease goldcrest-operator-default; operator-0 does"):
+        with pytest.raises(
+            LeaseNotHeld, match="does not hold the Lease goldcrest-operator-default; operator-0 does"
+        ) as no:
             await certificate(stage, find, of(job), holder=holder)
+        assert no.value.retryable
+        assert stage.audit()[-1]["code"] == "LeaseNotHeld"
     stage.hold_lease("operator-1")
     try:
         await certificate(stage, find, of(job), holder="operator-1")
-        with pytest.raises(Denied, match="operator-1 does"):
+        with pytest.raises(LeaseNotHeld, match="operator-1 does"):
             await certificate(stage, find, of(job))
     finally:
         stage.hold_lease("operator-0")

@@ -11,6 +11,7 @@ from goldcrest.errors import (
     CommandRefused,
     DelegationUnavailable,
     Denied,
+    LeaseNotHeld,
     PolicyUnavailable,
     SystemUnreachable,
 )
@@ -150,8 +151,7 @@ async def test_refused_for_good(world: World, error: Exception, reason: str) -> 
     world.slurm.faults["slurm.submit"] = [fails(error)] * 20
     world.add_job()
     operator = await world.operator()
-    world.lease_offset += 5  # past the times in which delegation may not know our Lease and the System
-    world.store_offset += 12
+    world.store_offset += 12  # past the time in which delegation may not know the System
     await world.until(lambda: world.phase() == "Failed")
     assert condition(world, "Failed") == ("True", reason)
     job = world.job()
@@ -166,6 +166,7 @@ async def test_refused_for_good(world: World, error: Exception, reason: str) -> 
     [
         (SystemUnreachable("no host answers"), "Unknown", "SystemUnreachable"),
         (DelegationUnavailable("delegation does not answer"), "False", "DelegationUnavailable"),
+        (LeaseNotHeld("nobody holds the Lease"), "False", "DelegationUnavailable"),
         (PolicyUnavailable("OPA does not answer"), "False", "PolicyUnavailable"),
         (CommandRefused("too much at once", reason="busy"), "Unknown", "SystemUnreachable"),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from component.operator.fake_slurm import lost_after, lost_before, output, says
 from component.operator.world import Crash, World
+from goldcrest.errors import LeaseNotHeld
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
 
@@ -157,6 +158,28 @@ async def test_two_operators(world: World, observer: str | None) -> None:
     await world.quiet()
     assert started(world) == 1
     assert "DoubleCancelled" in world.events()
+
+
+async def test_delegation_knows_another_holder(world: World) -> None:
+    """An operator that delegation no longer signs for looks at the Lease and ends; the Job is its successor's, and is run once."""
+    world.add_system()
+    go_on = asyncio.Event()
+
+    async def refused(_: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        await go_on.wait()
+        raise LeaseNotHeld("operator-0 does not hold the Lease goldcrest-operator-default; operator-1 does")
+
+    world.slurm.faults["slurm.submit"] = [refused]
+    world.add_job()
+    first = await world.operator()
+    await world.until(lambda: "slurm.submit" in world.slurm.calls)
+    first.freeze_lease()
+    await world.operator()
+    go_on.set()
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, LeaseLost)
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert started(world) == 1
 
 
 async def test_double_after_the_end(world: World) -> None:

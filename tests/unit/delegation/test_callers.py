@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from goldcrest.errors import Denied, Unauthenticated
+from goldcrest.errors import Denied, LeaseNotHeld, Unauthenticated
 from goldcrest_delegation.callers import Callers, Role
 from goldcrest_delegation.lease import Leases
 
@@ -69,9 +69,9 @@ async def test_a_lease_is_read_once_a_second() -> None:
     assert kube.asked == 1
     kube.holder = "two"
     clock[0] = 1.0
-    with pytest.raises(Denied, match="two does"):
+    with pytest.raises(LeaseNotHeld, match="two does"):
         await leases.check(shard="default", holder="one")
     kube.holder = ""
     clock[0] = 2.0
-    with pytest.raises(Denied, match="nobody holds"):
+    with pytest.raises(LeaseNotHeld, match="nobody holds"):
         await leases.check(shard="default", holder="")
