@@ -17,6 +17,7 @@ from goldcrest.kube import Kube
 from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
 from goldcrest_delegation.audit import AuditLog
+from goldcrest_delegation.blocking import BlockFile, NoBlockFile
 from goldcrest_delegation.ca import CertificateAuthority
 from goldcrest_delegation.ca_agent import AgentKey
 from goldcrest_delegation.ca_key import CaKey, FileKey
@@ -47,6 +48,7 @@ class Context:
             Unavailable: the CA's ssh-agent does not answer.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
+        blocks = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
         authority = CertificateAuthority(await _ca_key(settings, stack))
         key = load_ed25519(settings.grant_key_file)
         stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
@@ -73,6 +75,7 @@ class Context:
                 authority=authority,
                 tokens=TokenEvidence(tokens=tokens, systems=systems),
                 resources=resources,
+                blocks=blocks,
                 policy=policy,
                 audit=audit,
             ),
@@ -81,6 +84,7 @@ class Context:
                 tokens=tokens,
                 systems=systems,
                 kube=kube,
+                blocks=blocks,
                 policy=policy,
                 audit=audit,
                 user_namespaces=settings.user_namespaces,

@@ -27,6 +27,7 @@ from goldcrest.wellknown import (
     namespace_of_user,
 )
 from goldcrest_delegation.audit import AuditLine, AuditLog
+from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, text, trace_id
 from goldcrest_delegation.standing import check_reach, subject_of
@@ -64,6 +65,7 @@ class Granter:
         tokens: TokenVerifier,
         systems: Systems,
         kube: Kube,
+        blocks: Blocks,
         policy: Policy,
         audit: AuditLog,
         user_namespaces: Mapping[str, str],
@@ -72,6 +74,7 @@ class Granter:
         self._tokens = tokens
         self._systems = systems
         self._kube = kube
+        self._blocks = blocks
         self._policy = policy
         self._audit = audit
         self._user_namespaces = dict(user_namespaces)
@@ -99,6 +102,7 @@ class Granter:
         spec = _job_spec(body)
         notes.run_as, notes.system = spec.run_as, spec.system
         identity = await self._identity(body, notes)
+        self._blocks.now().check(requester=identity.username, user=spec.run_as)
         check_reach(identity, user=spec.run_as, system=spec.system)
         task_id = notes.name.removeprefix(REST_NAME_PREFIX)
         if not notes.name.startswith(REST_NAME_PREFIX) or not TASK_ID_PATTERN.fullmatch(task_id):
@@ -173,6 +177,7 @@ class Granter:
             raise NotFound(f"there is no gjob {notes.namespace}/{notes.name} of {identity.username} with this uid")
         changed = parse_model(JobSpec, {**present, field: body["value"]}, what="spec")
         notes.run_as, notes.system = changed.run_as, changed.system
+        self._blocks.now().check(requester=identity.username, user=changed.run_as)
         check_reach(identity, user=changed.run_as, system=changed.system)
         await self._allowed(
             Question(

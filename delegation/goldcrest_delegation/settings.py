@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Unix user to namespace, as JSON, for users whose REST resources are not in hpc-<name>-<digest>.",
     )
+    block_file: Path | None = Field(
+        default=None,
+        description="Whom nothing is signed for, besides OPA's own list: lines `user: name` and `requester: name`. A change "
+        "counts at once; a file that is damaged later leaves the last good list in force.",
+    )
     audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")
     listen_socket: Path | None = Field(
         default=None, description="Unix socket to listen on; then neither address, port nor TLS are used."

@@ -12,6 +12,7 @@ from goldcrest.errors import Denied, GoldcrestError, InvalidInput
 from goldcrest.policy import Decision, Policy, Question
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
+from goldcrest_delegation.blocking import BlockList, Blocks
 from goldcrest_delegation.ca import Certificate, CertificateAuthority, Draft, certificate_key_id
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
@@ -43,12 +44,14 @@ class Signer:
         authority: CertificateAuthority,
         tokens: TokenEvidence,
         resources: ResourceEvidence,
+        blocks: Blocks,
         policy: Policy,
         audit: AuditLog,
     ) -> None:
         self._authority = authority
         self._tokens = tokens
         self._resources = resources
+        self._blocks = blocks
         self._policy = policy
         self._audit = audit
 
@@ -63,8 +66,9 @@ class Signer:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
         items = [_read(value, caller) for value in values]
         await self._find_standings(caller, items)
+        blocked = self._blocks.now()
         for item in items:
-            _ask(item)
+            _ask(item, blocked)
         await self._decide(items)
         await self._sign(items)
         self._audit.write([_line(caller, item) for item in items])
@@ -151,9 +155,10 @@ def _read(value: object, caller: Caller) -> _Item:
     return item
 
 
-def _ask(item: _Item) -> None:
+def _ask(item: _Item, blocked: BlockList) -> None:
     if item.error is None and item.standing is not None and item.request is not None:
         try:
+            blocked.check(requester=item.standing.requester, user=item.request.user)
             item.question = item.standing.question(item.request)
         except GoldcrestError as error:
             item.error = error

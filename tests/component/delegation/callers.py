@@ -108,9 +108,10 @@ async def rest_job(stage: Stage, task_id: str, *, user: str = "alice") -> dict[s
 
 @contextmanager
 def another_delegation(stage: Stage, **changes: str | None) -> Iterator[Path]:
-    """A second replica with other settings (upper case, without prefix; None takes one out); gives its socket."""
-    name = f"delegation-{secrets.token_hex(4)}"
-    path = stage.folder / f"{name}.sock"
+    """A second replica with other settings (upper case, without prefix; None takes one out); gives its socket, whose
+    stem names its log."""
+    path = stage.folder / f"delegation-{secrets.token_hex(4)}.sock"
+    name = path.stem
     settings = stage._delegation_settings()
     for key, value in {**changes, "LISTEN_SOCKET": str(path)}.items():
         settings.pop(f"GOLDCREST_DELEGATION_{key}", None)
