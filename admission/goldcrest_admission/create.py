@@ -103,10 +103,11 @@ class CreateReview:
         return patch
 
     def _stamp(self, review: Review, requested_by: dict[str, Any]) -> str:
-        """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person."""
+        """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person then."""
         claims = {
             "kind": Kind.JOB.value,
             "namespace": review.namespace,
+            "name": review.name,
             "specSha256": spec_digest(review.spec),
             "requestedBy": requested_by,
             "nonce": secrets.token_hex(16),

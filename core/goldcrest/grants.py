@@ -24,6 +24,7 @@ GRANT_TYPE: Final = "goldcrest-grant+jwt"
 ACTION_GRANT_TYPE: Final = "goldcrest-action+jwt"
 STAMP_TYPE: Final = "goldcrest-stamp+jwt"
 GRANT_SECONDS: Final = 60
+STAMP_SECONDS: Final = 60  # between a stamp and the creation of its resource: clocks differ, and a grant lives as long
 
 _NOT_SIGNED = frozenset(MUTABLE_SPEC_FIELDS + STAMPED_SPEC_FIELDS)
 
@@ -152,19 +153,29 @@ def check_grant(
 def check_stamp(claims: Mapping[str, Any], *, kind: str, resource: Mapping[str, Any]) -> None:
     """Refuse a stamp that was not made for this resource.
 
+    A stamp can be read and copied onto another resource while admission is away: so it counts for its name (where there
+    was one yet) and its time only.
+
     Raises:
         Denied: naming what differs.
     """
-    spec = resource["spec"]
+    meta, spec = resource["metadata"], resource["spec"]
     expected = {
         "kind": kind,
-        "namespace": resource["metadata"].get("namespace"),
+        "namespace": meta.get("namespace"),
         "specSha256": spec_digest(spec),
         "requestedBy": spec.get("requestedBy"),
     }
+    if claims.get("name"):  # none with generateName, and in stamps of older releases
+        expected["name"] = meta.get("name")
     for claim, value in expected.items():
         if claims.get(claim) != value:
             raise Denied(f"the stamp is for another {claim}")
+    issued, created = claims.get("iat"), meta.get("creationTimestamp")
+    if type(issued) is not int or not isinstance(created, str) or abs(parse_time(created) - issued) > STAMP_SECONDS:
+        raise Denied(
+            f"the stamp is for another time than {created}: a copy, or the clocks of admission and the API server differ"
+        )
 
 
 def parse_time(text: str) -> float:

@@ -125,17 +125,46 @@ def test_signatures() -> None:
 
 def test_a_stamp_names_the_requester() -> None:
     """A requester changed after stamping is refused."""
-    one = resource(requestedBy={"via": "Kubernetes", "username": "alice"})
-    made = {
-        "kind": "Job",
-        "namespace": "hpc-alice",
-        "specSha256": spec_digest(one["spec"]),
-        "requestedBy": one["spec"]["requestedBy"],
-    }
+    one, made = stamped()
     check_stamp(made, kind="Job", resource=one)
     one["spec"]["requestedBy"] = {"via": "Kubernetes", "username": "bob"}
     with pytest.raises(Denied, match="requestedBy"):
         check_stamp(made, kind="Job", resource=one)
+
+
+def stamped() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A resource of a Kubernetes user, and the claims of its stamp."""
+    one = resource(requestedBy={"via": "Kubernetes", "username": "alice"})
+    one["metadata"]["creationTimestamp"] = "2030-01-01T00:00:00Z"
+    made = {
+        "kind": "Job",
+        "namespace": "hpc-alice",
+        "name": one["metadata"]["name"],
+        "specSha256": spec_digest(one["spec"]),
+        "requestedBy": one["spec"]["requestedBy"],
+        "iat": int(parse_time("2030-01-01T00:00:00Z")),
+    }
+    return one, made
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"name": "other"}, "name"), ({"iat": 0}, "time"), ({"iat": None}, "time"), ({"iat": True}, "time")],
+)
+def test_a_copied_stamp(change: dict[str, Any], word: str) -> None:
+    """On a resource of another name, or made at another time, a stamp is a copy."""
+    one, made = stamped()
+    with pytest.raises(Denied, match=f"the stamp is for another {word}"):
+        check_stamp({**made, **change}, kind="Job", resource=one)
+
+
+def test_a_stamp_without_a_name() -> None:
+    """With generateName there was none: up to a minute between stamp and creation is a matter of clocks."""
+    one, made = stamped()
+    for seconds in (-60, 60):
+        check_stamp({**made, "name": "", "iat": made["iat"] + seconds}, kind="Job", resource=one)
+    with pytest.raises(Denied, match="another time"):
+        check_stamp({**made, "name": "", "iat": made["iat"] + 61}, kind="Job", resource=one)
 
 
 def test_the_digest_of_today_stays_the_digest() -> None:
