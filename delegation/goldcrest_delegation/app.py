@@ -113,7 +113,12 @@ def _answering(handler: _Handler) -> _Handler:
 
 async def _caller(context: Context, request: Request) -> Caller:
     headers = request.headers
-    return await context.callers.of(headers.get("Authorization", ""), holder=headers.get(HOLDER_HEADER, ""))
+    try:
+        return await context.callers.of(headers.get("Authorization", ""), holder=headers.get(HOLDER_HEADER, ""))
+    except GoldcrestError as error:
+        # Not in the audit log: strangers must not be able to fill the disk without which nothing is signed.
+        _log.warning("delegation.caller.refused", path=request.url.path, code=error.code, message=error.message)
+        raise
 
 
 async def _body(request: Request) -> dict[str, Any]:

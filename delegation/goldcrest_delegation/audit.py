@@ -29,7 +29,8 @@ class AuditLine:
         requester: on whose word: user name in the token, or in Kubernetes.
         digest: of the command, or of the spec.
         origin: uid of the resource, or id of the request.
-        decision: id in OPA's decision log.
+        decision: id in OPA's decision log, or of our question where OPA keeps none.
+        rule: which rule of policy refused.
     """
 
     event: AuditedKind
@@ -46,6 +47,7 @@ class AuditLine:
     namespace: str = ""
     name: str = ""
     decision: str = ""
+    rule: str = ""
     code: str = ""
     reason: str = ""
     trace: str = ""
@@ -68,6 +70,7 @@ class AuditLine:
             "namespace": self.namespace,
             "name": self.name,
             "decisionId": self.decision,
+            "rule": self.rule,
             "code": self.code,
             "reason": self.reason,
             "trace_id": self.trace,

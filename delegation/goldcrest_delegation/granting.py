@@ -48,6 +48,7 @@ class _Notes:
     namespace: str = ""
     name: str = ""
     decision: str = ""
+    rule: str = ""
     trace: str = ""
 
 
@@ -217,7 +218,7 @@ class Granter:
 
     async def _allowed(self, question: Question, notes: _Notes) -> Decision:
         decision = await self._policy.decide(OPA_ADMISSION, question)
-        notes.decision = decision.id
+        notes.decision, notes.rule = decision.id, decision.rule
         if not decision.allow:
             raise Denied(decision.reason)
         return decision
@@ -252,6 +253,7 @@ def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | Non
         namespace=notes.namespace,
         name=notes.name,
         decision=notes.decision,
+        rule=notes.rule,
         code=error.code if error else "",
         reason=error.message if error else "",
         trace=notes.trace,

@@ -2,12 +2,12 @@
 # title: May this resource be made or changed?
 # description: |
 #   Asked by delegation before it makes a grant, and by admission for every new or changed resource. Answers one question
-#   with {"allow", "reason"}, several ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
+#   with {"allow", "reason"} and, when refused, "rule"; several ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
 package goldcrest.admission
 
 import data.goldcrest.rules
 
-default decision := {"allow": false, "reason": "policy does not allow this"}
+default decision := {"allow": false, "rule": "admission.rego: default", "reason": "policy does not allow this"}
 
 decision := {"answers": [object.union({"id": question.id}, answer(question)) | some question in input.questions]} if {
 	input.questions
@@ -16,8 +16,12 @@ decision := {"answers": [object.union({"id": question.id}, answer(question)) | s
 answer(question) := {"allow": true, "reason": "allowed"} if {
 	rules.holds(question)
 	operation_known(question)
-} else := {"allow": false, "reason": sprintf("operation %s cannot be admitted", [question.operation])} if {
+} else := {
+	"allow": false,
+	"rule": "admission.rego: operation_known",
+	"reason": sprintf("operation %s cannot be admitted", [question.operation]),
+} if {
 	rules.holds(question)
-} else := {"allow": false, "reason": rules.refusal(question)}
+} else := object.union({"allow": false}, rules.refusal(question))
 
 operation_known(question) if startswith(question.operation, "job.")

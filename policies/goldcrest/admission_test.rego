@@ -23,7 +23,11 @@ test_a_command_cannot_be_admitted if {
 	answer := admission.decision with input as object.union(create, {"operation": "slurm.submit"})
 		with data.goldcrest.systems as systems
 		with data.goldcrest.scope as "firecrest"
-	answer == {"allow": false, "reason": "operation slurm.submit cannot be admitted"}
+	answer == {
+		"allow": false,
+		"rule": "admission.rego: operation_known",
+		"reason": "operation slurm.submit cannot be admitted",
+	}
 }
 
 test_each_question_of_a_batch_gets_its_answer if {

@@ -5,27 +5,51 @@
 #   (policies/example/data.json shows its form); what is not in it is not allowed.
 package goldcrest.rules
 
-# The first rule that does not hold, in words for the client.
-default refusal(_) := "policy does not allow this"
+# The first rule that does not hold: in words for the client, and its name for who looks why.
+default refusal(_) := {"reason": "policy does not allow this", "rule": "rules.rego: default"}
 
-refusal(question) := "the question to policy is not complete" if {
+refusal(question) := {
+	"rule": "rules.rego: well_formed",
+	"reason": "the question to policy is not complete",
+} if {
 	not well_formed(question)
-} else := sprintf("system %s is not open to Goldcrest: policy does not know it", [question.system]) if {
+} else := {
+	"rule": "rules.rego: system_enabled",
+	"reason": sprintf("system %s is not open to Goldcrest: policy does not know it", [question.system]),
+} if {
 	not data.goldcrest.systems[question.system]
-} else := sprintf("system %s is switched off in policy", [question.system]) if {
+} else := {
+	"rule": "rules.rego: system_enabled",
+	"reason": sprintf("system %s is switched off in policy", [question.system]),
+} if {
 	not system_enabled(question.system)
-} else := sprintf("%s is blocked", [question.subject.username]) if {
+} else := {
+	"rule": "rules.rego: blocked",
+	"reason": sprintf("%s is blocked", [question.subject.username]),
+} if {
 	blocked(question.subject.username)
-} else := sprintf("Unix user %s is blocked", [question.runAs]) if {
+} else := {
+	"rule": "rules.rego: blocked",
+	"reason": sprintf("Unix user %s is blocked", [question.runAs]),
+} if {
 	blocked(question.runAs)
-} else := sprintf("the token lacks the scope %s", [data.goldcrest.scope]) if {
+} else := {
+	"rule": "rules.rego: scope_held",
+	"reason": sprintf("the token lacks the scope %s", [data.goldcrest.scope]),
+} if {
 	not scope_held(question)
-} else := sprintf("Unix user %s may not use system %s", [question.runAs, question.system]) if {
+} else := {
+	"rule": "rules.rego: user_listed",
+	"reason": sprintf("Unix user %s may not use system %s", [question.runAs, question.system]),
+} if {
 	not user_listed(question)
-} else := sprintf(
-	"%s holds a wildcard on hpcaccounts, so nobody gave them this account: name the account in the role",
-	[concat(" and ", wildcards_refused(question))],
-) if {
+} else := {
+	"rule": "rules.rego: wildcards_refused",
+	"reason": sprintf(
+		"%s holds a wildcard on hpcaccounts, so nobody gave them this account: name the account in the role",
+		[concat(" and ", wildcards_refused(question))],
+	),
+} if {
 	count(wildcards_refused(question)) > 0
 }
 

@@ -33,7 +33,7 @@ says(question, allow, words) if {
 says(question, allow, words) if {
 	not data.goldcrest.rules.holds(question)
 	not allow
-	contains(data.goldcrest.rules.refusal(question), words)
+	contains(data.goldcrest.rules.refusal(question).reason, words)
 }
 
 test_a_listed_user_with_the_scope_is_allowed if {
@@ -110,6 +110,6 @@ test_a_wildcard_that_the_site_lists_is_accepted if {
 }
 
 test_refusal_has_a_last_word if {
-	rules.refusal(by_token) == "policy does not allow this" with data.goldcrest.systems as site.systems
+	rules.refusal(by_token).rule == "rules.rego: default" with data.goldcrest.systems as site.systems
 		with data.goldcrest.scope as site.scope
 }

@@ -1,13 +1,13 @@
 # METADATA
 # title: May this command be signed?
 # description: |
-#   Asked by delegation before every certificate. Answers one question with {"allow", "reason"}, several
+#   Asked by delegation before every certificate. Answers one question with {"allow", "reason"} and, when refused, "rule"; several
 #   ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
 package goldcrest.signing
 
 import data.goldcrest.rules
 
-default decision := {"allow": false, "reason": "policy does not allow this"}
+default decision := {"allow": false, "rule": "signing.rego: default", "reason": "policy does not allow this"}
 
 decision := {"answers": [object.union({"id": question.id}, answer(question)) | some question in input.questions]} if {
 	input.questions
@@ -16,9 +16,13 @@ decision := {"answers": [object.union({"id": question.id}, answer(question)) | s
 answer(question) := {"allow": true, "reason": "allowed"} if {
 	rules.holds(question)
 	operation_allowed(question)
-} else := {"allow": false, "reason": sprintf("%s may not run %s", [question.subject.via, question.operation])} if {
+} else := {
+	"allow": false,
+	"rule": "signing.rego: operation_allowed",
+	"reason": sprintf("%s may not run %s", [question.subject.via, question.operation]),
+} if {
 	rules.holds(question)
-} else := {"allow": false, "reason": rules.refusal(question)}
+} else := object.union({"allow": false}, rules.refusal(question))
 
 # A token alone never submits: that needs a resource.
 operation_allowed(question) if {

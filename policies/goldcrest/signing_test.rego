@@ -55,7 +55,11 @@ test_an_observer_only_asks if {
 test_a_refusal_says_why if {
 	answer := signing.decision with input as question("Observer", "observe", "slurm.submit")
 		with data.goldcrest.systems as systems
-	answer == {"allow": false, "reason": "Observer may not run slurm.submit"}
+	answer == {
+		"allow": false,
+		"rule": "signing.rego: operation_allowed",
+		"reason": "Observer may not run slurm.submit",
+	}
 }
 
 test_an_unknown_system_is_refused_in_words if {

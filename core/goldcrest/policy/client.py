@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +19,23 @@ DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
 REASON_LIMIT: Final = 1024  # characters shown to a client
 
+_RULE_LIMIT = 256  # characters
 _NO_REASON = "policy gave no reason"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What OPA said. ``id`` finds it in OPA's decision log, when OPA keeps one."""
+    """What OPA said.
+
+    Args:
+        id: finds it in OPA's decision log: OPA's own id when it keeps one, else ``decisionId`` of the input.
+        rule: which rule of which file refused, when policy says so.
+    """
 
     allow: bool
     reason: str
     id: str = ""
+    rule: str = ""
 
 
 class Policy:
@@ -92,10 +100,11 @@ class Policy:
             return False
 
     async def _ask(self, path: str, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        own_id = secrets.token_hex(16)
         try:
             async with self._session.post(
                 f"{self._base}/v1/data/{path}",
-                data=orjson.dumps({"input": question}),
+                data=orjson.dumps({"input": {"decisionId": own_id, **question}}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
@@ -110,7 +119,7 @@ class Policy:
         result = answer.get("result") if isinstance(answer, dict) else None
         if status != 200 or not isinstance(answer, dict) or not isinstance(result, dict):
             raise PolicyUnavailable(f"OPA gave no decision (status {status}); check that the policy {path} is loaded")
-        return result, str(answer.get("decision_id", ""))
+        return result, str(answer.get("decision_id") or own_id)
 
 
 def _only(answers: list[dict[str, Any]], decision_id: str) -> Decision:
@@ -123,4 +132,5 @@ def _only(answers: list[dict[str, Any]], decision_id: str) -> Decision:
 def _decision(result: dict[str, Any], decision_id: str) -> Decision:
     reason = result.get("reason")
     text = reason[:REASON_LIMIT] if isinstance(reason, str) and reason else _NO_REASON
-    return Decision(result.get("allow") is True, text, decision_id)
+    rule = result.get("rule")
+    return Decision(result.get("allow") is True, text, decision_id, rule[:_RULE_LIMIT] if isinstance(rule, str) else "")
