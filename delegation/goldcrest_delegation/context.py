@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from goldcrest.canonical import b64url
@@ -17,7 +17,7 @@ from goldcrest.kube import Kube
 from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
 from goldcrest_delegation.audit import AuditLog
-from goldcrest_delegation.blocking import BlockFile, NoBlockFile
+from goldcrest_delegation.blocking import BlockFile, Blocks, NoBlockFile
 from goldcrest_delegation.ca import CertificateAuthority
 from goldcrest_delegation.ca_agent import AgentKey
 from goldcrest_delegation.ca_key import CaKey, FileKey
@@ -27,6 +27,53 @@ from goldcrest_delegation.granting import Granter
 from goldcrest_delegation.lease import Leases
 from goldcrest_delegation.settings import Settings
 from goldcrest_delegation.signing import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What decides on a certificate; without the CA's key. Build with :meth:`open`.
+
+    Args:
+        verifier: verifies tokens of people.
+    """
+
+    tokens: TokenEvidence
+    resources: ResourceEvidence
+    blocks: Blocks
+    policy: Policy
+    kube: Kube
+    systems: Systems
+    verifier: TokenVerifier
+    grant_key: Ed25519PrivateKey
+
+    @classmethod
+    async def open(cls, settings: Settings, stack: AsyncExitStack, *, ask_lease: bool) -> Checks:
+        """Load rules, connect; ``stack`` closes everything.
+
+        Raises:
+            InvalidInput: a file is missing or wrong, with what to do.
+            KubernetesUnavailable: the cluster's id cannot be read.
+        """
+        blocks = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
+        key = load_ed25519(settings.grant_key_file)
+        stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
+        tokens = TokenVerifier.from_file(settings.identity_file)
+        stack.push_async_callback(tokens.close)
+        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
+        stack.push_async_callback(policy.close)
+        kube = await Kube.connect(settings.kubeconfig)
+        stack.push_async_callback(kube.close)
+        systems = Systems(kube)
+        resources = ResourceEvidence(
+            kube=kube,
+            systems=systems,
+            grants=Verifier.of(key.public_key()),
+            stamps=stamps,
+            leases=Leases(kube, namespace=settings.namespace) if ask_lease else None,
+            cluster_id=await kube.cluster_id(),
+        )
+        evidence = TokenEvidence(tokens=tokens, systems=systems)
+        return cls(evidence, resources, blocks, policy, kube, systems, tokens, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +95,32 @@ class Context:
             Unavailable: the CA's ssh-agent does not answer.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
-        blocks = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
         authority = CertificateAuthority(await _ca_key(settings, stack))
-        key = load_ed25519(settings.grant_key_file)
-        stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
         audit = AuditLog(settings.audit_file)
         stack.callback(audit.close)
-        tokens = TokenVerifier.from_file(settings.identity_file)
-        stack.push_async_callback(tokens.close)
-        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
-        stack.push_async_callback(policy.close)
-        kube = await Kube.connect(settings.kubeconfig)
-        stack.push_async_callback(kube.close)
-        systems = Systems(kube)
-        resources = ResourceEvidence(
-            kube=kube,
-            systems=systems,
-            grants=Verifier.of(key.public_key()),
-            stamps=stamps,
-            leases=Leases(kube, namespace=settings.namespace) if settings.require_lease else None,
-            cluster_id=await kube.cluster_id(),
-        )
+        checks = await Checks.open(settings, stack, ask_lease=settings.require_lease)
         return cls(
-            callers=Callers(kube, namespace=settings.namespace),
+            callers=Callers(checks.kube, namespace=settings.namespace),
             signer=Signer(
                 authority=authority,
-                tokens=TokenEvidence(tokens=tokens, systems=systems),
-                resources=resources,
-                blocks=blocks,
-                policy=policy,
+                tokens=checks.tokens,
+                resources=checks.resources,
+                blocks=checks.blocks,
+                policy=checks.policy,
                 audit=audit,
             ),
             granter=Granter(
-                key=SigningKey(key),
-                tokens=tokens,
-                systems=systems,
-                kube=kube,
-                blocks=blocks,
-                policy=policy,
+                key=SigningKey(checks.grant_key),
+                tokens=checks.verifier,
+                systems=checks.systems,
+                kube=checks.kube,
+                blocks=checks.blocks,
+                policy=checks.policy,
                 audit=audit,
                 user_namespaces=settings.user_namespaces,
             ),
-            policy=policy,
-            grant_jwk=public_jwk(key.public_key()),
+            policy=checks.policy,
+            grant_jwk=public_jwk(checks.grant_key.public_key()),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from goldcrest.authorised import authorised_commands
@@ -15,7 +15,7 @@ from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource, RequestedBy
 from goldcrest.models.system import SystemSpec
 from goldcrest.policy.accounts import review_account
-from goldcrest.policy.question import Subject, Trigger
+from goldcrest.policy.question import Door, Subject, Trigger
 from goldcrest.policy.requester import check_grant_name, requester_of_grant
 from goldcrest.policy.systems import Systems
 from goldcrest.wellknown import ANNOTATION_GRANT, ANNOTATION_STAMP, LABEL_SHARD, Kind, Via
@@ -25,6 +25,17 @@ from goldcrest_delegation.requests import ResourceReference
 from goldcrest_delegation.standing import JobStanding, ObserverStanding, TokenStanding
 
 DEFAULT_SHARD = "default"
+
+Trail = Callable[[str, str], None]
+"""Is told of each check that was passed: its name, and what was found."""
+
+
+def _quiet(_check: str, _found: str) -> None:
+    """On the signing path nobody listens."""
+
+
+def _word(subject: Subject) -> str:
+    return "grant" if subject.via is Door.GRANT else "stamp"
 
 
 class TokenEvidence:
@@ -71,20 +82,23 @@ class ResourceEvidence:
         self._leases = leases
         self._cluster_id = cluster_id
 
-    async def standing(self, reference: ResourceReference, caller: Caller) -> JobStanding | ObserverStanding:
+    async def standing(
+        self, reference: ResourceReference, caller: Caller, *, trail: Trail = _quiet
+    ) -> JobStanding | ObserverStanding:
         """Read the resource, and check everything about it that does not depend on the command.
 
         Raises:
             Denied, NotFound, InvalidInput, Unavailable; LeaseNotHeld for an operator that is not in charge.
         """
         raw = await self._read(reference)
+        trail("resource", f"{reference.kind} {reference.name} is there, with this uid")
         if self._leases is not None:
             shard = str((raw["metadata"].get("labels") or {}).get(LABEL_SHARD) or DEFAULT_SHARD)
             await self._leases.check(shard=shard, holder=caller.holder)
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
             return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path)
-        return await self._job(reference, raw)
+        return await self._job(reference, raw, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:
         raw = await self._kube.get(reference.kind, reference.name, namespace=reference.namespace or None)
@@ -92,9 +106,13 @@ class ResourceEvidence:
             raise NotFound(f"{reference.kind} {reference.name} is another one now: its uid is not {reference.uid}")
         return raw
 
-    async def _job(self, reference: ResourceReference, raw: dict[str, Any]) -> JobStanding:
+    async def _job(self, reference: ResourceReference, raw: dict[str, Any], trail: Trail) -> JobStanding:
         job = JobResource.of(raw)
         subject = self._subject(job, raw)
+        trail(
+            subject.via.value.lower(),
+            f"its {_word(subject)} is valid and fits the stored spec: {subject.username} asked",
+        )
         system = await self._systems.get(job.spec.system)
         # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
         trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST
@@ -110,6 +128,7 @@ class ResourceEvidence:
                 system=job.spec.system,
                 user=job.spec.run_as,
             )
+            trail("reviews", f"requester and namespace may use {job.spec.system}:{job.spec.run_as}")
         return JobStanding(
             resource=reference,
             requester=requester.username,

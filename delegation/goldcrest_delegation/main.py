@@ -1,4 +1,4 @@
-"""``goldcrest-delegation serve | init``."""
+"""``goldcrest-delegation serve | init | issue --explain | audit | rotate | revoke``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Final, Protocol
 
 import uvicorn
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest_delegation import auditing, explaining, revoking, rotating
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca_key import make_ca_key
 from goldcrest_delegation.context import Context
@@ -22,29 +24,28 @@ from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, Settings
 _log = Log(__name__)
 
 
+class Tool(Protocol):
+    """A module with one action of the command line."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+_TOOLS: Final[tuple[tuple[str, Tool, str], ...]] = (
+    ("issue", explaining, "with --explain: say which check would allow or deny a certificate, without signing"),
+    ("audit", auditing, "who ran what as whom"),
+    ("rotate", rotating, "make a second CA, and say what to do on the nodes"),
+    ("revoke", revoking, "lines for the revocation file of the nodes"),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="goldcrest-delegation",
-        description="Signs SSH certificates for single commands, and grants. The only process with the CA key.",
-        epilog="settings (environment variables):\n" + describe_settings(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "action",
-        nargs="?",
-        choices=("serve", "init"),
-        default="serve",
-        help="serve: answer requests (default); init: make the keys that are missing, and write public halves as <file>.pub",
-    )
-    action = parser.parse_args(arguments).action
+    parsed = _parser().parse_args(arguments)
     try:
-        settings = Settings()
-        if action == "init":
-            _init(settings)
-        else:
-            configure_logging("delegation", level=settings.log_level)
-            asyncio.run(serve(settings))
+        return _run(parsed)
     except ValidationError as error:
         for fault in error.errors():
             name = ENVIRONMENT_PREFIX + "__".join(map(str, fault["loc"])).upper() if fault["loc"] else "settings"
@@ -53,6 +54,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GoldcrestError as error:
         sys.stderr.write(f"goldcrest-delegation: {error.message}\n")
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="goldcrest-delegation",
+        description="Signs SSH certificates for single commands, and grants. The only process with the CA key.",
+        epilog="settings (environment variables):\n" + describe_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("serve", help="answer requests (default)")
+    actions.add_parser("init", help="make the keys that are missing, and write public halves as <file>.pub")
+    for name, module, text in _TOOLS:
+        module.add_arguments(actions.add_parser(name, help=text, description=(module.__doc__ or "").strip()))
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    for name, module, _ in _TOOLS:
+        if arguments.action == name:
+            return module.run(arguments)
+    settings = Settings()
+    if arguments.action == "init":
+        _init(settings)
+    else:
+        configure_logging("delegation", level=settings.log_level)
+        asyncio.run(serve(settings))
     return 0
 
 

@@ -13,6 +13,14 @@ from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION
 ENVIRONMENT_PREFIX: Final = "GOLDCREST_DELEGATION_"
 
 
+class AuditSettings(BaseSettings):
+    """What is needed to read the audit log, also where delegation itself does not run."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="ignore")
+
+    audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
