@@ -1,0 +1,122 @@
+"""What the shipped RBAC lets each process do, asked of a real API server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from component.admission.stage import REPOSITORY, Stage
+
+pytestmark = pytest.mark.component
+
+PLACE = "rights"  # the manifest's accounts in a namespace of their own: the stage's have other rights
+ACCOUNTS = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission")
+
+
+@pytest.fixture(scope="module")
+def rights(stage: Stage) -> Iterator[Stage]:
+    """The manifest's roles, bound to accounts in another namespace."""
+    stage.namespace(PLACE)
+    base = "/apis/rbac.authorization.k8s.io/v1"
+    made = []
+    for item in yaml.safe_load_all((REPOSITORY / "dev" / "manifests" / "rbac.yaml").read_text()):
+        subjects = item.get("subjects", [])
+        if any(subject["kind"] != "ServiceAccount" for subject in subjects):
+            continue
+        name = f"{PLACE}-{item['metadata']['name']}"
+        item["metadata"] = {"name": name}
+        if "roleRef" in item:
+            item["roleRef"]["name"] = f"{PLACE}-{item['roleRef']['name']}"
+            item["subjects"] = [{**subject, "namespace": PLACE} for subject in subjects]
+        where = base if item["kind"].startswith("Cluster") else f"{base}/namespaces/{PLACE}"
+        stage.must("POST", f"{where}/{item['kind'].lower()}s", item)
+        made.append(f"{where}/{item['kind'].lower()}s/{name}")
+    yield stage
+    for path in made:
+        stage.must("DELETE", path)
+
+
+def may(stage: Stage, account: str, verb: str, resource: str, *, namespace: str = "team", name: str = "") -> bool:
+    """``resource`` as ``jobs/status.hpc.goldcrest.dev``."""
+    plural, _, group = resource.partition(".")
+    plural, _, subresource = plural.partition("/")
+    asked = {
+        "verb": verb,
+        "group": group,
+        "resource": plural,
+        "subresource": subresource,
+        "namespace": namespace,
+        "name": name,
+    }
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{PLACE}:{account}",
+            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{PLACE}", "system:authenticated"],
+            "resourceAttributes": asked,
+        },
+    }
+    answer = stage.must("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+    return bool(answer["status"]["allowed"])
+
+
+@pytest.mark.parametrize(
+    ("account", "verbs", "resource"),
+    [
+        ("goldcrest-api", {"get", "list", "watch", "create", "patch"}, "jobs.hpc.goldcrest.dev"),
+        ("goldcrest-api", set(), "jobs/status.hpc.goldcrest.dev"),
+        ("goldcrest-operator", {"get", "list", "watch", "patch", "delete"}, "jobs.hpc.goldcrest.dev"),
+        ("goldcrest-operator", {"patch"}, "jobs/status.hpc.goldcrest.dev"),
+        ("goldcrest-delegation", {"get"}, "jobs.hpc.goldcrest.dev"),
+        ("goldcrest-delegation", set(), "jobs/status.hpc.goldcrest.dev"),
+        ("goldcrest-delegation", {"get", "list"}, "systems.hpc.goldcrest.dev"),
+        ("goldcrest-admission", set(), "jobs.hpc.goldcrest.dev"),
+        ("goldcrest-admission", {"get", "list"}, "systems.hpc.goldcrest.dev"),
+    ],
+)
+def test_exactly_these_verbs(rights: Stage, account: str, verbs: set[str], resource: str) -> None:
+    """The gateway neither deletes nor writes status, the operator creates nothing, delegation and admission write nothing."""
+    every = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+    assert {verb for verb in every if may(rights, account, verb, resource)} == verbs
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_what_nobody_may(rights: Stage, account: str) -> None:
+    """No process reads Secrets or ConfigMaps, makes tokens, changes rights or webhooks, acts as others, or uses an account."""
+    for verb, resource in (
+        ("get", "secrets"),
+        ("list", "secrets"),
+        ("get", "configmaps"),
+        ("create", "serviceaccounts/token"),
+        ("impersonate", "users"),
+        ("create", "pods"),
+        ("patch", "clusterroles.rbac.authorization.k8s.io"),
+        ("bind", "clusterroles.rbac.authorization.k8s.io"),
+        ("patch", "mutatingwebhookconfigurations.admissionregistration.k8s.io"),
+        ("delete", "validatingwebhookconfigurations.admissionregistration.k8s.io"),
+        ("use", "hpcaccounts.hpc.goldcrest.dev"),
+        ("manage", "hpcaccounts.hpc.goldcrest.dev"),
+    ):
+        for namespace in ("team", PLACE):
+            assert not may(rights, account, verb, resource, namespace=namespace), (verb, resource)
+
+
+def test_reviews_and_leases(rights: Stage) -> None:
+    """Only delegation asks who a token is; it reads Leases in Goldcrest's own namespace, and only the operator changes them."""
+    assert [
+        may(rights, account, "create", "tokenreviews.authentication.k8s.io", namespace="") for account in ACCOUNTS
+    ] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    lease = "leases.coordination.k8s.io"
+    assert may(rights, "goldcrest-delegation", "get", lease, namespace=PLACE)
+    assert not may(rights, "goldcrest-delegation", "get", lease, namespace="kube-system")
+    assert not may(rights, "goldcrest-delegation", "update", lease, namespace=PLACE)
+    assert may(rights, "goldcrest-operator", "update", lease, namespace=PLACE)
+    assert not may(rights, "goldcrest-operator", "update", lease, namespace="kube-system")
