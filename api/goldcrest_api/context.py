@@ -36,8 +36,8 @@ class Context:
     health: SystemHealth
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
-    ready: Callable[[], bool]
-    """Whether the caches have been filled."""
+    unready: Callable[[], str | None]
+    """Why no requests should come here now; None when they may."""
 
 
 def build_context(
@@ -67,5 +67,14 @@ def build_context(
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
         reflectors=(job_reflector, system_reflector),
-        ready=lambda: job_reflector.synced.is_set() and system_reflector.synced.is_set(),
+        unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
     )
+
+
+def _unready(reflectors: tuple[Reflector, ...], stale_seconds: float) -> str | None:
+    if not all(reflector.synced.is_set() for reflector in reflectors):
+        return "the resources have not been read yet"
+    # Another replica may still learn; one that never does again would answer with old states for ever.
+    if any(reflector.stale_seconds > stale_seconds for reflector in reflectors):
+        return "nothing has been learnt of the resources for too long"
+    return None

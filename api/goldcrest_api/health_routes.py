@@ -22,11 +22,12 @@ async def _live(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """Ready once the caches have been filled: before that, tasks would seem not to exist."""
+    """Ready once the caches have been filled (before that, tasks would seem not to exist), and while they are kept up to date."""
     context = context_of(request)
     watches = {
         f"{reflector.kind.plural}_stale_seconds": round(reflector.stale_seconds) for reflector in context.reflectors
     }
-    if context.ready():
+    reason = context.unready()
+    if reason is None:
         return JSONResponse({"status": "ok", **watches})
-    return JSONResponse({"status": "the resources have not been read yet", **watches}, status_code=503)
+    return JSONResponse({"status": reason, **watches}, status_code=503)

@@ -80,6 +80,9 @@ class LimitSettings(_Part):
     live_lookups: int = Field(
         default=16, ge=1, le=1000, description="Tasks of one list request that are looked up in Kubernetes when the cache does not know them."
     )  # fmt: skip
+    watch_stale_seconds: float = Field(
+        default=300, ge=1, le=86_400, description="Seconds without an open watch of the Kubernetes API after which the gateway says that it is not ready: what it knows of tasks is that old. Well above a restart of the API server."
+    )  # fmt: skip
 
 
 class Settings(BaseSettings):

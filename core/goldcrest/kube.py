@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config import ConfigException
 
 from goldcrest.errors import (
     Conflict,
@@ -120,12 +121,16 @@ class Kube:
             async with self._open(method, path, query, body, content_type, seconds) as response:
                 data = await _read(response)
                 if response.status == 401 and attempt == 1:
-                    self._configuration = await _load(self._kubeconfig)  # a projected token was renewed
+                    await self._reload()
                     continue
                 if response.status >= 400:
                     raise _error(response.status, data)
                 return data
         raise AssertionError("unreachable")
+
+    async def _reload(self) -> None:
+        """A projected token was renewed: the one that we hold has expired."""
+        self._configuration = await _load(self._kubeconfig)
 
     def _open(
         self,
@@ -200,6 +205,7 @@ class Kube:
 
         Raises:
             ResourceVersionTooOld: list again.
+            KubernetesUnavailable, Unauthenticated, Denied: it was not opened, or was cut.
         """
         query = {
             "watch": "1",
@@ -207,19 +213,17 @@ class Kube:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        async with self._open(
-            "GET", resource_path(kind, namespace=namespace), query, None, "", WATCH_SECONDS + 30
-        ) as response:
-            if response.status >= 400:
-                raise _error(response.status, await _read(response))
-            try:
-                while line := await response.content.readline():
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _error(int(event["object"].get("code", 500)), event["object"])
-                    yield WatchEvent(event["type"], event["object"])
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise KubernetesUnavailable(f"the watch of {kind.plural} was cut: {error!r}") from error
+        path = resource_path(kind, namespace=namespace)
+        for attempt in (1, 2):
+            async with self._open("GET", path, query, None, "", WATCH_SECONDS + 30) as response:
+                if response.status == 401 and attempt == 1:
+                    await self._reload()
+                    continue
+                if response.status >= 400:
+                    raise _error(response.status, await _read(response))
+                async for event in _events(response, kind):
+                    yield event
+                return
 
     async def cluster_id(self) -> str:
         """uid of the namespace kube-system: what the field uses as the identity of a cluster."""
@@ -278,6 +282,17 @@ class _Opening:
         await self._context.__aexit__(*exception)
 
 
+async def _events(response: aiohttp.ClientResponse, kind: Kind) -> AsyncIterator[WatchEvent]:
+    try:
+        while line := await response.content.readline():
+            event = orjson.loads(line)
+            if event["type"] == "ERROR":
+                raise _error(int(event["object"].get("code", 500)), event["object"])
+            yield WatchEvent(event["type"], event["object"])
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise KubernetesUnavailable(f"the watch of {kind.plural} was cut: {error!r}") from error
+
+
 async def _read(response: aiohttp.ClientResponse) -> Raw:
     try:
         body = await response.read()
@@ -313,12 +328,16 @@ def _error(status: int, data: Raw) -> GoldcrestError:
 
 async def _load(kubeconfig: Path | None) -> Configuration:
     configuration = Configuration()
-    if kubeconfig is None:
-        kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
-            client_configuration=configuration
-        )
-    else:
-        await kube_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    try:
+        if kubeconfig is None:
+            kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        else:
+            await kube_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        source = "the pod's service account" if kubeconfig is None else str(kubeconfig)
+        raise KubernetesUnavailable(f"no credentials for the Kubernetes API in {source}: {error}") from error
     return configuration
 
 

@@ -27,6 +27,8 @@ class Kubernetes:
         """Reason with which admission refuses every creation."""
         self.down = False
         """Every request but watches under way gets 503."""
+        self.token = "gateway"
+        """The only one that is known now; others get 401."""
         self.lose_answers = False
         """Creations take effect, but the answer is a 500."""
         self.conflicts = 0
@@ -37,6 +39,7 @@ class Kubernetes:
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self.port = 0
+        self._kubeconfig = Path()
 
     async def start(self, directory: Path) -> Path:
         """Listen on loopback; returns a kubeconfig."""
@@ -46,12 +49,18 @@ class Kubernetes:
             "kind": "Config",
             "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "test", "user": {"token": "gateway"}}],
+            "users": [{"name": "test", "user": {"token": self.token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }
-        path = directory / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig))
-        return path
+        self._kubeconfig = directory / "kubeconfig"
+        self._kubeconfig.write_text(yaml.safe_dump(kubeconfig))
+        return self._kubeconfig
+
+    def renew_token(self, token: str) -> None:
+        """The token in the kubeconfig is another one now, and the one before has expired."""
+        content = self._kubeconfig.read_text()
+        self._kubeconfig.write_text(content.replace(f"token: {self.token}\n", f"token: {token}\n"))
+        self.token = token
 
     async def _listen(self) -> None:
         app = web.Application(middlewares=[self._faults])
@@ -125,6 +134,8 @@ class Kubernetes:
         self.requests.append(f"{request.method} {request.path}")
         if self.down:
             return _status(503, "ServiceUnavailable", "the server is currently unable to handle the request")
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _status(401, "Unauthorized", "Unauthorized")
         response: web.StreamResponse = await handler(request)
         return response
 

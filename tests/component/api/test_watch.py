@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from component.api.gateway import Gateway
+from component.api.gateway import SYSTEM, Gateway, running_gateway
 
 pytestmark = pytest.mark.component
 
@@ -32,6 +33,16 @@ async def test_watch_that_is_cut(gateway: Gateway) -> None:
     """It is opened anew, and what happened meanwhile is known."""
     task_id = (await gateway.upload()).json()["task_id"]
     await gateway.kubernetes.cut_watches()
+    await gateway.kubernetes.set_status(f"r-{task_id}", {"phase": "Failed", "message": "while away"})
+    await gateway.kubernetes.start_again()
+    await fails_with(gateway, task_id, "while away")
+
+
+async def test_token_that_expired(gateway: Gateway) -> None:
+    """A watch that is refused because our token was renewed is opened with the new one, though no other request is made."""
+    task_id = (await gateway.upload()).json()["task_id"]
+    await gateway.kubernetes.cut_watches()
+    gateway.kubernetes.renew_token("renewed")
     await gateway.kubernetes.set_status(f"r-{task_id}", {"phase": "Failed", "message": "while away"})
     await gateway.kubernetes.start_again()
     await fails_with(gateway, task_id, "while away")
@@ -72,3 +83,25 @@ async def test_object_that_cannot_be_read_hides_no_others(gateway: Gateway) -> N
     task_id = (await gateway.upload()).json()["task_id"]
     await gateway.kubernetes.set_status(f"r-{task_id}", {"phase": "Failed", "message": "seen"})
     await fails_with(gateway, task_id, "seen")
+
+
+async def test_not_ready_without_news_for_long(tmp_path: Path) -> None:
+    """A gateway that has learnt nothing for longer than the setting says so to the platform, until it learns again."""
+    async with running_gateway(tmp_path, change={"limits": {"watch_stale_seconds": 1}}) as gateway:
+
+        async def readiness() -> tuple[int, str]:
+            reply = await gateway.request("GET", "/readyz", user=None)
+            return reply.status, reply.json()["status"]
+
+        async def stale() -> bool:
+            return await readiness() == (503, "nothing has been learnt of the resources for too long")
+
+        async def ready() -> bool:
+            for system in (SYSTEM, {**SYSTEM, "kind": "Job", "metadata": {"name": "news", "namespace": "n"}}):
+                await gateway.kubernetes.put(system["kind"].lower() + "s", system)
+            return await readiness() == (200, "ok")
+
+        await gateway.kubernetes.cut_watches()
+        await gateway.eventually(stale)
+        await gateway.kubernetes.start_again()
+        await gateway.eventually(ready, seconds=10)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from goldcrest.errors import InvalidInput
-from goldcrest.kube import resource_path
+from goldcrest.errors import InvalidInput, KubernetesUnavailable
+from goldcrest.kube import Kube, resource_path
 from goldcrest.wellknown import Kind
 
 pytestmark = pytest.mark.unit
@@ -36,3 +38,11 @@ def test_steps_are_refused(name: str) -> None:
         resource_path(Kind.JOB, namespace="n", name=name)
     with pytest.raises(InvalidInput):
         resource_path(Kind.JOB, namespace=name, name="a")
+
+
+async def test_credentials_that_cannot_be_read(tmp_path: Path) -> None:
+    """A kubeconfig that is away, or is not one, is something to try again, and is named."""
+    (tmp_path / "empty").write_text("apiVersion: v1\nkind: Config\n")
+    for name in ("away", "empty"):
+        with pytest.raises(KubernetesUnavailable, match=name):
+            await Kube.connect(tmp_path / name)
