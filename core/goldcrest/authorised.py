@@ -25,6 +25,7 @@ from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
 from goldcrest.models.job import JobResource, JobSpec
 from goldcrest.models.system import SystemSpec
+from goldcrest.sbatch import effective
 from goldcrest.wellknown import REST_NAME_PREFIX, Via, submission_token, token_directory
 
 DEFAULT_SCRIPT_NAME = "job.sh"
@@ -79,18 +80,23 @@ def token_of(job: JobResource, *, cluster_id: str) -> str:
 
 
 def submit_command(job: JobResource, system: SystemSpec, *, token: str) -> Submit:
-    """The one submission that this Job's spec means."""
+    """The one submission that this Job's spec means.
+
+    Raises:
+        InvalidInput: when there is none (a script that is no base64, a directive that is refused).
+    """
     spec = job.spec
+    asked = effective(spec, script_bytes(spec))
     directory = f"{system.work_directory_of(spec.run_as).rstrip('/')}/goldcrest/{token_directory(token)}"
     return Submit(
         token=token,
         job_directory=directory,
-        work_directory=spec.working_directory or directory,
+        work_directory=asked.work_directory or directory,
         script_name=spec.script.name or DEFAULT_SCRIPT_NAME,
         script_path=spec.script.path,
         script_sha256=spec.script.sha256 if spec.script.path else None,
         hold=_fence(system) == "Hold",
-        options=submit_options(spec),
+        options=asked.options,
         content=Payload.of(payload_of(spec)),
     )
 
@@ -127,29 +133,9 @@ def script_bytes(spec: JobSpec) -> bytes | None:
 
 
 def submit_options(spec: JobSpec) -> SubmitOptions:
-    """The fields of a spec as options of sbatch."""
-    dependency = ",".join(f"{d.type}:{d.job_id}" if d.job_id else d.type for d in spec.dependencies)
-    return SubmitOptions(
-        job_name=spec.job_name,
-        account=spec.account,
-        partition=spec.partition,
-        qos=spec.qos,
-        reservation=spec.reservation,
-        constraint=spec.constraint,
-        nodes=spec.nodes,
-        tasks=spec.tasks,
-        tasks_per_node=spec.tasks_per_node,
-        cpus_per_task=spec.cpus_per_task,
-        memory=spec.memory,
-        memory_per_cpu=spec.memory_per_cpu,
-        gpus=spec.gpus,
-        time_limit=spec.time_limit,
-        array=spec.array,
-        dependency=dependency or None,
-        stdin=spec.stdin,
-        stdout=spec.stdout,
-        stderr=spec.stderr,
-        mail_user=spec.mail_user,
-        mail_type=tuple(spec.mail_type) or None,
-        requeue=spec.requeue,
-    )
+    """The options of the submission: fields of the spec over the lines of the script that it holds (T9).
+
+    Raises:
+        InvalidInput: a line or an option that is refused.
+    """
+    return effective(spec, script_bytes(spec)).options

@@ -12,8 +12,8 @@ from goldcrest.commands.slurm import (
     Queue,
     Release,
     Submit,
-    SubmitOptions,
 )
+from goldcrest.sbatch.options import SubmitOptions
 
 __all__ = [
     "Account",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import orjson
@@ -21,6 +21,7 @@ from goldcrest.commands.base import (
     register,
 )
 from goldcrest.errors import InvalidInput
+from goldcrest.sbatch.options import SubmitOptions
 
 Scope = Literal["own", "all"]
 
@@ -29,7 +30,6 @@ ACCOUNT_LIMIT = 1000  # ids of one slurm.account
 SUBMIT_PAYLOAD_LIMIT = 16 * 1024 * 1024  # bytes
 
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -45,86 +45,6 @@ class CommandOutput:
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> CommandOutput:
         return cls(int(answer["exit"]), str(answer["stdout"]), str(answer["stderr"]))
-
-
-def _option_name(field_name: str) -> str:
-    first, *rest = field_name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitOptions:
-    """Options of sbatch as typed fields; each becomes exactly one ``--name=value`` on the node."""
-
-    job_name: str | None = None
-    account: str | None = None
-    partition: str | None = None
-    qos: str | None = None
-    reservation: str | None = None
-    constraint: str | None = None
-    nodes: str | None = None
-    tasks: int | None = None
-    tasks_per_node: int | None = None
-    cpus_per_task: int | None = None
-    memory: str | None = None
-    memory_per_cpu: str | None = None
-    gpus: str | None = None
-    time_limit: str | None = None
-    array: str | None = None
-    dependency: str | None = None
-    stdin: str | None = None
-    stdout: str | None = None
-    stderr: str | None = None
-    mail_user: str | None = None
-    mail_type: tuple[str, ...] | None = None
-    requeue: bool | None = None
-
-    def dump(self) -> dict[str, Json]:
-        """Set options only, in camelCase."""
-        result: dict[str, Json] = {}
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if value is not None:
-                result[_option_name(option.name)] = list(value) if isinstance(value, tuple) else value
-        return result
-
-    @classmethod
-    def load(cls, value: Mapping[str, Any]) -> SubmitOptions:
-        """Validate options from outside.
-
-        Raises:
-            InvalidInput: unknown option, wrong type, control character.
-        """
-        known = {_option_name(option.name): option.name for option in fields(cls)}
-        given: dict[str, Any] = {}
-        for name, content in value.items():
-            if name not in known:
-                raise InvalidInput(f"slurm.submit: unknown option {name!r}")
-            given[known[name]] = _checked_option(name, content)
-        return cls(**given)
-
-
-_INTEGER_OPTIONS = {"tasks", "tasksPerNode", "cpusPerTask"}
-
-
-def _checked_option(name: str, value: object) -> object:
-    if name in _INTEGER_OPTIONS:
-        if type(value) is not int:
-            raise InvalidInput(f"slurm.submit: option {name} must be an integer")
-        return check_number(value, name=name, least=1, most=10_000_000)
-    if name == "requeue":
-        if type(value) is not bool:
-            raise InvalidInput("slurm.submit: option requeue must be true or false")
-        return value
-    if name == "mailType":
-        if not isinstance(value, list) or not all(
-            isinstance(item, str) and item.replace("_", "").isalnum() for item in value
-        ):
-            raise InvalidInput("slurm.submit: option mailType must be a list of words")
-        return tuple(value)
-    if not isinstance(value, str) or not value or len(value.encode()) > 4096 or _CONTROL.search(value):
-        raise InvalidInput(f"slurm.submit: option {name} must be text of 1 to 4096 bytes without control characters")
-    return value
 
 
 def submit_payload(environment: Mapping[str, str], script: bytes) -> bytes:

@@ -23,6 +23,7 @@ from goldcrest.wellknown import Phase, Via
 INLINE_SCRIPT_LIMIT = 64 * 1024  # bytes; larger ones made etcd grow by hundreds of MiB under status patches (measured)
 
 EnvironmentName = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SchedulerOptionName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-zA-Z]+$")]
 MailType = Literal["BEGIN", "END", "FAIL", "REQUEUE", "ALL", "TIME_LIMIT", "ARRAY_TASKS", "NONE"]
 
 
@@ -153,6 +154,16 @@ class JobSpec(Model):
         default_factory=list, max_length=8, description="When mail is sent (--mail-type)."
     )
     requeue: bool | None = Field(default=None, description="Whether the job may be requeued (--requeue, --no-requeue).")
+    scheduler_options: dict[SchedulerOptionName, Annotated[str, StringConstraints(min_length=1, max_length=4096)]] = (
+        Field(
+            default_factory=dict,
+            max_length=64,
+            description=(
+                "Further options of sbatch by their names in docs/protocol.md, as text: gres: gpu:1, nodelist: n[1-4]; "
+                'one without a value is "true".'
+            ),
+        )
+    )
 
 
 class SchedulerState(StatusModel):

@@ -12,6 +12,7 @@ from typing import Any
 from goldcrest.canonical import sha256_hex
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.models.job import JobSpec, RequestedBy
+from goldcrest.sbatch import effective
 
 
 class Trigger(StrEnum):
@@ -128,14 +129,25 @@ class Question:
         }
 
 
-_NOT_SHOWN = {"script", "scriptSha256", "environment", "requestedBy", "system", "runAs"}
+_NOT_SHOWN = {"script", "scriptSha256", "environment", "requestedBy", "system", "runAs", "schedulerOptions"}
 
 
 def job_fields(spec: JobSpec) -> dict[str, Any]:
-    """The fields of a Job as policy sees them: digests instead of the script, names instead of variables."""
-    fields = {name: value for name, value in spec.dump().items() if name not in _NOT_SHOWN}
-    fields["environment"] = sorted(spec.environment)
+    """The fields of a Job as policy sees them: digests instead of the script, names instead of variables.
+
+    Options of the scheduler are the effective ones (T9), wherever they were said: in a field, in ``schedulerOptions`` or in
+    a line of the script.
+
+    Raises:
+        InvalidInput: a script or an option that is refused.
+    """
     content = script_content(spec)
+    asked = effective(spec, content)
+    fields = {name: value for name, value in spec.dump().items() if name not in _NOT_SHOWN}
+    fields |= asked.options.dump()
+    if asked.work_directory is not None:
+        fields["workingDirectory"] = asked.work_directory
+    fields["environment"] = sorted(spec.environment)
     if content is not None:
         fields["script"] = {"sha256": sha256_hex(content), "size": len(content)}
     else:

@@ -193,7 +193,7 @@ def test_submission_from_end_to_end(node: Node) -> None:
     }
     arguments = (node.scratch / "arguments").read_text().splitlines()
     assert arguments[:4] == ["--parsable", "--hold", f"--comment={TOKEN}", f"--chdir={node.home}/work"]
-    assert arguments[5:] == ["--job-name=a b; $(id)", "--time=5", "--", job_file]
+    assert arguments[6:] == ["--job-name=a b; $(id)", "--time=5", "--", job_file]
     assert (node.scratch / "script").read_bytes() == b"#!/bin/sh\n#SBATCH --time=1\ntrue\n"
     variables = (node.scratch / "environment").read_bytes().split(b"\0")
     assert b"GREETING=a b\n$(id)" in variables

@@ -169,6 +169,16 @@ def test_the_submission_is_held_and_in_a_directory_of_its_own() -> None:
     assert command.work_directory == command.job_directory
 
 
+def test_the_submission_carries_what_the_script_says() -> None:
+    """T9: lines of the script become signed options, and the directory that they name; a forbidden one makes no command."""
+    script = "#!/bin/sh\n#SBATCH --time=5 -D /scratch/x\n#SBATCH --gres=gpu:1\n"
+    command = submit_command(job(spec={"script": {"inline": script}, "tasks": 2}), SYSTEM, token=TOKEN)
+    assert command.options.dump() == {"timeLimit": "5", "gres": "gpu:1", "tasks": 2}
+    assert command.work_directory == "/scratch/x"
+    with pytest.raises(InvalidInput, match="line 2 of the script"):
+        commands(job(spec={"script": {"inline": "#!/bin/sh\n#SBATCH --uid=0\n"}}))
+
+
 @pytest.mark.parametrize(
     "script", [{}, {"inline": "a", "path": "/b", "sha256": "0" * 64}, {"path": "/b"}, {"base64": "a==="}]
 )

@@ -175,6 +175,15 @@ def test_script_names(f: Any, name: str) -> None:
         {"mailType": []},
         {"requeue": 1},
         {"requeue": "yes"},
+        {"contiguous": False},
+        {"exclusive": "all"},
+        {"exclusive": True},
+        {"nodelist": "/etc/hosts"},
+        {"gres": "help"},
+        {"nice": "5"},
+        {"waitAllNodes": 2},
+        {"export": "NONE"},
+        {"hold": True},
     ],
 )
 def test_options_of_sbatch(f: Any, options: dict[str, Any]) -> None:
@@ -207,8 +216,14 @@ def test_all_options_become_arguments(f: Any) -> None:
         "mailUser": "a@b",
         "mailType": ["END", "FAIL"],
         "requeue": False,
+        "gres": "gpu:2",
+        "exclusive": "true",
+        "overcommit": True,
+        "nice": 100,
+        "coreSpec": 0,
+        "noKill": "off",
+        "propagate": "ALL",
     }
-    assert set(options) == set(f.SBATCH_OPTIONS)
     assert not refused(f, "slurm.submit", {**GOOD["slurm.submit"], "options": options})
     assert f.sbatch_arguments(options) == [
         "--job-name=--uid=0 x",
@@ -233,7 +248,24 @@ def test_all_options_become_arguments(f: Any) -> None:
         "--mail-user=a@b",
         "--mail-type=END,FAIL",
         "--no-requeue",
+        "--gres=gpu:2",
+        "--core-spec=0",
+        "--exclusive",
+        "--overcommit",
+        "--nice",
+        "--no-kill=off",
+        "--propagate",
     ]
+
+
+def test_every_option_is_one_argument(f: Any) -> None:
+    """Whatever its kind: the flag, alone or with an equals sign and the value."""
+    values = {"text": "x", "integer": 1, "flag": True, "switch": True, "words": ["END"]}
+    for name, option in f.SBATCH_OPTIONS.items():
+        value = option.choices[-1] if option.choices else values[option.kind]
+        assert not refused(f, "slurm.submit", {**GOOD["slurm.submit"], "options": {name: value}})
+        (argument,) = f.sbatch_arguments({name: value})
+        assert argument.partition("=")[0] == f"--{option.flag}"
 
 
 @pytest.mark.parametrize(

@@ -6,110 +6,63 @@ from typing import Any
 
 import pytest
 
+from goldcrest.sbatch.options import OPTIONS
+from unit.sbatch.directive_vectors import VECTORS, Vector
+
 pytestmark = pytest.mark.unit
 
-
-def fields(f: Any, *lines: str) -> list[tuple[int, str]]:
-    return list(f.directive_fields("\n".join(("#!/bin/bash", *lines)).encode()))
-
-
-def names(f: Any, *lines: str) -> list[str]:
-    return [name for _, name in fields(f, *lines)]
+SCRIPT = b"#!/bin/sh\n#SBATCH --time=1:00:00\n#SBATCH --mail-type=END --kill-on-invalid-dep=yes\n"
+SIGNED = {"timeLimit": "5", "mailType": ["fail", "end"], "killOnInvalidDep": "yes"}
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("#SBATCH --time=5", ["timeLimit"]),
-        ("#SBATCH --time 5", ["timeLimit"]),
-        ("#SBATCH -t 5", ["timeLimit"]),
-        ("#SBATCH -t5", ["timeLimit"]),
-        ("#SBATCH\t-N 2 -n 4", ["nodes", "tasks"]),
-        ("#SBATCH--nodes=2", ["nodes"]),
-        ("#SBATCH --job-name=\"a b\" --qos='c d'", ["jobName", "qos"]),
-        ("#SBATCH --mem=1G # --partition=x", ["memory"]),
-        ("#SBATCH --requeue", ["requeue"]),
-        ("#SBATCH --no-requeue", ["requeue"]),
-        ("#SBATCH -H", ["hold"]),
-        ("#SBATCH --mail-type=END --mail-user=a@b", ["mailType", "mailUser"]),
-        ("#SBATCH -o out-%j -e err -i /dev/null", ["stdout", "stderr", "stdin"]),
-        ("#SBATCH -D /x --comment=y --parsable -Q", []),
-        ("#SBATCH", []),
-        ("#SBATCH   # nothing", []),
-        ("##SBATCH --time=5", []),
-        (" #SBATCH --time=5", []),
-        ("# SBATCH --time=5", []),
-        ("#SLURM --time=5", ["timeLimit"]),
-        ("#SLURM settings of this job", []),
-        ("#PBS -l walltime=5", []),
-    ],
-)
-def test_what_a_line_sets(f: Any, line: str, expected: list[str]) -> None:
-    """Long and short forms, quotes and comments, as sbatch reads them."""
-    assert names(f, line) == expected
+@pytest.mark.parametrize("vector", [v for v in VECTORS if v.refused is None], ids=str)
+def test_what_a_script_sets(f: Any, vector: Vector) -> None:
+    """The same scripts as for the control plane's parser, with the same result."""
+    assert list(f.directive_fields(vector.script)) == vector.set
 
 
-def test_lines_behind_the_first_command_do_not_count(f: Any) -> None:
-    """sbatch stops at the first line that is neither blank nor a comment."""
-    assert fields(f, "", "  # text", "#SBATCH -N 1", "  ", "true", "#SBATCH -n 2") == [(4, "nodes")]
+# The directory to start in is not the line's here: the node's command line always says it.
+REFUSED = [v for v in VECTORS if v.refused is not None and not v.words.startswith("--chdir")]
 
 
-def test_directive_behind_a_line_that_only_looks_like_a_command(f: Any) -> None:
-    """For C a line ends at NUL: sbatch goes on behind it, so do we."""
-    assert names(f, "\0true", "#SBATCH -N 1") == ["nodes"]
-    assert names(f, " \v\f\r", "#SBATCH -N 1") == ["nodes"]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "#SBATCH --wrap=x",
-        "#SBATCH --uid=0",
-        "#SBATCH --get-user-env",
-        "#SBATCH --clusters=x",
-        "#SBATCH --export=ALL",
-        "#SBATCH --tim=5",
-        "#SBATCH --time=5 --uid=0",
-        "#SBATCH -M x",
-        "#SBATCH -QH",
-        "#SBATCH --hold=1",
-        "#SBATCH text",
-        "#SBATCH --",
-        "#SBATCH -",
-        "#SBATCH hetjob",
-        "#SBATCH --time",
-        "#SBATCH -t",
-        '#SBATCH --job-name="a',
-        r"#SBATCH --job-name='a\'' --uid=0 '",
-        "#SBATCH\xa0--time=5",
-    ],
-)
-def test_what_is_not_in_the_table(f: Any, line: str) -> None:
-    """Unknown, forbidden, abbreviated, ambiguous or broken directives are refused with the number of their line."""
+@pytest.mark.parametrize("vector", REFUSED, ids=str)
+def test_what_is_refused(f: Any, vector: Vector) -> None:
+    """What the control plane refuses, the node refuses at the same line."""
     with pytest.raises(f.Refused) as refused:
-        names(f, "", line)
+        list(f.directive_fields(vector.script))
     assert refused.value.reason == "arguments"
-    assert "line 3 " in refused.value.message
+    assert refused.value.message.startswith(f"line {vector.refused} of the script: ")
 
 
-def test_directives_must_be_among_the_options(f: Any, session: Any) -> None:
-    """The signed option counts then, whatever the line says; without one the script is refused."""
-    script = b"#!/bin/sh\n#SBATCH --time=1:00:00\n#SBATCH --hold\n"
-    f.check_directives(session, script, {"options": {"timeLimit": "5"}, "hold": True})
-    for arguments in ({"options": {}, "hold": True}, {"options": {"timeLimit": "5"}, "hold": False}):
-        with pytest.raises(f.Refused) as refused:
-            f.check_directives(session, script, arguments)
-        assert refused.value.reason == "arguments"
+def test_both_tables_are_the_same(f: Any) -> None:
+    """Names, flags, kinds and bounds of all options; only the order of arguments is the node's own."""
+    attributes = ("flag", "kind", "short", "alias", "choices", "never", "least", "most", "bare", "adds")
+    ours = {name: [getattr(option, part) or None for part in attributes] for name, option in OPTIONS.items()}
+    theirs = {name: [getattr(option, part) or None for part in attributes] for name, option in f.SBATCH_OPTIONS.items()}
+    assert ours == theirs
+
+
+def test_directives_that_are_among_the_options(f: Any, session: Any) -> None:
+    """The signed option counts then, whatever the line says."""
+    f.check_directives(session, SCRIPT, {"options": SIGNED, "hold": True})
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_directive_that_is_not(f: Any, session: Any, name: str) -> None:
+    """The script is refused with the number of the line."""
+    options = {key: value for key, value in SIGNED.items() if key != name}
+    with pytest.raises(f.Refused, match=f"line [23] .* sets {name}"):
+        f.check_directives(session, SCRIPT, {"options": options, "hold": True})
+
+
+@pytest.mark.parametrize("options", [{"mailType": ["FAIL"]}, {"killOnInvalidDep": "no"}])
+def test_what_the_command_line_does_not_take_back(f: Any, session: Any, options: dict[str, Any]) -> None:
+    """sbatch adds these lines to its arguments, so they must say nothing else than what was signed."""
+    with pytest.raises(f.Refused, match=r"line 3 .* not as the signed options"):
+        f.check_directives(session, SCRIPT, {"options": {**SIGNED, **options}, "hold": True})
 
 
 def test_a_site_can_leave_directives_to_slurm(f: Any, session: Any) -> None:
     """Only by its policy file."""
     session.policy.directives = "any"
     f.check_directives(session, b"#!/bin/sh\n#SBATCH --uid=0\n", {"options": {}, "hold": False})
-
-
-def test_every_option_can_be_a_directive(f: Any) -> None:
-    """What a script may say and what a submission may say are the same table."""
-    for name, option in f.SBATCH_OPTIONS.items():
-        line = f"#SBATCH --{option.flag}" + ("" if name == "requeue" else "=1")
-        assert names(f, line) == [name]

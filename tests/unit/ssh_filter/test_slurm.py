@@ -232,8 +232,9 @@ def test_submit(f: Any, session: Any, home: Path) -> None:
     program = done.programs[0]
     assert program[:4] == ["sbatch", "--parsable", "--hold", f"--comment={TOKEN}"]
     assert program[4] == f"--chdir={home}/work"
-    assert program[5].startswith(f"--export-file={home}/goldcrest/1/.goldcrest-environment-")
-    assert program[6:] == ["--partition=debug", "--", job_file]
+    assert program[5] == "--export=ALL"
+    assert program[6].startswith(f"--export-file={home}/goldcrest/1/.goldcrest-environment-")
+    assert program[7:] == ["--partition=debug", "--", job_file]
     assert done.runs[0].environment == {"SBATCH_IGNORE_PBS": "1"}
     assert done.programs[1] == ["scontrol", "show", "job", "-o", "17"]
     assert sorted(seen["environment"].rstrip(b"\0").split(b"\0")) == sorted(

@@ -1,0 +1,106 @@
+"""What counts: fields of a spec over the lines of its script (T9). Policy decides on it, and it is what is signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from goldcrest.errors import InvalidInput
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobSpec
+from goldcrest.sbatch.directives import Directives, directives_of
+from goldcrest.sbatch.options import OPTIONS, Option, SubmitOptions, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Options for sbatch, and the directory to start in when the request names one."""
+
+    options: SubmitOptions
+    work_directory: str | None
+
+
+def effective(spec: JobSpec, script: bytes | None) -> Effective:
+    """What the submission asks of the scheduler.
+
+    Args:
+        script: the bytes that the spec holds; None when it names a file on the system: then the spec says everything.
+
+    Raises:
+        InvalidInput: a directive that is refused, an unknown or malformed option, two that contradict each other.
+    """
+    values = _fields(spec) | _scheduler_options(spec)
+    directives = directives_of(script) if script is not None else Directives()
+    for name, value in directives.options.values().items():
+        values[name] = _over(name, values.get(name), value, directives.lines[name])
+    if "exclusive" in values and "oversubscribe" in values:
+        raise InvalidInput("exclusive and oversubscribe contradict each other: ask for one of them")
+    options = SubmitOptions.load({n: list(v) if isinstance(v, tuple) else v for n, v in values.items()})
+    return Effective(options, spec.working_directory or directives.work_directory)
+
+
+def _over(name: str, field: Value | None, directive: Value, line: int) -> Value:
+    if field is None:
+        return directive
+    if not OPTIONS[name].adds:
+        return field
+    if isinstance(field, tuple) and isinstance(directive, tuple):
+        return tuple(dict.fromkeys((*field, *directive)))
+    if field != directive:
+        # sbatch would do both: its command line does not take back what the line says.
+        raise InvalidInput(f"line {line} of the script: --{OPTIONS[name].flag} contradicts the request's {name}")
+    return field
+
+
+def _fields(spec: JobSpec) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name, value in spec.dump().items():
+        if name in OPTIONS and value not in (None, []):
+            values[name] = tuple(value) if isinstance(value, list) else value
+    if spec.dependencies:
+        values["dependency"] = ",".join(f"{d.type}:{d.job_id}" if d.job_id else d.type for d in spec.dependencies)
+    return values
+
+
+def _scheduler_options(spec: JobSpec) -> dict[str, Value]:
+    fields = _fields(spec)
+    values: dict[str, Value] = {}
+    for name, text in spec.scheduler_options.items():
+        where = f"spec.schedulerOptions.{name}"
+        if name not in OPTIONS:
+            raise InvalidInput(f"{where} is unknown; there are: {', '.join(sorted(OPTIONS))}")
+        if name in fields:
+            raise InvalidInput(f"{where} is given twice: it has a field of its own, which is set")
+        try:
+            values[name] = OPTIONS[name].read(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"{where} {error.message}") from error
+    return values
+
+
+def fields_of(directives: Directives) -> dict[str, Any]:
+    """Fields of a spec that say what the lines of a script say: for a script that the spec will only name by path.
+
+    What has no field of its own, or does not fit into it, is in ``schedulerOptions``.
+    """
+    fields: dict[str, Any] = {}
+    others: dict[str, str] = {}
+    for name, value in directives.options.values().items():
+        plain = list(value) if isinstance(value, tuple) else value
+        if _fits(name, plain):
+            fields[name] = plain
+        else:
+            others[name] = Option.write(value)
+    if others:
+        fields["schedulerOptions"] = others
+    if directives.work_directory is not None:
+        fields["workingDirectory"] = directives.work_directory
+    return fields
+
+
+def _fits(name: str, value: object) -> bool:
+    try:
+        parse_model(JobSpec, {"system": "x", "runAs": "x", "script": {}, name: value}, what="spec")
+    except InvalidInput:
+        return False
+    return True
