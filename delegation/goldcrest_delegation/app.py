@@ -73,7 +73,7 @@ def build_app(context: Context) -> Starlette:
         return _json({"grant": await context.granter.action_grant(caller, await _body(request))})
 
     async def jwks(_: Request) -> Response:
-        return _json({"keys": [context.grant_jwk]})
+        return _json({"keys": list(context.grant_jwks)})
 
     async def alive(_: Request) -> Response:
         return Response("ok\n", media_type="text/plain")

@@ -78,12 +78,17 @@ class AuditLine:
 
 
 class AuditLog:
-    """Appends lines to a file; several processes may share it, as each write is one call in append mode."""
+    """Appends lines to a file; several processes may share it, as each write is one call in append mode.
+
+    A log that was moved away (logrotate) or removed is begun anew with the next line: it would go on in a file that is about to be
+    compressed, and be lost.
+    """
 
     def __init__(self, path: Path, *, output: TextIO | None = None) -> None:
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = self._open()
         except OSError as error:
             raise InvalidInput(f"the audit log {path} cannot be opened: {error.strerror}") from error
         self._output = output
@@ -96,6 +101,7 @@ class AuditLog:
         """
         data = b"".join(orjson.dumps(line.dump()) + b"\n" for line in lines)
         try:
+            self._follow()
             written = os.write(self._descriptor, data)
         except OSError as error:
             raise Unavailable(f"the audit log cannot be written: {error.strerror}") from error
@@ -104,6 +110,19 @@ class AuditLog:
         output = self._output or sys.stdout
         output.write(data.decode())
         output.flush()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _follow(self) -> None:
+        """Open the path again when another file, or none, is there."""
+        try:
+            there = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            there = False
+        if not there:
+            before, self._descriptor = self._descriptor, self._open()
+            os.close(before)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -45,6 +45,7 @@ class Checks:
     systems: Systems
     verifier: TokenVerifier
     grant_key: Ed25519PrivateKey
+    former_grant_keys: tuple[Ed25519PublicKey, ...]
 
     @classmethod
     async def open(cls, settings: Settings, stack: AsyncExitStack, *, ask_lease: bool) -> Checks:
@@ -56,6 +57,7 @@ class Checks:
         """
         blocks = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
         key = load_ed25519(settings.grant_key_file)
+        former = tuple(load_public_ed25519(path) for path in settings.former_grant_key_files)
         stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
         tokens = TokenVerifier.from_file(settings.identity_file)
         stack.push_async_callback(tokens.close)
@@ -67,13 +69,13 @@ class Checks:
         resources = ResourceEvidence(
             kube=kube,
             systems=systems,
-            grants=Verifier.of(key.public_key()),
+            grants=Verifier.of(key.public_key(), *former),
             stamps=stamps,
             leases=Leases(kube, namespace=settings.namespace) if ask_lease else None,
             cluster_id=await kube.cluster_id(),
         )
         evidence = TokenEvidence(tokens=tokens, systems=systems)
-        return cls(evidence, resources, blocks, policy, kube, systems, tokens, key)
+        return cls(evidence, resources, blocks, policy, kube, systems, tokens, key, former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Context:
     signer: Signer
     granter: Granter
     policy: Policy
-    grant_jwk: dict[str, Any]
+    grant_jwks: tuple[dict[str, Any], ...]
 
     @classmethod
     async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
@@ -120,7 +122,7 @@ class Context:
                 user_namespaces=settings.user_namespaces,
             ),
             policy=checks.policy,
-            grant_jwk=public_jwk(checks.grant_key.public_key()),
+            grant_jwks=tuple(map(public_jwk, (checks.grant_key.public_key(), *checks.former_grant_keys))),
         )
 
 

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     grant_key_file: Path = Field(
         description="Ed25519 private key in PEM that grants are signed with, mode 0400 or 0600 and ours. Never the CA key."
     )
+    former_grant_key_files: list[Path] = Field(
+        default_factory=list,
+        description="Public keys in PEM of grant keys of before, as a JSON list: resources that were made with them go on. "
+        "Keep one until the last of those is gone.",
+    )
     stamp_key_files: list[Path] = Field(
         default_factory=list,
         description="Public keys of admission in PEM, as a JSON list: without them nothing made by kubectl is signed for.",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,22 @@ from typing import Any
 import pytest
 
 from component.admission.stage import API, JOB, SYSTEM, Stage
-from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, rest_job, shown, signed_command
+from component.delegation.callers import (
+    PUBLIC_KEY,
+    SID,
+    TRACE,
+    another_delegation,
+    authority,
+    of,
+    rest_job,
+    shown,
+    signed_command,
+)
 from goldcrest.authorised import authorised_commands
 from goldcrest.authority import ByResource, ByToken
 from goldcrest.commands import Account, Cancel, Command, Find, Hold, Queue, Release, Submit, WhoAmI
 from goldcrest.errors import Denied, LeaseNotHeld, NotFound
+from goldcrest.identity.keyfiles import make_ed25519
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
@@ -84,6 +96,24 @@ async def test_submit_for_rest(stage: Stage) -> None:
     assert isinstance(submit, Submit)
     assert submit.token.endswith(task_id)
     await certificate(stage, submit, of(made))
+
+
+async def test_a_new_grant_key(stage: Stage) -> None:
+    """Jobs that were made with the grant key of before are still submitted while its public half is kept, and not without."""
+    made = await rest_job(stage, secrets.token_hex(16))
+    find = commands_of(stage, made)[Find]
+    key = stage.folder / "keys" / "another-grant"
+    make_ed25519(key)
+    former = json.dumps([str(stage.folder / "keys" / "grant.pub")])
+    for settings, refused in (({"FORMER_GRANT_KEY_FILES": former}, False), ({}, True)):
+        with another_delegation(stage, GRANT_KEY_FILE=str(key), **settings) as path:
+            async with authority(stage, "goldcrest-operator", holder="operator-0", socket=path) as operator:
+                ask: dict[str, Any] = {"public_key": PUBLIC_KEY, "system": "cluster", "user": "alice", "sid": SID}
+                if refused:
+                    with pytest.raises(Denied, match=r"not a goldcrest-grant\+jwt of a known key"):
+                        await operator.command_certificate(find, basis=of(made), trace=TRACE, **ask)
+                else:
+                    assert await operator.command_certificate(find, basis=of(made), trace=TRACE, **ask)
 
 
 async def test_a_session_for_a_job(stage: Stage, job: dict[str, Any]) -> None:

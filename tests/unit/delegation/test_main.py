@@ -74,6 +74,19 @@ def test_audit_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [json.loads(text)["serial"] for text in written.splitlines()] == ["18446744073709551615"] * 2
 
 
+def test_a_rotated_log(tmp_path: Path) -> None:
+    """After logrotate has moved the log away, lines go into a new one of mode 0600."""
+    path = tmp_path / "audit"
+    log = AuditLog(path)
+    for name in ("first", "second", "third"):
+        log.write([AuditLine(event="grant", outcome="signed", caller=name)])
+        path.rename(tmp_path / name)
+    log.close()
+    for name in ("first", "second", "third"):
+        assert json.loads((tmp_path / name).read_text())["caller"] == name
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
 def test_nothing_without_audit() -> None:
     """When the log cannot be written, that is an error for the caller: nothing is handed out."""
     log = AuditLog(Path("/dev/full"))
