@@ -42,6 +42,10 @@ faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs
 fuzz: .venv/.ready ## Fuzz the parsers for long (FUZZ_EXAMPLES of each test)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) --timeout=0 tests/fuzz
 
+.PHONY: guards
+guards: .venv/.ready ## Take each guard out of a copy of the code, and show that its test then fails
+	@$(RUN) tests/guards/run.py
+
 .PHONY: bench
 bench: .venv/.ready bed-up ## Measure, as ratios to a floor of the same run
 	@$(RUN) bench/run.py
