@@ -23,6 +23,7 @@ from goldcrest_admission.requester import ADMINISTRATORS, Accounts
 from goldcrest_admission.review import Raw, Review, annotations_of, finalizers_of, mapping
 
 _ABSENT = object()
+_WRITTEN_BY_API_SERVER = ("managedFields", "resourceVersion", "generation")
 
 
 class UpdateReview:
@@ -42,6 +43,8 @@ class UpdateReview:
         """
         self._check_annotations(review)
         self._check_finalizer(review)
+        if review.username == self._accounts.gateway:
+            _check_only_action_grant(review)
         old, new = mapping(review.old, "spec"), review.spec
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name, _ABSENT) != new.get(name, _ABSENT))
         frozen = [name for name in changed if name not in MUTABLE_SPEC_FIELDS]
@@ -125,3 +128,18 @@ class UpdateReview:
         for name, decision in zip(changed, await self._policy.decide_many(OPA_ADMISSION, questions), strict=True):
             if not decision.allow:
                 raise Denied(f"spec.{name} may not be changed: {decision.reason}")
+
+
+def _check_only_action_grant(review: Review) -> None:
+    """Labels, annotations, owners and finalizers can stop, hide or delete a Job; the gateway needs none of them."""
+    old, new = _settled(review.old), _settled(review.new)
+    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    if changed:
+        raise Denied(f"the gateway changes a field with an action grant, and nothing else: not metadata.{changed[0]}")
+
+
+def _settled(resource: Raw) -> Raw:
+    """Metadata without what the API server writes, and without the action grant; absent and empty are the same."""
+    metadata = {k: v for k, v in mapping(resource, "metadata").items() if k not in _WRITTEN_BY_API_SERVER}
+    annotations = {k: v for k, v in annotations_of(resource).items() if k != ANNOTATION_ACTION_GRANT}
+    return {name: value for name, value in {**metadata, "annotations": annotations}.items() if value}

@@ -469,6 +469,7 @@ _FINALIZER = "hpc.goldcrest.dev/cleanup"
 
 GUARDED_CHANGE = f"""
 request.operation != 'UPDATE' || object.spec != oldObject.spec ||
+request.userInfo.username == '{service_account("goldcrest-api")}' ||
 {list(_GUARDED)}.exists(name,
   (name in object.metadata.?annotations.orValue({{}}) ? object.metadata.annotations[name] : '') !=
   (name in oldObject.metadata.?annotations.orValue({{}}) ? oldObject.metadata.annotations[name] : '')) ||

@@ -80,6 +80,26 @@ def test_the_gateway_needs_an_action_grant(stage: Stage, name: str) -> None:
     assert "only with an action grant" in answer.message
 
 
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-4000-8000-000000000000"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [
+        ({"annotations": {"hpc.goldcrest.dev/paused": "true"}}, "annotations"),
+        ({"annotations": {"hpc.goldcrest.dev/traceparent": None}}, "annotations"),
+        ({"labels": {"hpc.goldcrest.dev/shard": "nobodys"}}, "labels"),
+        ({"ownerReferences": [OWNER]}, "ownerReferences"),
+        ({"finalizers": [FINALIZER, "example.org/never"]}, "finalizers"),
+    ],
+)
+def test_the_gateway_leaves_metadata_alone(stage: Stage, name: str, metadata: dict[str, Any], named: str) -> None:
+    """A stolen gateway account can neither stop, hide, delete nor keep somebody's Job by what stands around its spec."""
+    answer = stage.patch_job(service_account("goldcrest-api"), "team", name, {"metadata": metadata})
+    assert answer.status == 403
+    assert f"nothing else: not metadata.{named}" in answer.message
+
+
 def test_labels_and_status_do_not_need_us(stage: Stage, name: str) -> None:
     """While admission is down, a status is written, a label is set, and the operator removes the finalizer."""
     path = f"{API}/namespaces/team/jobs/{name}/status"
