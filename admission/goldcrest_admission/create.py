@@ -16,7 +16,15 @@ from goldcrest.policy.accounts import AccessReviews, review_account
 from goldcrest.policy.question import job_fields, script_content
 from goldcrest.policy.systems import Systems
 from goldcrest.telemetry import Trace
-from goldcrest.wellknown import ANNOTATION_STAMP, ANNOTATION_TRACEPARENT, FINALIZER, OPA_ADMISSION, Kind
+from goldcrest.wellknown import (
+    ANNOTATION_STAMP,
+    ANNOTATION_TRACEPARENT,
+    FINALIZER,
+    OPA_ADMISSION,
+    Kind,
+    Via,
+    is_rest_name,
+)
 from goldcrest_admission.requester import Requester, Requesters
 from goldcrest_admission.review import Raw, Review, finalizers_of, mapping, pointer
 
@@ -40,6 +48,7 @@ class CreateReview:
             Denied, InvalidInput, NotFound, Unavailable: why it is refused, as a sentence for people.
         """
         requester = self._requesters.of(review)
+        _check_name(review, via=requester.requested_by.via)
         spec = parse_model(JobSpec, review.spec, what="spec")
         _check_script(spec)
         await self._systems.get(spec.system)
@@ -79,6 +88,7 @@ class CreateReview:
             Denied, InvalidInput.
         """
         self._requesters.check_result(review)
+        _check_name(review, via=review.spec["requestedBy"]["via"])
         _check_script(parse_model(JobSpec, review.spec, what="spec"))
         if FINALIZER not in finalizers_of(review.new):
             raise Denied(f"finalizer {FINALIZER} is missing: the mutating webhook of Goldcrest did not run")
@@ -114,6 +124,14 @@ class CreateReview:
             "iat": int(time.time()),
         }
         return self._key.sign(claims, type_=STAMP_TYPE)
+
+
+def _check_name(review: Review, *, via: str) -> None:
+    if via != Via.GRANT and is_rest_name(review.name):
+        raise Denied(
+            f"metadata.name {review.name} has the form of resources made through REST, whose task it would seem to be; "
+            "choose another"
+        )
 
 
 def _check_script(spec: JobSpec) -> None:

@@ -22,6 +22,7 @@ class JobView:
     created: str
     system: str
     run_as: str
+    via: str | None
     cancel: bool
     body_sha256: str | None
     status: JobStatus
@@ -42,6 +43,7 @@ class JobView:
             created=meta["creationTimestamp"],
             system=spec["system"],
             run_as=spec["runAs"],
+            via=(spec.get("requestedBy") or {}).get("via"),
             cancel=bool(spec.get("cancel")),
             body_sha256=(meta.get("annotations") or {}).get(ANNOTATION_BODY_SHA256),
             status=parse_model(JobStatus, raw.get("status") or {}, what="status"),
@@ -50,7 +52,7 @@ class JobView:
     @property
     def task_id(self) -> str:
         """Under which REST shows the submission."""
-        return task_id_of(self.name, self.uid)
+        return task_id_of(self.name, self.uid, via=self.via)
 
     @property
     def cancel_task_id(self) -> str:

@@ -176,9 +176,18 @@ def rest_name(task_id: str) -> str:
     return REST_NAME_PREFIX + task_id
 
 
-def task_id_of(name: str, uid: str) -> str:
-    """Task id under which REST shows a resource: from a REST-made name, else the uid without hyphens."""
-    if name.startswith(REST_NAME_PREFIX) and TASK_ID_PATTERN.fullmatch(name[len(REST_NAME_PREFIX) :]):
+def is_rest_name(name: str) -> bool:
+    """Whether it has the form that :func:`rest_name` gives."""
+    return name.startswith(REST_NAME_PREFIX) and TASK_ID_PATTERN.fullmatch(name[len(REST_NAME_PREFIX) :]) is not None
+
+
+def task_id_of(name: str, uid: str, *, via: str | None) -> str:
+    """Task id under which REST shows a resource: from the name of one made through REST, else the uid without hyphens.
+
+    Args:
+        via: ``spec.requestedBy.via``; a name of that form counts with ``Grant`` only, else anybody could take a task over.
+    """
+    if via == Via.GRANT and is_rest_name(name):
         return name[len(REST_NAME_PREFIX) :]
     return uid.replace("-", "")
 

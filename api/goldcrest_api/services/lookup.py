@@ -120,7 +120,7 @@ class JobLookup:
             return None
         # Made by another gateway a moment ago: then it is in the caller's own namespace.
         job = await self._live(namespace_of_user(caller.user), rest_name(task_id))
-        return None if job is None else Found(task_id, Action.SUBMIT, job)
+        return Found(task_id, Action.SUBMIT, job) if job is not None and job.task_id == task_id else None
 
     async def _live(self, namespace: str, name: str) -> JobView | None:
         try:

@@ -133,6 +133,15 @@ def test_the_gateway_needs_a_grant(stage: Stage) -> None:
     assert "only with a grant of delegation" in answer.message
 
 
+def test_a_name_of_rest(stage: Stage) -> None:
+    """With kubectl nobody takes the name, and with it the task, of something made through REST."""
+    taken = {**JOB, "metadata": {"name": "r-" + "0f" * 16}}
+    answer = stage.create_job("alice", taken, namespace="team")
+    assert answer.status == 403
+    assert "has the form of resources made through REST" in answer.message
+    assert stage.create_job("alice", {**JOB, "metadata": {"name": "r-short"}}, namespace="team").status == 201
+
+
 def test_policy_refuses(stage: Stage) -> None:
     """A blocked user is told so, by policy's own words."""
     with stage.policy_data("blocked", ["alice"]):

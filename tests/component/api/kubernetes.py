@@ -179,6 +179,8 @@ class Kubernetes:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.deny}")
         if key in self.objects:
             return _status(409, "AlreadyExists", f'jobs "{key[2]}" already exists')
+        if "hpc.goldcrest.dev/grant" in raw["metadata"].get("annotations", {}):  # as admission would
+            raw["spec"]["requestedBy"] = {"via": "Grant", "username": raw["spec"]["runAs"], "groups": []}
         made = await self.put(key[0], raw)
         return _status(500, "InternalError", "lost") if self.lose_answers else web.json_response(made, status=201)
 

@@ -154,7 +154,7 @@ async def test_task_of_a_system_that_the_issuer_does_not_cover(gateway: Gateway)
 async def test_task_made_by_another_gateway_a_moment_ago(gateway: Gateway) -> None:
     """What the watch has not told yet is looked up live, alone and in a list."""
     task_id = "a" * 32
-    job = job_of("alice", namespace=ALICE, name=f"r-{task_id}")
+    job = job_of("alice", namespace=ALICE, name=f"r-{task_id}", via="Grant")
     await gateway.kubernetes.cut_watches()
     await gateway.kubernetes.put("jobs", job)
     gateway.kubernetes.requests.clear()
@@ -162,6 +162,13 @@ async def test_task_made_by_another_gateway_a_moment_ago(gateway: Gateway) -> No
     assert (await gateway.task(task_id))["status"] == "100"
     reply = await gateway.request("GET", f"/tasks?tasks={task_id}")
     assert list(reply.json()["tasks"]) == [task_id]
+
+
+async def test_task_whose_name_was_taken_with_kubectl(gateway: Gateway) -> None:
+    """A Job of that name that did not come through REST is not the task, looked up live either."""
+    task_id = "a" * 32
+    await gateway.kubernetes.put("jobs", job_of("alice", namespace=ALICE, name=f"r-{task_id}"))
+    assert (await gateway.request("GET", f"/tasks/{task_id}")).status == 404
 
 
 async def test_tasks_while_kubernetes_is_down(gateway: Gateway) -> None:
@@ -174,11 +181,16 @@ async def test_tasks_while_kubernetes_is_down(gateway: Gateway) -> None:
     assert reply.headers["Retry-After"]
 
 
-def job_of(user: str, *, namespace: str, name: str = "made-by-kubectl") -> dict[str, Any]:
+def job_of(user: str, *, namespace: str, name: str = "made-by-kubectl", via: str = "Kubernetes") -> dict[str, Any]:
     return {
         "apiVersion": "hpc.goldcrest.dev/v1alpha1",
         "kind": "Job",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"system": "cluster", "runAs": user, "script": {"inline": "#!/bin/sh\n"}},
+        "spec": {
+            "system": "cluster",
+            "runAs": user,
+            "script": {"inline": "#!/bin/sh\n"},
+            "requestedBy": {"via": via, "username": user},
+        },
         "status": {"observedGeneration": -1},
     }

@@ -22,7 +22,7 @@ def job(
             "resourceVersion": str(version),
             "creationTimestamp": "2030-01-02T03:04:05Z",
         },
-        "spec": {"system": "cluster", "runAs": user},
+        "spec": {"system": "cluster", "runAs": user, "requestedBy": {"via": "Grant"}},
         "status": status,
     }
 
@@ -88,3 +88,19 @@ def test_name_that_is_used_again() -> None:
     assert view is not None
     assert view.uid == "u2"
     assert cache.by_task("a" * 32) == view
+
+
+def test_name_of_rest_that_was_taken_with_kubectl() -> None:
+    """It takes over no task: only what came through REST is found by the id in its name."""
+    cache = JobCache()
+    cache.apply(job(1, uid="u1"))
+    taken = job(2, uid="u2", user="mallory")
+    taken["metadata"]["namespace"] = "mallorys"
+    taken["spec"]["requestedBy"] = {"via": "Kubernetes"}
+    cache.apply(taken)
+    view = cache.by_task("a" * 32)
+    assert view is not None
+    assert view.uid == "u1"
+    other = cache.by_task("u2")
+    assert other is not None
+    assert other.run_as == "mallory"
