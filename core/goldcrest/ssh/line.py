@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class Line:
@@ -49,5 +50,6 @@ class Line:
             if future.done() and not future.cancelled():
                 self.call()  # we were called and go away: the next one's turn
             else:
-                self._waiters.remove(future)
+                with suppress(ValueError):  # called in the same moment, when it was already cancelled
+                    self._waiters.remove(future)
             raise

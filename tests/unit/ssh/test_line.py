@@ -67,3 +67,15 @@ async def test_who_leaves_is_not_called():
     assert len(line) == 1
     line.call()
     await asyncio.wait_for(tasks[1], 1)
+
+
+async def test_a_call_right_after_who_leaves():
+    """A waiter that was cancelled just before the call ends as cancelled, and the call reaches the next."""
+    line, served = Line(), []
+    tasks = await queue_up(line, served, 2)
+    tasks[0].cancel()
+    line.call()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    await asyncio.wait_for(tasks[1], 1)
+    assert served == [1]
