@@ -20,10 +20,10 @@ demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a rea
 	@$(RUN) dev/demo.py
 
 .PHONY: test
-test: lint test-unit bed-up test-component test-integration ## Run all tests, on the real test bed (brings it up)
+test: lint bed-up test-unit test-component test-integration ## Run all tests, on the real test bed (brings it up)
 
 .PHONY: test-unit
-test-unit: .venv/.ready ## Tests without I/O, and a little fuzzing
+test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
 	$(PYTEST) tests/unit tests/fuzz
 
 .PHONY: test-component
@@ -60,7 +60,7 @@ bed-down: .venv/.ready ## Stop the test bed and leave nothing behind
 
 .PHONY: bed-status
 bed-status: .venv/.ready ## Show what runs in the bed
-	@$(RUN) dev/bed.py status
+	@$(RUN) dev/bed.py status || true
 
 .PHONY: bed-logs
 bed-logs: .venv/.ready ## Show the bed's logs; COMPONENT=name for one of them
@@ -75,7 +75,7 @@ lint: .venv/.ready ## Check style, types, import order and generated files
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	@.venv/bin/lint-imports > .import-linter.log || { cat .import-linter.log; exit 1; }
 	$(RUN) crds/generate.py --check
 
 .PHONY: format

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
+
 from goldcrest_bed import cli
 from goldcrest_bed import facts as bed_facts
 

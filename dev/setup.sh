@@ -22,7 +22,9 @@ if [ ! -x "$uv" ]; then
     echo "setting up uv $UV_VERSION in $cache"
     if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
+            echo "installing python3-venv"
+            export DEBIAN_FRONTEND=noninteractive
+            apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null 2>&1
         else
             echo "python3-venv is missing. On Debian: apt-get install python3-venv" >&2
             exit 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from goldcrest_bed import config, facts, orchestrate
+from goldcrest_bed import apt, config, facts, orchestrate
 from goldcrest_bed.assembly import OPTIONAL, assemble
 from goldcrest_bed.component import Component
 from goldcrest_bed.components.node import Node
@@ -21,6 +22,9 @@ from goldcrest_bed.lock import exclusive
 from goldcrest_bed.paths import Paths
 from goldcrest_bed.report import Report
 from goldcrest_bed.versions import Versions
+
+# Programs that the bed and the tests call on this machine: keys and certificates.
+HOST_PACKAGES = ("openssh-client", "openssl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,10 +119,16 @@ def run_up(arguments: argparse.Namespace) -> int:
         bed.config.save(paths.state / "config.json")
         components = assemble(bed)
         selected = orchestrate.with_needs(components, arguments.component or components)
+        if bed.config.kube == "own" or bed.engine.name == "podman":
+            # First, so that a machine that lacks them says so in seconds and not after the builds.
+            apt.ensure(HOST_PACKAGES, why="the bed", log=paths.logs / "apt.log", report=bed.report)
         try:
             orchestrate.up(bed, selected)
-        finally:
-            facts.write(paths, facts.collect(bed, components))
+        except BedError:
+            with contextlib.suppress(BedError):  # what failed is what must be told
+                facts.write(paths, facts.collect(bed, components))
+            raise
+        facts.write(paths, facts.collect(bed, components))
         bed.report.line(
             "bed", f"up: {len(selected)} components, {time.monotonic() - begun:.1f} s (facts: {paths.facts})"
         )
@@ -168,8 +178,11 @@ def run_status(arguments: argparse.Namespace) -> int:
     paths = Paths.from_environment()
     paths.create()
     states = {name: component.state() for name, component in assemble(_existing(paths)).items()}
+    width = max(map(len, states))
     for name, state in states.items():
-        print(f"{name:<16} {state}")
+        print(f"{name:<{width}} {state}")
+    if not set(states.values()) & {"running"}:
+        print("The bed is down; `make bed-up` starts it.")
     return 0 if set(states.values()) == {"running"} else 1
 
 
@@ -179,7 +192,7 @@ def run_logs(arguments: argparse.Namespace) -> int:
     selected = {name: _component(components, name) for name in arguments.component} or components
     files = [str(path) for component in selected.values() for path in component.logs() if path.exists()]
     if not files:
-        raise BedError("there is no log yet")
+        raise BedError("there is no log yet: `make bed-up` starts the bed")
     follow = ["-F"] if arguments.follow else []
     return subprocess.call(["tail", "-n", str(arguments.lines), *follow, "-v", *files])
 

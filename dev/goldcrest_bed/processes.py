@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+OWN_ROOT = PROC / "self" / "root"
 # In the environment of every process of the bed: finds those whose record was lost.
 MARK = "GOLDCREST_BED_PROCESS"
 
@@ -101,6 +102,8 @@ def marked(mark: str) -> Iterator[int]:
     for folder in PROC.iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
+                if not (folder / "root").samefile(OWN_ROOT):
+                    continue  # of another root file system (a container, a chroot) with the same paths
                 entries = (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue

@@ -31,7 +31,11 @@ class Report:
         begun = time.monotonic()
         try:
             yield
-        except BaseException:
-            self.line(who, f"{what}: failed after {time.monotonic() - begun:.1f} s{where}")
+        except BaseException as error:
+            reason = str(error).strip().splitlines()
+            self.line(
+                who,
+                f"{what}: failed after {time.monotonic() - begun:.1f} s{where}" + "".join(f": {r}" for r in reason[:1]),
+            )
             raise
         self.line(who, f"{what}: {time.monotonic() - begun:.1f} s")
