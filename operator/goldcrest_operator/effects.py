@@ -19,6 +19,7 @@ from goldcrest_operator.faults import Faults
 from goldcrest_operator.lease import Lease
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile import steps
+from goldcrest_operator.reconcile.certainty import LATE_SECONDS, is_certain, settled_at
 from goldcrest_operator.reconcile.observation import Attempt, Trouble
 from goldcrest_operator.reconcile.steps import Notice, Step
 from goldcrest_operator.reconcile.troubles import refusal_of, trouble_of
@@ -140,7 +141,9 @@ class JobEffects:
         self._faults.point("before-intent")
         await self._write(status, subject, notices)
         self._faults.point("after-intent")
-        return replace(attempt, clean=True, found=None)
+        if is_certain(subject.job, attempt):
+            return replace(attempt, clean=True, found=None, unclear_until=None)
+        return replace(attempt, unclear_until=settled_at(subject.job, attempt))
 
     # T10.1 (retry only): look for the token.
 
@@ -156,20 +159,23 @@ class JobEffects:
         except GoldcrestError as error:
             return await self._failed(error, subject, attempt)
         _log.info("job.looked_for", **self._names(subject), found=found)
-        return replace(attempt, found=found)
+        return replace(attempt, found=found, found_at=subject.now)
 
     # T10.2: sbatch --hold, marked with the token.
 
     async def _submit(self, subject: Subject, attempt: Attempt) -> Attempt:
         self._faults.point("before-submit")
-        uncertain = replace(attempt, clean=False, found=None)
+        certain, began = is_certain(subject.job, attempt), self._clock()
+        until = None if certain else settled_at(subject.job, attempt)
+        uncertain = replace(attempt, clean=False, found=None, unclear_until=until)
         try:
             submitted = await self._scheduler.submit(self._target(subject), subject.job, self._token(subject))
         except (AnswerLost, SubmissionUncertain) as error:
             _log.warning("job.submission_uncertain", **self._names(subject), message=error.message)
-            return replace(uncertain, trouble=trouble_of(error))
+            until = subject.now + self._clock() - began + LATE_SECONDS
+            return replace(uncertain, trouble=trouble_of(error), unclear_until=until, assumed=False)
         except GoldcrestError as error:
-            return await self._failed(error, subject, replace(uncertain, clean=True), final=True)
+            return await self._failed(error, subject, replace(uncertain, clean=certain), final=True)
         self._faults.point("after-submit")
         assert subject.system is not None  # noqa: S101  (nothing is submitted without one)
         released = subject.system.scheduler.submit_fence == "None"
@@ -217,11 +223,13 @@ class JobEffects:
         except GoldcrestError as error:
             return await self._failed(error, subject, attempt)
         self._tracker.forget_strays(subject.job.uid)
-        _log.warning("job.swept", **self._names(subject), keep=keep, strays=strays, cancelled=cancelled)
+        _log.info("job.swept", **self._names(subject), keep=keep, strays=strays, cancelled=cancelled)
         if cancelled:
             message = f"Held doubles were cancelled: {', '.join(cancelled)}; job {', '.join(keep)} counts."
             self._post(subject, Notice(EventReason.DOUBLE_CANCELLED, message, warning=True))
-        return replace(attempt, found=(), submitted=None)
+        until = attempt.unclear_until
+        looked = until is None or until <= subject.now
+        return replace(attempt, found=(), submitted=None, unclear_until=None if looked else until)
 
     async def _hold(self, job_id: str, subject: Subject, attempt: Attempt) -> Attempt:
         try:
@@ -243,7 +251,9 @@ class JobEffects:
         self._tracker.forget_strays(subject.job.uid)
         _log.info("job.cancelled", **self._names(subject), cancelled=cancelled)
         self._tracker.follow(subject.job.spec.system, subject.job.spec.run_as, hurry=True)
-        return replace(attempt, cancelled_at=subject.now)
+        until = attempt.unclear_until
+        looked = subject.job.status.job_id is not None and until is not None and until <= subject.now
+        return replace(attempt, cancelled_at=subject.now, unclear_until=None if looked else until)
 
     async def _remove_finalizer(self, subject: Subject) -> None:
         self._faults.point("before-finalizer-removal")

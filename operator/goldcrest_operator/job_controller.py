@@ -13,14 +13,17 @@ from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import ANNOTATION_TRACEPARENT, Kind
 from goldcrest_operator.effects import JobEffects, Kubernetes, Subject
+from goldcrest_operator.reconcile.certainty import LATE_SECONDS, begun
 from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation
-from goldcrest_operator.reconcile.steps import Delete, Rest, Retry, Step, Wait
+from goldcrest_operator.reconcile.steps import Delete, Rest, Retry, Step, Submit, Wait
 from goldcrest_operator.store import Followed, Store
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.workqueue import WorkQueue
 
 _log = Log(__name__)
+
+_OVER = Attempt()  # one for all finished Jobs: what was done for them does not matter any more
 
 STEPS_LIMIT = 25
 """Steps of one pass. The longest way that there is takes ten: more means that somebody else edits the Job all the time."""
@@ -71,12 +74,15 @@ class JobController:
             LeaseLost: the process must end.
             KubernetesUnavailable: try again later.
         """
-        attempt = replace(self._attempts.get(uid, Attempt()), trouble=None)
+        known = self._attempts.get(uid)
+        attempt = replace(known, trouble=None) if known is not None else None
         seconds: dict[str, float] = {}
         for _ in range(STEPS_LIMIT):
             subject = await self._subject(uid, seconds)
             if subject is None:
                 return
+            if attempt is None:
+                attempt = self._attempts[uid] = begun(subject.job, now=subject.now)
             observed = Observation(now=subject.now, attempt=attempt, sighting=self._tracker.sighting(uid))
             step = next_step(subject.job, subject.system, observed, cluster_id=self._cluster_id)
             if self._is_end(step, uid):
@@ -86,8 +92,10 @@ class JobController:
             except (Conflict, NotFound, InvalidInput) as error:
                 await self._read_again(subject, error)
             except BaseException:
-                # What had been begun is not known: as after a restart, the token is looked for first.
-                self._attempts[uid] = replace(attempt, clean=False, found=None)
+                if isinstance(step, Submit):
+                    # What came of it is not known: as after a restart, the token is looked for first.
+                    until = self._epoch() + LATE_SECONDS
+                    self._attempts[uid] = replace(attempt, clean=False, found=None, unclear_until=until, assumed=False)
                 raise
             self._attempts[uid] = attempt
             if isinstance(step, Delete):
@@ -178,8 +186,8 @@ class JobController:
             system, user = raw["spec"]["system"], raw["spec"]["runAs"]
             if self._store.is_followed(uid):
                 self._tracker.follow(system, user, hurry=False)
-            elif uid not in self._store.unfinished(system):
-                self._attempts.pop(uid, None)
+            elif uid not in self._store.unfinished(system) and self._attempts.get(uid, _OVER).unclear_until is None:
+                self._attempts[uid] = _OVER
 
 
 def _trace_of(job: JobResource) -> Trace:

@@ -13,6 +13,7 @@ from goldcrest.grants import parse_time
 from goldcrest.models.job import JobResource, JobStatus, Submission
 from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase, Reason
+from goldcrest_operator.reconcile.certainty import FRESH_SECONDS, is_certain, settled_at
 from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
 from goldcrest_operator.reconcile.statuses import (
     differs,
@@ -45,8 +46,6 @@ from goldcrest_operator.reconcile.steps import (
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
-SETTLE_SECONDS = 30.0
-"""An sbatch whose end nobody saw can take effect this long after the intent: only then is a deleted Job let go."""
 NO_SYSTEM_SECONDS = 60.0
 """A System that does not exist is waited for; its creation wakes the Job at once."""
 
@@ -66,7 +65,7 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
 
     # 2. It is over: nothing changes any more, only cleaning up is left.
     if job.status.phase is not None and job.status.phase.finished:
-        return _after_the_end(job, observed)
+        return _after_the_end(job, system, observed)
 
     # 3. Deleted, and the job may live on; or deleted, and our finalizer has gone already.
     if job.deleting:
@@ -79,8 +78,8 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
     if job.status.job_id is None and attempt.submitted is not None:
         return _persist(job, attempt.submitted.job_id, observed, cluster_id=cluster_id)
 
-    # 5. It was refused for good.
-    if job.status.job_id is None and attempt.refusal is not None:
+    # 5. It was refused for good, and nothing of an earlier try can come any more.
+    if job.status.job_id is None and attempt.refusal is not None and is_certain(job, attempt):
         failed = with_state(
             job,
             phase=Phase.FAILED,
@@ -100,20 +99,30 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
     # 7. Not submitted yet, or submitted.
     if job.status.job_id is None:
         return _before_submission(job, system, observed, cluster_id=cluster_id)
-    return _after_submission(job, system, observed, job_id=job.status.job_id)
+    step = _after_submission(job, system, observed, job_id=job.status.job_id)
+    return _not_beyond_the_sweep(step, observed)
 
 
-def _after_the_end(job: JobResource, observed: Observation) -> Step:
+def _after_the_end(job: JobResource, system: SystemSpec | None, observed: Observation) -> Step:
     # Doubles that show up late still have to go; they are held, and the stored id is another.
-    strays = _strays(job, observed)
+    strays, trouble = _strays(job, observed), observed.attempt.trouble
     orphaned = job.deleting and job.spec.deletion_policy == "Orphan"
-    if strays and not orphaned and observed.attempt.trouble is None:
-        if job.status.job_id is not None:
+    if system is not None and trouble is None:
+        if job.status.job_id is not None and (strays or _sweep_is_due(observed)):
             return Sweep(keep=(job.status.job_id,), strays=strays)
-        if wants_cancel(job):
+        if strays and job.status.job_id is None and wants_cancel(job) and not orphaned:
             return Cancel()
     if job.deleting:
-        return RemoveFinalizer() if FINALIZER in job.finalizers else Rest()
+        if FINALIZER not in job.finalizers:
+            return Rest()
+        return _let_go(observed) if system is not None else RemoveFinalizer()
+    step = _at_rest(job, observed)
+    if trouble is not None and isinstance(step, Rest | Wait):
+        return Retry(seldom=trouble.stalled)
+    return _not_beyond_the_sweep(step, observed)
+
+
+def _at_rest(job: JobResource, observed: Observation) -> Step:
     if job.status.observed_generation < job.generation:
         return WriteStatus(_seen_generation(job))
     seconds = job.spec.ttl_seconds_after_finished
@@ -121,7 +130,32 @@ def _after_the_end(job: JobResource, observed: Observation) -> Step:
     if seconds is not None and since is not None:
         left = since + seconds - observed.now
         return Delete() if left <= 0 else Wait(left)
-    return Retry() if observed.attempt.trouble is not None else Rest()
+    return Rest()
+
+
+def _sweep_is_due(observed: Observation) -> bool:
+    """Whether an sbatch that nobody saw the end of can have made its double by now, and that was not looked at since."""
+    until = observed.attempt.unclear_until
+    return until is not None and until <= observed.now
+
+
+def _let_go(observed: Observation) -> Step:
+    """A deleted Job stays while a double of it may come; not for a mere possibility, as after every restart."""
+    attempt = observed.attempt
+    if attempt.unclear_until is None or attempt.assumed or attempt.trouble is not None:
+        return RemoveFinalizer()
+    return Wait(attempt.unclear_until - observed.now) if observed.now < attempt.unclear_until else RemoveFinalizer()
+
+
+def _not_beyond_the_sweep(step: Step, observed: Observation) -> Step:
+    """``step``, but no rest is longer than until the sweep."""
+    until = observed.attempt.unclear_until
+    if until is None or until <= observed.now:
+        return step
+    left = until - observed.now
+    if isinstance(step, Rest) or (isinstance(step, Wait) and step.seconds > left):
+        return Wait(left)
+    return step
 
 
 def _seen_generation(job: JobResource) -> JobStatus:
@@ -135,7 +169,8 @@ def _seen_generation(job: JobResource) -> JobStatus:
 def _before_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, cluster_id: str) -> Step:
     attempt, intent = observed.attempt, job.status.submission
     carriers = attempt.found or observed.sighting.strays  # jobs that carry our token
-    nothing_submitted = (intent is None or attempt.clean) and not carriers
+    certain = is_certain(job, attempt)
+    nothing_submitted = certain and not carriers
 
     # 1. Not wanted any more, and certainly nothing was submitted: no login node is needed for that.
     if nothing_submitted and job.deleting:
@@ -153,7 +188,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
 
     # 4. Deleted, and there may be a submission: whatever carries the token is cancelled, also what comes late.
     if job.deleting and not nothing_submitted:
-        return _cancel_unseen(intent, observed)
+        return _cancel_unseen(job, observed)
 
     # 5. Jobs carry our token: the lowest id is the one that counts, the others are doubles.
     if carriers:
@@ -171,15 +206,20 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         )
         return WriteIntent(begun, notices(job.status, begun))
 
-    # 7. An intent that we do not know the outcome of: look for the token before anything else (T10.1).
-    if not attempt.clean and attempt.found is None:
-        return Find()
+    # 7. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
+    # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept.
+    if not certain:
+        settled = settled_at(job, attempt)
+        if attempt.found is None or settled <= observed.now:
+            return Find()
+        unwanted = wants_cancel(job) or job.spec.suspend or attempt.refusal is not None
+        if unwanted or system.scheduler.submit_fence == "None":
+            return _settling(job, observed, settled)
 
-    # 8. Reliably nothing is there.
-    if wants_cancel(job):
-        return _cancelled(job, observed)
-    if job.spec.suspend:
-        return _suspended(job, observed)
+    # 8. The time of the last sbatch is stored before it, so that a successor knows how long to look.
+    if observed.now - parse_time(intent.time) > FRESH_SECONDS:
+        renewed = intent.model_copy(update={"time": iso(observed.now)})
+        return WriteIntent(job.status.model_copy(update={"submission": renewed}))
     return Submit()
 
 
@@ -198,7 +238,7 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
 
     # 3. Doubles with our token go, as long as they are held (T10.5).
     strays = _strays(job, observed)
-    if strays:
+    if strays or _sweep_is_due(observed):
         return Sweep(keep=(job_id,), strays=strays)
 
     # 4. It is not wanted any more.
@@ -208,7 +248,7 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
         if attempt.cancelled_at is None or observed.now - attempt.cancelled_at >= CANCEL_AGAIN_SECONDS:
             return Cancel()
         if job.deleting:
-            return RemoveFinalizer()
+            return _let_go(observed)
         step = _write_if_changed(job, observed)
         return step if step != Rest() else Wait(attempt.cancelled_at + CANCEL_AGAIN_SECONDS - observed.now)
 
@@ -301,9 +341,23 @@ def _cancelling(job: JobResource, observed: Observation) -> JobStatus:
     )
 
 
-def _cancel_unseen(intent: Submission | None, observed: Observation) -> Step:
-    cancelled = observed.attempt.cancelled_at
-    settled = parse_time(intent.time) + SETTLE_SECONDS if intent is not None else 0.0
+def _settling(job: JobResource, observed: Observation, settled: float) -> Step:
+    """Wait until it is certain whether there is a submission; a cancel is latched meanwhile."""
+    doing = "Being cancelled" if wants_cancel(job) else "Not submitted again yet"
+    latch: dict[str, Any] = {"cancel_requested_at": job.status.cancel_requested_at or iso(observed.now)}
+    status = with_state(
+        job,
+        phase=Phase.SUBMITTING,
+        reason=Reason.SUBMITTING,
+        message=f"{doing}: what came of an earlier submission is certain at {iso(settled)}.",
+        now=observed.now,
+        **(latch if wants_cancel(job) else {}),
+    )
+    return WriteStatus(status) if differs(job.status, status) else Wait(settled - observed.now)
+
+
+def _cancel_unseen(job: JobResource, observed: Observation) -> Step:
+    cancelled, settled = observed.attempt.cancelled_at, settled_at(job, observed.attempt)
     if cancelled is None or cancelled < settled <= observed.now:
         return Cancel()
     return Wait(settled - observed.now) if observed.now < settled else RemoveFinalizer()

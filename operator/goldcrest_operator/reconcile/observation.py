@@ -36,9 +36,16 @@ class Attempt:
     """
 
     clean: bool = False
-    """The stored intent is followed by no sbatch that could have taken effect: this process wrote it, or looked."""
+    """No sbatch has an unknown outcome: this process wrote the intent, and knows what came of every sbatch since."""
     found: tuple[str, ...] | None = None
     """Ids that carry the token, lowest first, when queue and accounting were asked; None: not asked."""
+    found_at: float | None = None
+    """Epoch seconds at which that was asked."""
+    unclear_until: float | None = None
+    """Epoch seconds until which an sbatch whose end nobody saw may take effect, until doubles of it were swept; None: there is none, or
+    only the stored intent says so."""
+    assumed: bool = False
+    """That time is not of an sbatch that this process ran, but of one that its predecessor may have died in."""
     submitted: Submitted | None = None
     """What sbatch answered, until it is stored."""
     refusal: Refusal | None = None

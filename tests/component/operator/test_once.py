@@ -10,9 +10,10 @@ import pytest
 
 from component.operator.fake_slurm import lost_after, lost_before, output, says
 from component.operator.world import Crash, World
-from goldcrest.errors import LeaseNotHeld
+from goldcrest.errors import AnswerLost, LeaseNotHeld
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
+from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
 
 pytestmark = pytest.mark.component
 
@@ -36,6 +37,8 @@ async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None
     await world.until(lambda: first.dead)
     assert isinstance(first.died_of, Crash)
     await first.kill()
+    if fence == "None":
+        world.epoch_offset = STORED_SECONDS + 1  # without a fence nothing is repeated before
     await world.operator()
     await world.until(lambda: world.phase() == "Succeeded")
     await world.quiet()
@@ -127,6 +130,7 @@ async def test_ambiguous_without_fence(world: World) -> None:
     assert {item.type: item.status for item in job.status.conditions}["Stalled"] == "True"
     assert not world.slurm.jobs
     world.slurm.accounting_down = False
+    world.epoch_offset = STORED_SECONDS + 1
     await world.until(lambda: world.phase() == "Succeeded")
     assert len(world.slurm.jobs) == 1
 
@@ -227,7 +231,7 @@ async def test_deleted_after_a_lost_answer(world: World) -> None:
     await world.until(lambda: world.slurm.jobs[101].state == "CANCELLED")
     await world.quiet()
     assert world.job() is not None
-    world.epoch_offset = 60
+    world.epoch_offset = STORED_SECONDS + 1
     job = world.job()
     assert job is not None
     operator.tracker._changed(job.uid)
@@ -250,6 +254,70 @@ async def test_many_under_way(world: World) -> None:
     tokens = [job.comment for job in world.slurm.jobs.values() if job.ran]
     assert len(tokens) == len(set(tokens)) == 20
     assert all(job.ran or job.state == "CANCELLED" for job in world.slurm.jobs.values())
+
+
+class Late:
+    """An sbatch whose answer is lost, and which takes effect when it is told to."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], Any] | None = None
+
+    async def __call__(self, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self.act = effect
+        raise AnswerLost("the connection was cut")
+
+
+def look(world: World, seconds: float) -> None:
+    """Time passes, and what waits in the queue is due."""
+    world.epoch_offset = seconds
+    job = world.job()
+    if job is not None:
+        world.operators[-1].tracker._changed(job.uid)
+
+
+@pytest.mark.parametrize("fence", ["Hold", "None"])
+async def test_sbatch_takes_effect_late(world: World, fence: str) -> None:
+    """An sbatch that takes effect after its token was looked for: one run; with the fence the double is cancelled, even after the end."""
+    world.add_system(submitFence=fence)
+    late = Late()
+    world.slurm.faults["slurm.submit"] = [late]
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: "slurm.find" in world.slurm.calls)
+    if fence == "Hold":
+        await world.until(lambda: world.phase() == "Succeeded")
+    await world.quiet()
+    assert late.act is not None
+    late.act()
+    await world.quiet()
+    look(world, LATE_SECONDS + 1)
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.until(lambda: all(job.ran or job.state == "CANCELLED" for job in world.slurm.jobs.values()))
+    assert started(world) == 1
+    assert ("DoubleCancelled" in world.events()) == (fence == "Hold")
+
+
+@pytest.mark.parametrize("fence", ["Hold", "None"])
+async def test_cancelled_before_it_takes_effect(world: World, fence: str) -> None:
+    """Cancelled while an sbatch with a lost answer may still come: the cancel waits for it, says so, and nothing runs."""
+    world.add_system(submitFence=fence)
+    late = Late()
+    world.slurm.faults["slurm.submit"] = [late]
+    world.slurm.accounting_down = True
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: late.act is not None)
+    world.edit(cancel=True)
+    world.slurm.accounting_down = False
+    await world.until(lambda: (world.job().status.message or "").startswith("Being cancelled: what came"))  # type: ignore[union-attr]
+    await world.quiet()
+    assert world.phase() == "Submitting"
+    assert late.act is not None
+    late.act()
+    look(world, LATE_SECONDS + 1)
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert started(world) == 0
+    assert [job.state for job in world.slurm.jobs.values()] == ["CANCELLED"]
 
 
 def _reason(world: World) -> str | None:

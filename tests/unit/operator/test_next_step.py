@@ -13,6 +13,7 @@ from goldcrest.commands import Cancel, Command, Find, Hold, Release
 from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
 from goldcrest_operator.reconcile import steps
+from goldcrest_operator.reconcile.certainty import STORED_SECONDS, begun, is_certain
 from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation, Refusal, Sighting, Trouble
 from goldcrest_operator.reconcile.steps import Step
@@ -25,6 +26,8 @@ SUBMITTED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222"}}
 RELEASED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222", "released": True}}
 SUBMITTING = in_phase(Phase.SUBMITTING, Reason.SUBMITTING, submission=INTENT)
 QUEUED = in_phase(Phase.QUEUED, **RELEASED)
+INTENDED = NOW - 40
+SETTLED = INTENDED + STORED_SECONDS
 TROUBLE = Trouble(Reason.SYSTEM_UNREACHABLE, "no host answers", unreachable=True)
 
 
@@ -61,7 +64,19 @@ def test_new() -> None:
 
 def test_own_intent() -> None:
     """An intent that this process wrote just now is followed by sbatch at once."""
-    assert decide(job(status=SUBMITTING), Attempt(clean=True)) == steps.Submit()
+    assert decide(job(status=SUBMITTING), Attempt(clean=True), now=INTENDED + 5) == steps.Submit()
+
+
+@pytest.mark.parametrize("attempt", [Attempt(clean=True), Attempt(found=())])
+def test_intent_of_another_try(attempt: Attempt) -> None:
+    """Before another sbatch the stored time is written anew, and nothing else: a successor counts from the last try."""
+    resource = job(status=SUBMITTING)
+    step = decide(resource, attempt)
+    assert isinstance(step, steps.WriteIntent)
+    assert step.status.submission is not None
+    assert step.status.submission.time == "2030-03-17T17:46:40Z"
+    assert step.status.model_copy(update={"submission": resource.status.submission}) == resource.status
+    assert decide(resource.model_copy(update={"status": step.status}), attempt) == steps.Submit()
 
 
 def test_unknown_intent() -> None:
@@ -70,8 +85,21 @@ def test_unknown_intent() -> None:
 
 
 def test_nothing_found() -> None:
-    """Reliably nothing found: it is submitted."""
-    assert decide(job(status=SUBMITTING), Attempt(found=())) == steps.Submit()
+    """Nothing found: with the fence it is submitted at once, without only when nothing can come late any more."""
+    resource, early = job(status=SUBMITTING), INTENDED + 5
+    assert decide(resource, Attempt(found=(), found_at=early), now=early) == steps.Submit()
+    told = written(decide(resource, Attempt(found=(), found_at=early), fence="None", now=early))
+    assert told.message == (
+        "Not submitted again yet: what came of an earlier submission is certain at 2030-03-17T17:48:30Z."
+    )
+    waiting = resource.model_copy(update={"status": told})
+    assert decide(waiting, Attempt(found=(), found_at=early), fence="None", now=early) == steps.Wait(145)
+    assert decide(waiting, Attempt(found=(), found_at=early), fence="None", now=SETTLED) == steps.Find()
+    settled = Attempt(found=(), found_at=SETTLED)
+    assert isinstance(decide(waiting, settled, fence="None", now=SETTLED), steps.WriteIntent)
+    known = Attempt(found=(), found_at=early, unclear_until=early + 200)
+    told = written(decide(waiting, known, fence="None", now=early))
+    assert decide(resource.model_copy(update={"status": told}), known, fence="None", now=early) == steps.Wait(200)
 
 
 @pytest.mark.parametrize("attempt", [Attempt(found=("12", "110")), Attempt()])
@@ -100,7 +128,9 @@ def test_sbatch_answered() -> None:
 
 def test_refused() -> None:
     """A final no is Failed, with reason and words, in an event too."""
-    step = decide(job(status=SUBMITTING), Attempt(refusal=Refusal(Reason.REJECTED_BY_SCHEDULER, "no such partition")))
+    step = decide(
+        job(status=SUBMITTING), Attempt(clean=True, refusal=Refusal(Reason.REJECTED_BY_SCHEDULER, "no such partition"))
+    )
     assert isinstance(step, steps.WriteStatus)
     assert (step.status.phase, step.status.message) == (Phase.FAILED, "no such partition")
     assert [notice.reason for notice in step.notices] == [EventReason.FAILED]
@@ -131,10 +161,17 @@ def test_cancelled_before(status: dict[str, Any]) -> None:
 
 
 def test_cancelled_with_unknown_intent() -> None:
-    """Not wanted any more, but there may be a submission: looked for, and Cancelled only when nothing is there."""
+    """Not wanted any more, but there may be a submission: looked for, and Cancelled only when nothing can come late any more."""
     resource = job(spec={"cancel": True}, status=SUBMITTING)
     assert decide(resource) == steps.Find()
-    assert written(decide(resource, Attempt(found=()))).phase is Phase.CANCELLED
+    told = written(decide(resource, Attempt(found=(), found_at=NOW)))
+    assert told.phase is Phase.SUBMITTING
+    assert told.cancel_requested_at is not None
+    waiting = resource.model_copy(update={"status": told})
+    assert decide(waiting, Attempt(found=(), found_at=NOW)) == steps.Wait(SETTLED - NOW)
+    assert decide(waiting, Attempt(found=(), found_at=NOW), now=SETTLED) == steps.Find()
+    settled = Attempt(found=(), found_at=SETTLED)
+    assert written(decide(waiting, settled, now=SETTLED)).phase is Phase.CANCELLED
     assert isinstance(decide(resource, Attempt(found=("12",))), steps.Persist)
 
 
@@ -147,11 +184,23 @@ def test_deleted_before() -> None:
 def test_deleted_with_unknown_intent() -> None:
     """Deleted, and there may be a submission: cancelled by its token, again when nothing can come late any more, then let go."""
     resource = job(status=SUBMITTING, deleting=True)
-    early = NOW - 30  # 10 s after the intent
+    early = INTENDED + 10
     assert decide(resource, now=early) == steps.Cancel()
-    assert decide(resource, Attempt(cancelled_at=early), now=early) == steps.Wait(20)
-    assert decide(resource, Attempt(cancelled_at=early)) == steps.Cancel()
-    assert decide(resource, Attempt(cancelled_at=NOW)) == steps.RemoveFinalizer()
+    assert decide(resource, Attempt(cancelled_at=early), now=early) == steps.Wait(140)
+    assert decide(resource, Attempt(cancelled_at=early), now=SETTLED) == steps.Cancel()
+    assert decide(resource, Attempt(cancelled_at=SETTLED), now=SETTLED) == steps.RemoveFinalizer()
+    later = Attempt(cancelled_at=SETTLED, unclear_until=SETTLED + 60)  # this process tried again later
+    assert decide(resource, later, now=SETTLED) == steps.Wait(60)
+
+
+def test_refused_after_a_lost_answer() -> None:
+    """A final no to a second try is Failed only when it is certain that the first did not take effect."""
+    refusal = Refusal(Reason.REJECTED_BY_SCHEDULER, "no such partition")
+    resource = job(status=SUBMITTING)
+    assert decide(resource, Attempt(refusal=refusal)) == steps.Find()
+    assert written(decide(resource, Attempt(refusal=refusal, found=(), found_at=NOW))).phase is Phase.SUBMITTING
+    settled = Attempt(refusal=refusal, found=(), found_at=SETTLED)
+    assert written(decide(resource, settled, now=SETTLED)).phase is Phase.FAILED
 
 
 def test_suspended_before() -> None:
@@ -343,6 +392,30 @@ def test_late_double() -> None:
     assert decide(job(status=DONE, deleting=True), Attempt(trouble=TROUBLE), strays) == steps.RemoveFinalizer()
 
 
+@pytest.mark.parametrize("status", [QUEUED, DONE])
+def test_swept_when_nothing_can_come_late(status: dict[str, Any]) -> None:
+    """After an sbatch whose end nobody saw doubles are swept once more, when it can have no effect any more; also after the end."""
+    resource = job(status=status)
+    assert decide(resource, Attempt(released=True, unclear_until=NOW + 30)) == steps.Wait(30)
+    due = Attempt(released=True, unclear_until=NOW)
+    assert decide(resource, due) == steps.Sweep(keep=("12",), strays=())
+    latched = job(status={**status, "cancelRequestedAt": "2030-03-17T17:46:20Z"}, deleting=True)
+    assert decide(latched, Attempt(cancelled_at=NOW, unclear_until=NOW + 30)) == steps.Wait(30)
+    assert decide(latched, Attempt(cancelled_at=NOW)) == steps.RemoveFinalizer()
+    assumed = Attempt(cancelled_at=NOW, unclear_until=NOW + 30, assumed=True)
+    assert decide(latched, assumed) == steps.RemoveFinalizer()
+
+
+def test_what_a_successor_assumes() -> None:
+    """A process that sees a Job first takes its intent for an sbatch; an old one of a submitted Job has been swept."""
+    assert begun(job(), now=NOW) == Attempt()
+    assert begun(job(status=SUBMITTING), now=NOW + 10_000) == Attempt(unclear_until=SETTLED, assumed=True)
+    assert begun(job(status=QUEUED), now=NOW) == Attempt(unclear_until=SETTLED, assumed=True)
+    assert begun(job(status=QUEUED), now=NOW + 10_000) == Attempt()
+    failed = in_phase(Phase.FAILED, Reason.REJECTED_BY_SCHEDULER, submission=INTENT)
+    assert begun(job(status=failed), now=NOW) == Attempt()
+
+
 def test_paused() -> None:
     """Paused: nothing at all."""
     annotations = {ANNOTATION_PAUSED: "true"}
@@ -383,6 +456,8 @@ attempts = st.builds(
     Attempt,
     clean=st.booleans(),
     found=st.sampled_from([None, (), ("12",), ("12", "15")]),
+    found_at=st.sampled_from([None, NOW]),
+    unclear_until=st.sampled_from([None, NOW - 1, NOW + 30]),
     released=st.sampled_from([None, True, False]),
     cancelled_at=st.sampled_from([None, NOW, NOW - 100]),
 )
@@ -415,6 +490,13 @@ def test_never_blindly(resource: JobResource, attempt: Attempt, sighting: Sighti
         assert not resource.spec.suspend
         assert not resource.spec.cancel
         assert attempt.clean or attempt.found == ()
+
+
+@given(jobs, attempts, sightings)
+def test_without_a_fence_never_early(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
+    """Without a fence nothing follows an unclear sbatch before the token was looked for after its last moment."""
+    if isinstance(decide(resource, attempt, sighting, fence="None"), steps.Submit):
+        assert is_certain(resource, attempt)
 
 
 @given(jobs, attempts, sightings)
