@@ -19,7 +19,6 @@ from goldcrest.commands import (
     Queue,
     Release,
     Submit,
-    SubmitOptions,
 )
 from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
@@ -130,12 +129,3 @@ def script_bytes(spec: JobSpec) -> bytes | None:
     if script.sha256 is None:
         raise InvalidInput("script.path needs script.sha256, the digest of the file")
     return None
-
-
-def submit_options(spec: JobSpec) -> SubmitOptions:
-    """The options of the submission: fields of the spec over the lines of the script that it holds (T9).
-
-    Raises:
-        InvalidInput: a line or an option that is refused.
-    """
-    return effective(spec, script_bytes(spec)).options

@@ -1,4 +1,7 @@
-"""Where a batch script goes: into the spec, or onto the system with its digest in the spec."""
+"""Where a batch script goes: into the spec, or onto the system with its digest in the spec.
+
+The lines of a script that the spec only names are not seen by those who decide, so what they say becomes fields (T9).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goldcrest.canonical import sha256_hex
-from goldcrest.commands import Checksum, Command, MakeDirectory, Payload, WriteFile
+from goldcrest.commands import Checksum, Command, MakeDirectory, Payload, ReadFile, WriteFile
 from goldcrest.errors import CommandFailed, Conflict
 from goldcrest.models.job import INLINE_SCRIPT_LIMIT
+from goldcrest.sbatch import directives_of, fields_of
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import token_directory
 from goldcrest_api.caller import Caller
@@ -59,11 +63,16 @@ def held_in_spec(script: UploadedScript) -> dict[str, Any] | None:
     return {"inline": text, "name": script.name}
 
 
+def _on_system(path: str, content: bytes, name: str) -> dict[str, Any]:
+    script = {"path": path, "sha256": sha256_hex(content), "name": name}
+    return {**fields_of(directives_of(content)), "script": script}
+
+
 class ScriptStore:
     """Scripts on the systems.
 
     Args:
-        path_limit: bytes of a script that lies on the system.
+        path_limit: bytes of a script that lies on the system; it is read here.
         seconds: time for one file operation.
     """
 
@@ -73,21 +82,25 @@ class ScriptStore:
         self._seconds = seconds
 
     async def locate(self, script: RemoteScript, *, system: SystemView, caller: Caller, trace: Trace) -> dict[str, Any]:
-        """``spec.script`` of a script on the system: its path and the digest of its bytes as they are now.
+        """Fields of the spec for a script on the system: its path, the digest of its bytes as they are now, what its lines say.
 
         Raises:
-            CommandFailed: it cannot be read.
+            CommandFailed: it cannot be read, or is too large.
+            InvalidInput: a line of it is refused.
             GoldcrestError: what kept the command from being run.
         """
-        answer = await self._run(Checksum(script.path, self._path_limit), system, caller, trace)
-        return {"path": script.path, "sha256": str(answer.result["sha256"]), "name": script.name}
+        answer = await self._run(ReadFile(script.path, 0, self._path_limit + 1), system, caller, trace)
+        if len(answer.data) > self._path_limit:
+            raise CommandFailed(f"the script is larger than {self._path_limit} bytes", kind="limit", path=script.path)
+        return _on_system(script.path, answer.data, script.name)
 
     async def place(
         self, script: UploadedScript, *, token: str, system: SystemView, caller: Caller, trace: Trace
     ) -> dict[str, Any]:
-        """Write a large script into the job's directory; ``spec.script`` then names path and digest.
+        """Write a large script into the job's directory; fields of the spec that name it and say what its lines say.
 
         Raises:
+            InvalidInput: a line of it is refused; nothing was written.
             Conflict: another script is there already (a repeated request with other content).
             CommandFailed: it cannot be written.
             GoldcrestError: what kept the command from being run.
@@ -95,7 +108,7 @@ class ScriptStore:
         work_directory = system.spec.work_directory_of(caller.user).rstrip("/")
         directory = f"{work_directory}/goldcrest/{token_directory(token)}"
         path = f"{directory}/{script.name}"
-        digest = sha256_hex(script.content)
+        fields = _on_system(path, script.content, script.name)
         await self._run(MakeDirectory(directory, parents=True, mode=0o700), system, caller, trace)
         write = WriteFile(path, Payload.of(script.content), mode=0o700, overwrite=False)
         try:
@@ -104,9 +117,9 @@ class ScriptStore:
             if error.errno_name != "EEXIST":
                 raise
             there = await self._run(Checksum(path, self._path_limit), system, caller, trace)
-            if there.result["sha256"] != digest:
+            if there.result["sha256"] != fields["script"]["sha256"]:
                 raise Conflict(f"{path} is there already, with other content") from error
-        return {"path": path, "sha256": digest, "name": script.name}
+        return fields
 
     async def _run(
         self, command: Command, system: SystemView, caller: Caller, trace: Trace, *, payload: bytes = b""

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any, NoReturn
 
 from goldcrest.canonical import canonical, sha256_hex
-from goldcrest.errors import Conflict, GoldcrestError, KubernetesUnavailable, NotFound
+from goldcrest.errors import Conflict, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
 from goldcrest.kube import AlreadyExists, Kube, Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
@@ -138,8 +138,8 @@ class Submissions:
             await self._access.check(submission.system, caller, trace)
         except GoldcrestError as error:
             _fail(Stage.ACCESS, error)
-        script = await self._script(submission, task_id, caller, trace)
-        spec = _spec(submission, caller, script, self._ttl_seconds)
+        fields = await self._script_fields(submission, task_id, caller, trace)
+        spec = _spec(submission, caller, fields, self._ttl_seconds)
         try:
             parse_model(JobSpec, spec, what="the request")
             grant = await self._grants.grant(
@@ -182,17 +182,21 @@ class Submissions:
         except GoldcrestError as error:
             _fail(Stage.REPEAT, error)
 
-    async def _script(self, submission: Submission, task_id: str, caller: Caller, trace: Trace) -> dict[str, Any]:
+    async def _script_fields(
+        self, submission: Submission, task_id: str, caller: Caller, trace: Trace
+    ) -> dict[str, Any]:
         match submission.script:
             case RemoteScript() as remote:
                 try:
                     return await self._scripts.locate(remote, system=submission.system, caller=caller, trace=trace)
+                except InvalidInput as error:  # what it says, not how it was read
+                    _fail(Stage.CREATION, error)
                 except GoldcrestError as error:
                     _fail(Stage.READING, error)
             case UploadedScript() as uploaded:
                 held = held_in_spec(uploaded)
                 if held is not None:
-                    return held
+                    return {"script": held}
                 try:
                     token = submission_token(await self._cluster(), task_id)
                     return await self._scripts.place(
@@ -200,6 +204,8 @@ class Submissions:
                     )
                 except Conflict as error:
                     raise KeyReused("the Idempotency-Key was used before, with another script") from error
+                except InvalidInput as error:
+                    _fail(Stage.CREATION, error)
                 except GoldcrestError as error:
                     _fail(Stage.WRITING, error)
 
@@ -242,11 +248,11 @@ def _task_id(submission: Submission, caller: Caller) -> str:
     )
 
 
-def _spec(submission: Submission, caller: Caller, script: dict[str, Any], ttl_seconds: int) -> dict[str, Any]:
+def _spec(submission: Submission, caller: Caller, script_fields: dict[str, Any], ttl_seconds: int) -> dict[str, Any]:
     spec: dict[str, Any] = {
+        **script_fields,  # below what the request says
         "system": submission.system.name,
         "runAs": caller.user,
-        "script": script,
         "ttlSecondsAfterFinished": ttl_seconds,
     }
     if submission.environment:

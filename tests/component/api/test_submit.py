@@ -20,6 +20,7 @@ from goldcrest.errors import (
     DelegationUnavailable,
     Denied,
     HostKeyChanged,
+    InvalidInput,
     PolicyUnavailable,
     SystemUnreachable,
     Unauthenticated,
@@ -219,11 +220,59 @@ async def test_script_on_the_system_that_cannot_be_read(
     gateway: Gateway, failure: Any, header: str, value: str
 ) -> None:
     """400 with the header that says why."""
-    gateway.node.failures["fs.checksum"] = failure
+    gateway.node.failures["fs.read"] = failure
     reply = await path_job(gateway)
     assert reply.status == 400
     assert reply.json() == {"description": "Failed to submit job"}
     assert reply.headers[header] == value
+
+
+async def test_too_large_script_on_the_system(gateway: Gateway) -> None:
+    """Above the bound it is not submitted; the client learns the bound."""
+    gateway.node.files["/home/alice/run.sh"] = b"#" * (16 * 2**20 + 1)
+    reply = await path_job(gateway)
+    assert (reply.status, reply.headers["X-Error"]) == (400, "the script is larger than 16777216 bytes")
+    assert gateway.kubernetes.jobs() == []
+
+
+LINES = b"#!/bin/sh\n#SBATCH -n 2 --time=5 --gres=gpu:1 -D /scratch/run\n#SBATCH -A lab --mem=4GB\n"
+
+
+@pytest.mark.parametrize("account", [None, "proj"])
+async def test_lines_of_a_script_on_the_system_become_fields(gateway: Gateway, account: str | None) -> None:
+    """The spec only names the file, so what its lines ask for is shown in fields; what the request says counts more."""
+    gateway.node.files["/home/alice/run.sh"] = LINES
+    assert (await path_job(gateway, fields={"account": account} if account else {})).status == 201
+    spec = gateway.kubernetes.jobs()[0]["spec"]
+    JobSpec.model_validate(spec)
+    assert spec["script"]["sha256"] == hashlib.sha256(LINES).hexdigest()
+    assert (spec["tasks"], spec["timeLimit"], spec["account"]) == (2, "5", account or "lab")
+    assert spec["schedulerOptions"] == {"gres": "gpu:1", "memory": "4GB"}
+    assert spec["workingDirectory"] == "/home/alice"
+
+
+async def test_lines_of_a_large_script_become_fields(gateway: Gateway) -> None:
+    """The same for a script that is too large for the resource; here the directory is the script's own choice."""
+    assert (await gateway.upload(LINES + b"#" * 100_000)).status == 201
+    spec = gateway.kubernetes.jobs()[0]["spec"]
+    assert (spec["tasks"], spec["account"], spec["schedulerOptions"]["gres"]) == (2, "lab", "gpu:1")
+    assert spec["workingDirectory"] == "/scratch/run"
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+async def test_a_forbidden_line(gateway: Gateway, size: int) -> None:
+    """400 with the line's number and the reason, and nothing is made or written: by delegation for a small script, here for a large one."""
+    refusal = "line 3 of the script: --uid cannot be used: the job runs as the user of the request"
+    if not size:
+        gateway.delegation.refusal = InvalidInput(refusal)
+    reply = await gateway.upload(b"#!/bin/sh\n\n#SBATCH --uid=0\n" + b"#" * size)
+    assert reply.status == 400
+    assert reply.json() == {"description": "Failed to submit job file", "error": refusal}
+    gateway.node.files["/home/alice/run.sh"] = b"#!/bin/sh\n\n#SBATCH --uid=0\n"
+    reply = await path_job(gateway)
+    assert reply.json() == {"description": "Failed to submit job", "error": refusal}
+    assert gateway.kubernetes.jobs() == []
+    assert list(gateway.node.files) == ["/home/alice/run.sh"]
 
 
 async def test_relative_path_is_refused_clearly(gateway: Gateway) -> None:
