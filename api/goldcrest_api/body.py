@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from goldcrest.errors import InvalidInput, TooLarge
 
+_UTF_8 = frozenset({b"utf-8", b"utf8"})
 _DRAIN_FACTOR = 8  # a body up to this many times the limit is read to its end, so that the client can read the refusal
 
 
@@ -30,7 +32,7 @@ async def read_form(request: Request, *, limit: int, fields: int, seconds: float
 
     Raises:
         TooLarge: more than ``limit`` bytes.
-        InvalidInput: no valid form, or it did not arrive in time.
+        InvalidInput: no valid form, not in UTF-8, or it did not arrive in time.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -38,10 +40,12 @@ async def read_form(request: Request, *, limit: int, fields: int, seconds: float
             stream = _bounded(request, limit)
             match content_type:
                 case "multipart/form-data":
+                    _check_charset(request)
                     return await _InMemoryParser(
                         request.headers, stream, max_files=fields, max_fields=fields, max_part_size=limit
                     ).parse()
                 case "application/x-www-form-urlencoded":
+                    _check_charset(request)
                     return await FormParser(request.headers, stream, max_fields=fields, max_part_size=limit).parse()
                 case _:
                     async for _ in stream:
@@ -49,12 +53,21 @@ async def read_form(request: Request, *, limit: int, fields: int, seconds: float
                     return FormData()
     except MultiPartException as error:
         raise InvalidInput(error.message) from error
-    except FormParserError as error:
+    except (FormParserError, UnicodeError) as error:
         raise InvalidInput(f"the form cannot be read: {error}") from error
     except TimeoutError as error:
         raise InvalidInput(f"the request's body did not arrive within {seconds:g} seconds") from error
     except ClientDisconnect as error:
         raise InvalidInput("the client closed the connection before the request's body was complete") from error
+
+
+def _check_charset(request: Request) -> None:
+    # Python knows codecs that are no encodings of text (unicode_escape, punycode, undefined): they give characters that
+    # cannot be written down again, or errors of their own.
+    _, options = parse_options_header(request.headers.get("content-type"))
+    charset = options.get(b"charset", b"utf-8").strip().lower()
+    if charset not in _UTF_8:
+        raise InvalidInput(f"the form's charset is {charset.decode('latin-1')!r}; send it as utf-8")
 
 
 async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

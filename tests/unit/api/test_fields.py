@@ -9,9 +9,9 @@ from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, out
 pytestmark = pytest.mark.unit
 
 
-@pytest.mark.parametrize("character", [*list("<>|;\"'&\\()`"), "\x00", "\x1f", "\n", "\t"])
+@pytest.mark.parametrize("character", [*list("<>|;\"'&\\()`"), "\x00", "\x1f", "\n", "\t", "\ud800", "\udfff"])
 def test_rejected_characters(character: str) -> None:
-    """Every character of the contract's list (3.5)."""
+    """Every character of the contract's list (3.5), and halves of surrogate pairs, which no answer could repeat."""
     assert outcome(f"a{character}b") == "has invalid char"
 
 

@@ -20,7 +20,7 @@ from goldcrest.errors import (
 from goldcrest_api.dialects.firecrest_v1 import failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, unauthenticated
-from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, outcome
+from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, is_text, outcome
 from goldcrest_api.dialects.firecrest_v1.texts import (
     NO_PERMISSION_MACHINE_OR_PATH,
     PERMISSION_DENIED,
@@ -165,6 +165,8 @@ async def _uploaded_script(form: FormData) -> UploadedScript:
         raise Refusal(400, description=_UPLOAD, error="No batch file part")
     if not file.filename:
         raise Refusal(400, description=_UPLOAD, error="No batch file selected")
+    if not is_text(file.filename):
+        raise Refusal(400, description=_UPLOAD, error="The name of the batch file has invalid char")
     content = await file.read()
     if not content:
         raise Refusal(400, description=_UPLOAD, error="Batch file is empty")

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 Outcome = Literal["not specified", "is empty", "has invalid char"]
 """What can be wrong with a field; it appears in error texts."""
 
-_INVALID: Final = re.compile(r"""[<>|;"'&\\()`\x00-\x1f]""")
+_INVALID: Final = re.compile(r"""[<>|;"'&\\()`\x00-\x1f\ud800-\udfff]""")  # lone surrogates: no text can hold them
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 VARIABLE_LIMIT: Final = 256  # of models.job.JobSpec.environment
 VALUE_LIMIT: Final = 4096  # characters
@@ -22,6 +23,11 @@ def outcome(value: str | None) -> Outcome | None:
     if value == "":
         return "is empty"
     return "has invalid char" if _INVALID.search(value) else None
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written in UTF-8."""
+    return _SURROGATE.search(value) is None
 
 
 class NotJson(ValueError):
@@ -52,6 +58,6 @@ def _value(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) > VALUE_LIMIT:
         raise ValueError(f"environment variable {name} has more than {VALUE_LIMIT} characters")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or not is_text(text):
         raise ValueError(f"environment variable {name} has a character that no variable can have")
     return text
