@@ -105,6 +105,7 @@ class Tracker:
         self._clock = clock
         self._sightings: dict[str, Sighting] = {}
         self._missing: dict[str, _Missing] = {}
+        self._unasked: set[str] = set()  # uids of Jobs that might not be asked for when it was tried last
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling = asyncio.Semaphore(_SETTLED_AT_ONCE)
@@ -117,6 +118,7 @@ class Tracker:
         """The Job is gone."""
         self._sightings.pop(uid, None)
         self._missing.pop(uid, None)
+        self._unasked.discard(uid)
 
     def forget_strays(self, uid: str) -> None:
         """They were dealt with; what is left of them shows in the next round."""
@@ -245,9 +247,14 @@ class Tracker:
                 return await self._scheduler.queue(_as_user(job, spec), "own")
             except (Denied, NotFound) as error:
                 lane.turn += 1
-                self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble_of(error)))
-                await self._refresh(job)
+                await self._not_asked(job, error)
         return None
+
+    async def _not_asked(self, job: Followed, error: Denied | NotFound) -> None:
+        """Delegation does not let us ask for this Job, or knows it no more: its own trouble, and nobody else's."""
+        self._unasked.add(job.uid)
+        self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble_of(error)))
+        await self._refresh(job)
 
     def _as_observer(self, lane: _Lane, spec: SystemSpec) -> Target:
         raw = self._store.system(lane.system)
@@ -280,12 +287,15 @@ class Tracker:
         ]
         if not due:
             return
+        self._unasked.difference_update(job.uid for job, _ in due)
         exact = await self._details(lane, spec, [job for job, _ in due if not job.array])
         rest: list[tuple[Followed, JobView | None]] = []
         for job, listed in due:
             view = exact.get(job.uid)
             if view is not None and _is_same(job, view):
                 self._saw(lane, job, _filled(view, listed))
+            elif job.uid in self._unasked:
+                self._not_known(job, None)
             else:
                 rest.append((job, listed))
         if rest:
@@ -301,8 +311,12 @@ class Tracker:
             return found
 
         async def one(job: Followed) -> tuple[str, JobView | None]:
-            async with self._settling:
-                views = await self._scheduler.details(_as_user(job, spec), [job.job_id])
+            try:
+                async with self._settling:
+                    views = await self._scheduler.details(_as_user(job, spec), [job.job_id])
+            except (Denied, NotFound) as error:
+                await self._not_asked(job, error)
+                return job.uid, None
             return job.uid, views.get(job.job_id)
 
         return {uid: view for uid, view in await asyncio.gather(*map(one, jobs)) if view is not None}
@@ -336,8 +350,14 @@ class Tracker:
                 views = await self._scheduler.accounting(target, scope, [job.job_id for job in part])
             found.update({job.uid: views[job.job_id] for job in part if job.job_id in views})
 
+        async def one(job: Followed) -> None:
+            try:
+                await ask(_as_user(job, spec), "own", [job])
+            except (Denied, NotFound) as error:
+                await self._not_asked(job, error)
+
         if lane.user:
-            await asyncio.gather(*(ask(_as_user(job, spec), "own", [job]) for job in jobs))
+            await asyncio.gather(*map(one, jobs))
             return found
         # By user: what one user wrote into a comment is never in the same answer as another's jobs.
         for user in sorted({job.user for job in jobs}):
@@ -348,7 +368,7 @@ class Tracker:
     def _not_known(self, job: Followed, error: SchedulerUnavailable | None) -> None:
         times = self._missing[job.uid].times + 1 if job.uid in self._missing else 1
         self._missing[job.uid] = _Missing(times, self._clock() + min(2.0**times, _UNKNOWN_MOST_SECONDS))
-        if error is None and times < 3:
+        if job.uid in self._unasked or (error is None and times < 3):
             return  # accounting writes a little later than the controller forgets
         why = error.message if error else "accounting has no end of it yet"
         message = f"The scheduler does not show job {job.job_id} any more: {why}."

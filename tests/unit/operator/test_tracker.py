@@ -176,6 +176,23 @@ async def test_one_revoked_job_does_not_hide_the_others(make: Callable[..., Stag
     assert (await stage.until(other, lambda seen: seen.view)).trouble is None
 
 
+async def test_one_revoked_job_does_not_hold_up_the_others_ends(make: Callable[..., Stage]) -> None:
+    """A Job that may not be asked for any more has trouble of its own; the ends of the user's others are seen all the same."""
+    stage = make(observer=None)
+    stage.shown.exact = {"2": stage.view("2", "COMPLETED")}
+    stage.shown.recorded = {"3": stage.view("3", "COMPLETED")}
+    stage.shown.denied_basis = {"job-1"}
+    revoked, described, recorded = (stage.follow(number) for number in "123")
+    for uid in (described, recorded):
+        seen = await stage.until(uid, lambda seen: seen.view)
+        assert seen.trouble is None
+    seen = await stage.until(revoked, lambda seen: seen.trouble)
+    assert seen.trouble is not None
+    assert (seen.trouble.reason, seen.trouble.stalled) == (Reason.POLICY_DENIED, True)
+    await stage.rounds(20)
+    assert stage.tracker.sighting(revoked).trouble == seen.trouble
+
+
 async def test_ended(make: Callable[..., Stage]) -> None:
     """What has ended in the queue is settled by the exact record, with the queue's times."""
     stage = make()
