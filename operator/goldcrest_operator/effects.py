@@ -119,6 +119,8 @@ class JobEffects:
                 return await self._release(job_id, subject, attempt)
             case steps.Sweep(keep, strays):
                 return await self._sweep(keep, strays, subject, attempt)
+            case steps.AskFiles(job_id):
+                return await self._ask_files(job_id, subject, attempt)
             case steps.Hold(job_id):
                 return await self._hold(job_id, subject, attempt)
             case steps.Cancel():
@@ -230,6 +232,16 @@ class JobEffects:
         until = attempt.unclear_until
         looked = until is None or until <= subject.now
         return replace(attempt, found=(), submitted=None, unclear_until=None if looked else until)
+
+    async def _ask_files(self, job_id: str, subject: Subject, attempt: Attempt) -> Attempt:
+        try:
+            files = await self._scheduler.files(self._target(subject), subject.job, self._token(subject), job_id)
+        except LeaseNotHeld as error:
+            return await self._failed(error, subject, attempt)
+        except GoldcrestError as error:  # nothing depends on it: the Job goes on without
+            _log.warning("job.files_unknown", **self._names(subject), job_id=job_id, message=error.message)
+            files = None
+        return replace(attempt, files=files, files_asked=True)
 
     async def _hold(self, job_id: str, subject: Subject, attempt: Attempt) -> Attempt:
         try:

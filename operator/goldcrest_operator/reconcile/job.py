@@ -26,6 +26,7 @@ from goldcrest_operator.reconcile.statuses import (
     with_trouble,
 )
 from goldcrest_operator.reconcile.steps import (
+    AskFiles,
     Cancel,
     Delete,
     Find,
@@ -265,7 +266,14 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
     elif waiting and released is not True and _is_fenced(system, released):
         return Release(job_id)
 
-    # 7. What the scheduler says of it.
+    # 7. It was found again, without sbatch's answer: its files are asked for, once.
+    if job.status.files is None:
+        if not attempt.files_asked:
+            return AskFiles(job_id)
+        if attempt.files is not None:
+            return WriteStatus(job.status.model_copy(update={"files": attempt.files}))
+
+    # 8. What the scheduler says of it.
     return _write_if_changed(job, observed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from goldcrest.models.job import JobFiles
 from goldcrest.wellknown import Reason
 from goldcrest_operator.scheduler.interface import JobView, Submitted
 
@@ -53,6 +54,9 @@ class Attempt:
     """Of the last effect of this pass."""
     released: bool | None = None
     """Whether the job may start, as far as this process made it so."""
+    files: JobFiles | None = None
+    """What the scheduler said of the files of a job that was found again."""
+    files_asked: bool = False
     hold_refused_at_generation: int | None = None
     """Generation of the spec for which holding came too late: it is not tried again for the same wish."""
     cancelled_at: float | None = None

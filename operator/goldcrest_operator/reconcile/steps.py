@@ -59,6 +59,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class AskFiles:
+    """Ask which files a job has whose sbatch answer was lost."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Keep this id from starting."""
 
@@ -114,6 +121,7 @@ Step = (
     | Find
     | Submit
     | Release
+    | AskFiles
     | Hold
     | Cancel
     | Sweep

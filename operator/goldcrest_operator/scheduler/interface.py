@@ -133,6 +133,9 @@ class Scheduler(Protocol):
             SchedulerUnavailable: unless queue and accounting both answered.
         """
 
+    async def files(self, target: Target, job: JobResource, token: str, job_id: str) -> JobFiles | None:
+        """The files of a submission whose answer was lost; None when the scheduler does not say, or it is another's."""
+
     async def release(self, target: Target, token: str, job_id: str) -> None:
         """Let a held job start; harmless when it already may.
 

@@ -85,6 +85,16 @@ class SlurmScheduler:
         }
         return tuple(sorted(ids, key=int))
 
+    async def files(self, target: Target, job: JobResource, token: str, job_id: str) -> JobFiles | None:
+        answer = await self._run(Describe((job_id,)), target)
+        described = [
+            record
+            for item in answer.result["jobs"]
+            for record in parse_describe(CommandOutput.of(item).stdout)
+            if record.base_id == job_id and record.user == target.user and record.comment in (None, token)
+        ]
+        return _files(described, job, {}) if described else None
+
     async def release(self, target: Target, token: str, job_id: str) -> None:
         output = await self._on_job(Release(token, job_id), target)
         if output.exit != 0 and not _HARMLESS.search(output.stderr):

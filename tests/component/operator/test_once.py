@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from component.operator.fake_slurm import lost_after, lost_before, output, says
+from component.operator.fake_slurm import fails, lost_after, lost_before, output, says
 from component.operator.world import Crash, World
-from goldcrest.errors import AnswerLost, LeaseNotHeld
+from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
@@ -86,6 +86,34 @@ async def test_answer_lost(world: World, fault: Any) -> None:
     await world.until(lambda: world.phase() == "Succeeded")
     assert len(world.slurm.jobs) == 1
     assert "slurm.find" in world.slurm.calls
+
+
+async def test_files_of_an_adopted_job(world: World) -> None:
+    """A job that was found again has its files in the status while it waits; asked for once, also when that does not work."""
+    world.add_system()
+    world.slurm.faults["slurm.submit"] = [lost_after]
+    world.slurm.frozen = True
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: (job := world.job()) is not None and job.status.files is not None)
+    job = world.job()
+    assert job is not None
+    assert job.status.files is not None
+    assert job.status.files.dump() == {
+        "directory": "/scratch/x",
+        "script": "/scratch/x/job.sh",
+        "stdout": "/scratch/x/slurm-101.out",
+        "stderr": "/scratch/x/slurm-101.out",
+    }
+    assert world.phase() == "Queued"
+    world.slurm.faults["slurm.submit"] = [lost_after]
+    world.slurm.faults["slurm.describe"] = [fails(SystemUnreachable("no host answers"))]
+    world.add_job("other")
+    await world.until(lambda: world.slurm.jobs.get(102) and not world.slurm.jobs[102].held)
+    await world.quiet()
+    assert world.slurm.calls.count("slurm.describe") == 2
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == world.phase("other") == "Succeeded")
 
 
 @pytest.mark.parametrize("acted", [True, False])

@@ -26,6 +26,17 @@ def test_golden_pair(path: Path) -> None:
     assert task_record(found) == pair["record"]
 
 
+def test_finished_without_files() -> None:
+    """A submission whose files nobody could say is over as soon as its id is known, and says that they are not available."""
+    pair = json.loads((Path(__file__).parents[2] / "data/firecrest_v1/tasks/ended_without_files.json").read_text())
+    job = {**pair["job"], "status": {"phase": "Queued", "jobId": "77", "message": "", "conditions": []}}
+    view = JobView.of(job)
+    record = task_record(Found(view.task_id, Action.SUBMIT, view))
+    assert record["status"] == "200"
+    assert record["data"]["jobid"] == "77"
+    assert record["data"]["job_file_out"] == "Not available"
+
+
 def test_there_are_pairs() -> None:
     """The folder is found."""
     assert len(PAIRS) >= 8

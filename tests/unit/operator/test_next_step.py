@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldcrest.authorised import authorised_commands, submit_command
-from goldcrest.commands import Cancel, Command, Find, Hold, Release
-from goldcrest.models.job import JobResource, JobStatus
+from goldcrest.commands import Cancel, Command, Describe, Find, Hold, Release
+from goldcrest.models.job import JobFiles, JobResource, JobStatus
 from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
 from goldcrest_operator.reconcile import steps
 from goldcrest_operator.reconcile.certainty import STORED_SECONDS, begun, is_certain
@@ -22,8 +22,9 @@ from unit.operator.jobs import CLUSTER, COMPLETED, INTENT, NOW, PENDING, TOKEN, 
 
 pytestmark = pytest.mark.unit
 
-SUBMITTED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222"}}
-RELEASED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222", "released": True}}
+FILES = {"stdout": "/scratch/alice/slurm-12.out"}
+SUBMITTED = {"jobId": "12", "submission": {**INTENT, "host": "login1:2222"}, "files": FILES}
+RELEASED = {**SUBMITTED, "submission": {**INTENT, "host": "login1:2222", "released": True}}
 SUBMITTING = in_phase(Phase.SUBMITTING, Reason.SUBMITTING, submission=INTENT)
 QUEUED = in_phase(Phase.QUEUED, **RELEASED)
 INTENDED = NOW - 40
@@ -229,6 +230,16 @@ def test_released_after_its_id_is_stored() -> None:
     assert decide(job(status=in_phase(Phase.QUEUED, **SUBMITTED))) == steps.Release("12")
 
 
+def test_files_of_a_job_that_was_found_again() -> None:
+    """They are asked for once, after the release, and written when the scheduler says them."""
+    resource = job(status=in_phase(Phase.QUEUED, jobId="12", submission=INTENT))
+    assert decide(resource) == steps.Release("12")
+    assert decide(resource, Attempt(released=True)) == steps.AskFiles("12")
+    files = JobFiles.model_validate(FILES)
+    assert written(decide(resource, Attempt(released=True, files_asked=True, files=files))).files == files
+    assert decide(resource, Attempt(released=True, files_asked=True)) == steps.Rest()
+
+
 def test_released_once() -> None:
     """That it was released is not worth a write of its own: it goes along with the next state."""
     resource = job(status=in_phase(Phase.QUEUED, **SUBMITTED))
@@ -430,6 +441,7 @@ STATUSES: list[dict[str, Any]] = [
     in_phase(Phase.SUSPENDED, Reason.SUSPENDED),
     SUBMITTING,
     in_phase(Phase.QUEUED, **SUBMITTED),
+    in_phase(Phase.QUEUED, jobId="12", submission=INTENT),
     QUEUED,
     in_phase(Phase.RUNNING, Reason.RUNNING, **RELEASED),
     in_phase(Phase.SUSPENDED, Reason.SUSPENDED, **{**SUBMITTED, "submission": {**INTENT, "released": False}}),
@@ -531,6 +543,8 @@ def _command(step: Step, resource: JobResource, spec: Any) -> Command | None:
             return Find(TOKEN)
         case steps.Release(job_id):
             return Release(TOKEN, job_id)
+        case steps.AskFiles(job_id):
+            return Describe((job_id,))
         case steps.Hold(job_id):
             return Hold(TOKEN, job_id)
         case steps.Cancel():

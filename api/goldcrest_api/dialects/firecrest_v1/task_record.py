@@ -46,7 +46,8 @@ def _submission(job: JobView) -> tuple[str, Any, str | None]:
     """A submission is over once the scheduler has it: what becomes of the job later does not change it."""
     status = job.status
     ended = status.phase is not None and status.phase.finished
-    if status.job_id is not None and (status.files is not None or ended):
+    taken = status.phase not in (None, Phase.PENDING, Phase.SUBMITTING)
+    if status.job_id is not None and taken:
         return FINISHED, _result(status, status.job_id), _submitted_at(status)
     if ended:
         return FAILED, status.message or "The job was not submitted", _ended_at(status)
