@@ -235,17 +235,17 @@ def _cell(line: Line, key: str) -> str:
         value = f"{line.get('namespace') or ''}/{line.get('name') or ''}".strip("/")
     else:
         value = str(line.get(key) or "")
-    return _plain(value) or "-"
+    return plain(value) or "-"
 
 
 def _refusal(line: Line) -> str:
     if line.get("outcome") != "refused":
         return ""
-    rule = f" [{_plain(str(line['rule']))}]" if line.get("rule") else ""
-    return f"{_plain(str(line.get('code', '')))}: {_plain(str(line.get('reason', '')))}{rule}"
+    rule = f" [{plain(str(line['rule']))}]" if line.get("rule") else ""
+    return f"{plain(str(line.get('code', '')))}: {plain(str(line.get('reason', '')))}{rule}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Nothing that talks to a terminal: names come from tokens."""
     return "".join(
         character if not unicodedata.category(character).startswith("C") else f"\\x{ord(character):02x}"

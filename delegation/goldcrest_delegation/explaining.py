@@ -22,6 +22,7 @@ import orjson
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput
 from goldcrest.policy import Question
 from goldcrest.wellknown import OPA_SIGNING, Kind
+from goldcrest_delegation.auditing import plain
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.certificate import ED25519_KEY_BYTES
 from goldcrest_delegation.context import Checks
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _say(check: str, found: str) -> None:
-    sys.stdout.write(f"{check:<10} {found}\n")
+    sys.stdout.write(f"{check:<10} {plain(found)}\n")
 
 
 async def _explain(arguments: argparse.Namespace, say: Say) -> int:
