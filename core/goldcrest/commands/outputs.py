@@ -241,7 +241,14 @@ _NOT_NOW = (
     "munge socket",
     "rpc rate limit",
     "too many rpc",
+    "could not establish a configuration source",
+    "unable to process configuration file",
+    "unable to create job record",
+    "i/o error writing script",
+    "invalid authentication credential",
+    "error while loading shared libraries",
 )
+_NOT_RUN = (126, 127)  # the program, or a library that it needs, cannot be run now: an upgrade, a file system away
 _UNCERTAIN = (
     "socket timed out",
     "zero bytes were transmitted or received",
@@ -261,7 +268,7 @@ def submission_verdict(output: CommandOutput) -> SubmissionVerdict:
     text = output.stderr.lower()
     if any(words in text for words in _UNCERTAIN) or output.exit == 0 or output.exit < 0 or output.exit >= 128:
         return SubmissionVerdict.UNCERTAIN  # also: it ended well but said nothing, or a signal ended it
-    if any(words in text for words in _NOT_NOW):
+    if output.exit in _NOT_RUN or any(words in text for words in _NOT_NOW):
         return SubmissionVerdict.NOT_NOW
     return SubmissionVerdict.REFUSED
 

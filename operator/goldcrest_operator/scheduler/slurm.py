@@ -43,7 +43,12 @@ from goldcrest_operator.scheduler.interface import (
 from goldcrest_operator.scheduler.states import Row, view_of
 
 # Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
-_FOR_GOOD = frozenset(("operation", "arguments", "payload", "uid", "group"))
+# An operation that is not enabled on one host may be on the next, or after an upgrade.
+_FOR_GOOD = frozenset(("arguments", "payload", "uid", "group"))
+# What the file system says about the user's paths; everything else (EAGAIN, ESTALE, EIO, EMFILE, …) is about the node, and passes.
+_ERRNO_FOR_GOOD = frozenset(
+    ("EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "EISDIR", "ENOTDIR", "EDQUOT", "ENOSPC")
+)
 _PATH_LIMIT = 4096
 
 _HARMLESS = re.compile(r"already (completing or completed|finished)|invalid job id|no longer pending", re.IGNORECASE)
@@ -61,6 +66,8 @@ class SlurmScheduler:
             answer = await self._run(command, target, payload=payload_of(job.spec))
         except CommandFailed as error:
             if error.kind in ("os", "limit", "state"):  # before sbatch was started
+                if _is_passing(error):
+                    raise SchedulerUnavailable(_os_words(error)) from error
                 raise SiteRefused(_os_words(error)) from error
             raise SubmissionUncertain(f"submitting was cut short on the login node: {error.message}") from error
         except TooLarge as error:  # of the answer; what may be in a spec fits
@@ -174,6 +181,14 @@ def _not_submitted(output: CommandOutput) -> Exception:
             return SchedulerUnavailable(text)
         case SubmissionVerdict.UNCERTAIN:
             return SubmissionUncertain(text)
+
+
+def _is_passing(error: CommandFailed) -> bool:
+    """Whether an error of the operating system is one of the node, not of what was asked for."""
+    if error.kind != "os" or error.errno_name in _ERRNO_FOR_GOOD:
+        return False
+    # Without an absolute path it is a program that is missing: an upgrade, or a file system that is away.
+    return error.errno_name != "ENOENT" or not (error.path or "").startswith("/")
 
 
 def _os_words(error: CommandFailed) -> str:

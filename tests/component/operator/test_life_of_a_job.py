@@ -169,6 +169,7 @@ async def test_refused_for_good(world: World, error: Exception, reason: str) -> 
         (LeaseNotHeld("nobody holds the Lease"), "False", "DelegationUnavailable"),
         (PolicyUnavailable("OPA does not answer"), "False", "PolicyUnavailable"),
         (CommandRefused("too much at once", reason="busy"), "Unknown", "SystemUnreachable"),
+        (CommandFailed("Stale file handle", kind="os", errno_name="ESTALE"), "False", "SchedulerUnavailable"),
     ],
 )
 async def test_waits_visibly_and_goes_on(world: World, error: Exception, ready: str, reason: str) -> None:

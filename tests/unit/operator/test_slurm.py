@@ -9,7 +9,14 @@ import pytest
 
 from goldcrest.authority import ByResource
 from goldcrest.commands import Command
-from goldcrest.errors import CommandRefused, SchedulerRefused, SchedulerUnavailable, SystemUnreachable, TooLarge
+from goldcrest.errors import (
+    CommandFailed,
+    CommandRefused,
+    SchedulerRefused,
+    SchedulerUnavailable,
+    SystemUnreachable,
+    TooLarge,
+)
 from goldcrest.telemetry import Trace
 from goldcrest_operator.scheduler.interface import SiteRefused, SubmissionUncertain, Target
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
@@ -78,6 +85,16 @@ async def test_files_of_a_script_by_path() -> None:
         (TooLarge("the answer is too large"), SubmissionUncertain),
         (CommandRefused("no", reason="arguments"), SiteRefused),
         (CommandRefused("clock", reason="expired"), SystemUnreachable),
+        (CommandRefused("not enabled", reason="operation"), SystemUnreachable),
+        (CommandFailed("Disk quota exceeded", kind="os", errno_name="EDQUOT", path="/scratch"), SiteRefused),
+        (CommandFailed("Permission denied", kind="os", errno_name="EACCES", path="/scratch"), SiteRefused),
+        (CommandFailed("No such file", kind="os", errno_name="ENOENT", path="/home/alice/run.sh"), SiteRefused),
+        (CommandFailed("another digest", kind="state"), SiteRefused),
+        (CommandFailed("not in the PATH", kind="os", errno_name="ENOENT", path="sbatch"), SchedulerUnavailable),
+        (CommandFailed("not in the PATH", kind="os", errno_name="ENOENT"), SchedulerUnavailable),
+        (CommandFailed("Stale file handle", kind="os", errno_name="ESTALE", path="/scratch"), SchedulerUnavailable),
+        (CommandFailed("Resource unavailable", kind="os", errno_name="EAGAIN"), SchedulerUnavailable),
+        (CommandFailed("no such name here", kind="os"), SchedulerUnavailable),
     ],
 )
 async def test_not_submitted(result: Any, error: type[Exception]) -> None:
