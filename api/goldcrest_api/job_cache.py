@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from typing import TypeVar
 
 from goldcrest.errors import InvalidInput
@@ -48,6 +48,14 @@ class JobCache:
         """Jobs with this id on this system, newest first: schedulers start counting anew one day."""
         found = [self._by_uid[uid] for uid in self._by_scheduler_id.get((system, job_id), ())]
         return sorted(found, key=lambda job: job.created, reverse=True)
+
+    def has_all(self, versions: Mapping[str, str]) -> bool:
+        """Whether these uids are known in these resource versions or later ones, or were told by the watch and left out."""
+        for uid, version in versions.items():
+            known = self._by_uid.get(uid)
+            if newer(version, self._position) and (known is None or newer(version, known.resource_version)):
+                return False
+        return True
 
     def learn(self, raw: Raw) -> JobView:
         """Take in what the API server answered to a read or write of our own, unless something newer is known.

@@ -10,13 +10,12 @@ from contextlib import aclosing
 from typing import Final, Protocol, cast
 
 from goldcrest.errors import GoldcrestError
-from goldcrest.kube import Kube, Raw, ResourceVersionTooOld, WatchEvent
+from goldcrest.kube import PAGE, Kube, Raw, ResourceVersionTooOld, WatchEvent
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import Kind
 
 _log = Log(__name__)
 
-PAGE: Final = 500  # objects of one answer: with scripts of 64 KiB that is 32 MiB
 SILENCE_SECONDS: Final = 120.0  # bookmarks come about once a minute: longer silence is a dead connection
 _OPENED_SECONDS = 15.0  # longer than connecting to the API server may take
 _SHORTEST_WATCH = 1.0  # seconds; a server that ends watches faster than this is not asked again at once

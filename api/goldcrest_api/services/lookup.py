@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from goldcrest.errors import Denied, KubernetesUnavailable, NotFound
-from goldcrest.kube import Kube
+from goldcrest.commands.base import JOB_ID
+from goldcrest.errors import Denied, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
+from goldcrest.kube import PAGE, Kube, Raw
+from goldcrest.telemetry import Log
 from goldcrest.wellknown import TASK_ID_PATTERN, Kind, namespace_of_user, rest_name
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
 from goldcrest_api.reflector import Reflector
+
+_log = Log(__name__)
+_ANSWER_SECONDS = 1.0  # for Kubernetes to say what there is
+_LOOKS, _LOOK_SECONDS = 25, 0.02  # for the watch to tell it too: it mostly has, or does within milliseconds
+_LIVE_SECONDS = 5.0  # for reading a namespace whole
 
 
 class Action(Enum):
@@ -77,14 +85,15 @@ class JobLookup:
                 tasks.append(found)
         return tasks
 
-    def find_all(self, caller: Caller) -> list[Found]:
-        """Every task of the caller, oldest first.
+    async def find_all(self, caller: Caller) -> list[Found]:
+        """Every task of the caller, oldest first, with all that was made through any gateway before this was asked.
 
         Raises:
             KubernetesUnavailable: the cache has never been filled.
         """
         if not self._reflector.synced.is_set():
             raise KubernetesUnavailable("the gateway has not read the Jobs yet")
+        await self._catch_up(namespace_of_user(caller.user))
         tasks: list[Found] = []
         for job in self._jobs.of_user(caller.user):
             if not caller.sees(system=job.system, run_as=job.run_as):
@@ -94,16 +103,62 @@ class JobLookup:
                 tasks.append(Found(job.cancel_task_id, Action.CANCEL, job))
         return tasks
 
-    def of_scheduler_id(self, system: str, job_id: str, caller: Caller) -> JobView:
+    async def of_scheduler_id(self, system: str, job_id: str, caller: Caller) -> JobView:
         """The caller's Job with this id of the scheduler; the newest where the scheduler used it twice.
 
         Raises:
             NotFound: there is none.
+            KubernetesUnavailable: nobody knows it here, and Kubernetes does not answer.
         """
-        for job in self._jobs.by_scheduler_id(system, job_id):
-            if caller.sees(system=job.system, run_as=job.run_as):
-                return job
+        job = self._of_scheduler_id(system, job_id, caller)
+        if job is None and JOB_ID.fullmatch(job_id):
+            # Another gateway may have told it to the caller a moment ago.
+            await self._learn_all(namespace_of_user(caller.user))
+            job = self._of_scheduler_id(system, job_id, caller)
+        if job is not None:
+            return job
         raise NotFound(f"no job {job_id} of {caller.user} on {system} was submitted through this service")
+
+    def _of_scheduler_id(self, system: str, job_id: str, caller: Caller) -> JobView | None:
+        jobs = self._jobs.by_scheduler_id(system, job_id)
+        return next((job for job in jobs if caller.sees(system=job.system, run_as=job.run_as)), None)
+
+    async def _catch_up(self, namespace: str) -> None:
+        """Wait until the cache has what the namespace holds now. On a quiet cluster the watch says nothing for a minute, so that
+        its position alone tells nothing: the objects' versions are compared.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                there = await self._kube.versions(Kind.JOB, namespace=namespace)
+            for _ in range(_LOOKS):
+                if self._jobs.has_all(there):
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+            await self._learn_all(namespace)  # the watch is cut, or slow
+        except (GoldcrestError, TimeoutError) as error:
+            # An old answer is better than none while the API server is away.
+            _log.warning("lookup.behind", namespace=namespace, reason=str(error) or type(error).__name__)
+
+    async def _learn_all(self, namespace: str) -> None:
+        query = {"limit": str(PAGE)}
+        try:
+            async with asyncio.timeout(_LIVE_SECONDS):
+                while True:
+                    page = await self._kube.list_all(Kind.JOB, namespace=namespace, query=query)
+                    for raw in page.get("items") or []:
+                        self._learn(raw)
+                    following = page["metadata"].get("continue")
+                    if not following:
+                        return
+                    query = {"limit": str(PAGE), "continue": following}
+        except TimeoutError as error:
+            raise KubernetesUnavailable(f"the Jobs were not read within {_LIVE_SECONDS:g} s") from error
+
+    def _learn(self, raw: Raw) -> None:
+        try:
+            self._jobs.learn(raw)
+        except InvalidInput as error:  # of another release; it hides no others
+            _log.warning("lookup.unreadable", name=raw["metadata"].get("name"), reason=error.message)
 
     async def _find(self, task_id: str, caller: Caller, *, live: bool) -> Found | None:
         if not TASK_ID_PATTERN.fullmatch(task_id):

@@ -29,6 +29,8 @@ class Kubernetes:
         """Every request but watches under way gets 503."""
         self.token = "gateway"
         """The only one that is known now; others get 401."""
+        self.refuse_watches = False
+        """New watches get 503."""
         self.lose_answers = False
         """Creations take effect, but the answer is a 500."""
         self.conflicts = 0
@@ -152,6 +154,8 @@ class Kubernetes:
         return web.json_response({"metadata": meta, "items": [self.objects[key] for key in keys[begin:end]]})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
+        if self.refuse_watches:
+            return _status(503, "ServiceUnavailable", "no watches")
         position = int(request.query["resourceVersion"])
         if position < self._compacted:
             return _status(410, "Expired", "too old resource version")

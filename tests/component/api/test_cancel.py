@@ -99,6 +99,17 @@ async def test_newest_job_with_a_reused_id(gateway: Gateway) -> None:
     assert cancelled == [new]
 
 
+async def test_job_whose_id_another_gateway_told(gateway: Gateway) -> None:
+    """The client learnt the id a moment ago, elsewhere; here the watch is cut: it is looked up before no is said."""
+    task_id = (await gateway.upload()).json()["task_id"]
+    gateway.kubernetes.refuse_watches = True
+    await gateway.kubernetes.cut_watches()
+    await gateway.kubernetes.start_again()
+    await gateway.kubernetes.set_status(f"r-{task_id}", {"phase": "Running", "jobId": "103", "files": FILES})
+    assert (await cancel(gateway, "103")).status == 200
+    assert gateway.kubernetes.jobs()[0]["spec"]["cancel"] is True
+
+
 @pytest.mark.parametrize("user", ["alice", "bob"])
 async def test_job_that_is_not_known_here(gateway: Gateway, user: str) -> None:
     """An unknown id, and somebody else's: 400 with a sentence, and nothing is changed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from component.api.gateway import SYSTEM, Gateway, running_gateway
+from component.api.gateway import ALICE, SYSTEM, Gateway, running_gateway
 
 pytestmark = pytest.mark.component
 
@@ -20,13 +20,43 @@ async def fails_with(gateway: Gateway, task_id: str, words: str) -> None:
 
 
 async def test_nothing_is_asked_because_somebody_polls(gateway: Gateway) -> None:
-    """A hundred polls cost Kubernetes no request."""
+    """A hundred polls of a task cost Kubernetes no request; a list of all costs one look at the caller's namespace."""
     task_id = (await gateway.upload()).json()["task_id"]
     gateway.kubernetes.requests.clear()
     for _ in range(100):
         await gateway.task(task_id)
-        await gateway.request("GET", "/tasks")
+        await gateway.request("GET", f"/tasks?tasks={task_id}")
     assert gateway.kubernetes.requests == []
+    await gateway.request("GET", "/tasks")
+    assert gateway.kubernetes.requests == [f"GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/{ALICE}/jobs"]
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_list_has_what_another_gateway_made_before(gateway: Gateway, watched: bool) -> None:
+    """The first list after it shows the new Job and its cancelling, whether the watch has told of them, or is cut."""
+    task_id = (await gateway.upload()).json()["task_id"]
+    (ours,) = gateway.kubernetes.jobs()
+    if not watched:
+        gateway.kubernetes.refuse_watches = True
+        await gateway.kubernetes.cut_watches()
+        await gateway.kubernetes.start_again()
+    other = {
+        **ours,
+        "metadata": {**ours["metadata"], "name": "r-" + "b" * 32, "uid": "00000000-0000-4000-8000-00000000000b"},
+    }
+    await gateway.kubernetes.put("jobs", other)
+    cancelled = {**ours, "spec": {**ours["spec"], "cancel": True}, "status": {"jobId": "7", "phase": "Running"}}
+    await gateway.kubernetes.put("jobs", cancelled)
+    listed = (await gateway.request("GET", "/tasks")).json()["tasks"]
+    assert {task_id, "b" * 32} < set(listed)
+    assert len(listed) == 3
+
+
+async def test_list_while_kubernetes_is_down(gateway: Gateway) -> None:
+    """What is known is told."""
+    task_id = (await gateway.upload()).json()["task_id"]
+    gateway.kubernetes.down = True
+    assert list((await gateway.request("GET", "/tasks")).json()["tasks"]) == [task_id]
 
 
 async def test_watch_that_is_cut(gateway: Gateway) -> None:

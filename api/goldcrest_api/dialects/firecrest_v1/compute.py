@@ -80,7 +80,7 @@ async def cancel(request: Request) -> Response:
     if wrong is not None:
         raise Refusal(400, description=_DELETE, error=f"'jobid' {wrong}")
     try:
-        job = call.context.lookup.of_scheduler_id(system.name, job_id, call.caller)
+        job = await call.context.lookup.of_scheduler_id(system.name, job_id, call.caller)
         job = await call.context.cancellations.cancel(job, call.caller, call.trace)
     except Unauthenticated as error:
         raise unauthenticated(error) from error

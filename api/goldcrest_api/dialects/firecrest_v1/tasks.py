@@ -1,4 +1,4 @@
-"""``/tasks``: how far requests are (contract section 7). Answered from the cache; nothing is asked of the scheduler."""
+"""``/tasks``: how far requests are (contract section 7). Nothing is asked of the scheduler."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def some(request: Request) -> Response:
         raise Refusal(400, description=_FAILED, error=f"'tasks' {wrong}")
     try:
         if named is None:
-            tasks = call.context.lookup.find_all(call.caller)
+            tasks = await call.context.lookup.find_all(call.caller)
         else:
             ids = (task_id.strip() for task_id in named.split(","))
             tasks = await call.context.lookup.find_some(ids, call.caller)
