@@ -53,6 +53,8 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
     if not finished:
         if not ending:
             commands.append(Hold(token, job_id) if job.spec.suspend else Release(token, job_id))
+        elif is_left_running(job) and not job.spec.suspend:
+            commands.append(Release(token, job_id))  # deleted before it was released: it would be held for ever
         commands += [Queue("own"), Describe((job_id,)), Account("own", (job_id,))]
     return tuple(commands)
 
@@ -68,6 +70,11 @@ def observer_commands_allow(command: Command) -> bool:
 def wants_cancel(job: JobResource) -> bool:
     """Cancelling was asked for, now or before: the latch in the status counts although the field was set back."""
     return bool(job.spec.cancel) or job.status.cancel_requested_at is not None
+
+
+def is_left_running(job: JobResource) -> bool:
+    """Whether only the resource is deleted, and the job lives on; not where cancelling was asked for before."""
+    return job.deleting and job.spec.deletion_policy == "Orphan" and not wants_cancel(job)
 
 
 def token_of(job: JobResource, *, cluster_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goldcrest.authorised import token_of, wants_cancel
+from goldcrest.authorised import is_left_running, token_of, wants_cancel
 from goldcrest.grants import parse_time
 from goldcrest.models.job import JobResource, JobStatus, Submission
 from goldcrest.models.system import SystemSpec
@@ -68,11 +68,11 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
     if job.status.phase is not None and job.status.phase.finished:
         return _after_the_end(job, system, observed)
 
-    # 3. Deleted, and the job may live on; or deleted, and our finalizer has gone already.
+    # 3. Deleted, and our finalizer has gone already; or it is left to itself, cancelled or not.
     if job.deleting:
         if FINALIZER not in job.finalizers:
             return Rest()
-        if job.spec.deletion_policy == "Orphan":
+        if job.spec.deletion_policy == "Orphan" and (wants_cancel(job) or system is None):
             return RemoveFinalizer()
 
     # 4. sbatch answered, and the id is stored nowhere yet: nothing is more urgent.
@@ -188,7 +188,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         return _no_system(job, observed)
 
     # 4. Deleted, and there may be a submission: whatever carries the token is cancelled, also what comes late.
-    if job.deleting and not nothing_submitted:
+    if job.deleting and not nothing_submitted and not is_left_running(job):
         return _cancel_unseen(job, observed)
 
     # 5. Jobs carry our token: the lowest id is the one that counts, the others are doubles.
@@ -213,7 +213,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         settled = settled_at(job, attempt)
         if attempt.found is None or settled <= observed.now:
             return Find()
-        unwanted = wants_cancel(job) or job.spec.suspend or attempt.refusal is not None
+        unwanted = wants_cancel(job) or job.spec.suspend or job.deleting or attempt.refusal is not None
         if unwanted or system.scheduler.submit_fence == "None":
             return _settling(job, observed, settled)
 
@@ -242,7 +242,9 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
     if strays or _sweep_is_due(observed):
         return Sweep(keep=(job_id,), strays=strays)
 
-    # 4. It is not wanted any more.
+    # 4. It is not wanted any more; or only the resource is not, and what it still holds back is let go first.
+    if is_left_running(job):
+        return Release(job_id) if _is_to_be_released(job, system, observed) else RemoveFinalizer()
     if job.deleting or wants_cancel(job):
         if job.status.cancel_requested_at is None:
             return WriteStatus(_cancelling(job, observed))
@@ -255,15 +257,16 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
 
     # 5. It shall not start yet; what runs already is left running.
     released = _released(job, observed)
-    waiting = (
-        view.phase is Phase.QUEUED if view else job.status.phase in (Phase.QUEUED, Phase.SUBMITTING, Phase.SUSPENDED)
-    )
     if job.spec.suspend:
-        if waiting and released is not False and attempt.hold_refused_at_generation != job.generation:
+        if (
+            _is_waiting(job, observed)
+            and released is not False
+            and attempt.hold_refused_at_generation != job.generation
+        ):
             return Hold(job_id)
 
     # 6. It may start: exactly this id is released, now that it is stored (T10.4).
-    elif waiting and released is not True and _is_fenced(system, released):
+    elif _is_to_be_released(job, system, observed):
         return Release(job_id)
 
     # 7. It was found again, without sbatch's answer: its files are asked for, once.
@@ -275,6 +278,20 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
 
     # 8. What the scheduler says of it.
     return _write_if_changed(job, observed)
+
+
+def _is_waiting(job: JobResource, observed: Observation) -> bool:
+    view = observed.sighting.view
+    if view is not None and view.job_id == job.status.job_id:
+        return view.phase is Phase.QUEUED
+    return job.status.phase in (Phase.QUEUED, Phase.SUBMITTING, Phase.SUSPENDED)
+
+
+def _is_to_be_released(job: JobResource, system: SystemSpec, observed: Observation) -> bool:
+    released = _released(job, observed)
+    if job.spec.suspend or released is True:
+        return False
+    return _is_waiting(job, observed) and _is_fenced(system, released)
 
 
 def _is_fenced(system: SystemSpec, released: bool | None) -> bool:

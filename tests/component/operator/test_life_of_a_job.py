@@ -331,6 +331,19 @@ async def test_deleted_and_left_running(world: World) -> None:
     assert "slurm.cancel" not in world.slurm.calls
 
 
+async def test_left_running_is_not_left_held(world: World) -> None:
+    """Deleted with Orphan while the release does not get through: the resource stays until the job may start."""
+    world.add_system()
+    world.add_job(deletionPolicy="Orphan")
+    world.slurm.faults["slurm.release"] = [fails(SystemUnreachable("no host answers"))] * 3
+    await world.operator()
+    await world.until(lambda: (job := world.job()) is not None and job.status.job_id)
+    await world.delete()
+    await world.until(lambda: world.job() is None)
+    assert not world.slurm.jobs[101].held
+    assert world.slurm.jobs[101].state != "CANCELLED"
+
+
 async def test_deleted_at_its_time(world: World) -> None:
     """A finished Job with ttlSecondsAfterFinished is deleted; one without stays."""
     world.add_system()

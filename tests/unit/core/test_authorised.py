@@ -75,6 +75,19 @@ def test_no_submission_while_being_deleted() -> None:
     assert kinds(job(**DELETED)) == {Find, Cancel}
 
 
+def test_an_orphan_may_be_released() -> None:
+    """A Job that is deleted with Orphan may still be released, so that it is not held for ever; not when suspended or cancelled."""
+    status = {"jobId": "12", "phase": "Queued"}
+    orphan = {"deletionPolicy": "Orphan"}
+    assert Release(TOKEN, "12") in commands(job(spec=orphan, status=status, **DELETED))
+    assert Cancel(TOKEN) not in commands(job(spec=orphan, status=status, **DELETED))
+    for unwanted in ({"suspend": True}, {"cancel": True}):
+        assert Release not in kinds(job(spec={**orphan, **unwanted}, status=status, **DELETED))
+    assert Release not in kinds(job(status=status, **DELETED))
+    assert Release not in kinds(job(spec=orphan, status={"jobId": "12", "phase": "Succeeded"}, **DELETED))
+    assert not {Submit, Release} & kinds(job(spec=orphan, **DELETED))
+
+
 def test_the_latch_counts_although_cancel_was_set_back() -> None:
     """status.cancelRequestedAt is what decides."""
     assert Submit not in kinds(job(spec={"cancel": False}, status={"cancelRequestedAt": "2030-01-01T00:00:00Z"}))

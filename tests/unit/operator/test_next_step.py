@@ -313,7 +313,28 @@ def test_deleted_after() -> None:
     assert decide(job(status=latched, deleting=True), Attempt(cancelled_at=NOW)) == steps.RemoveFinalizer()
     orphan = job(spec={"deletionPolicy": "Orphan"}, status=QUEUED, deleting=True)
     assert decide(orphan, exists=False) == steps.RemoveFinalizer()
+    assert decide(orphan) == steps.RemoveFinalizer()
     assert decide(job(status=QUEUED, deleting=True, finalizers=["example.org/other"])) == steps.Rest()
+
+
+def test_orphan_that_is_still_held() -> None:
+    """Deleted with Orphan before its release: found, stored and released first; not when it is suspended or cancelled."""
+    orphan = {"deletionPolicy": "Orphan"}
+    held = in_phase(Phase.QUEUED, **SUBMITTED)
+    resource = job(spec=orphan, status=held, deleting=True)
+    assert decide(resource) == steps.Release("12")
+    assert decide(resource, Attempt(released=True)) == steps.RemoveFinalizer()
+    assert decide(resource, sighting=Sighting(view=view())) == steps.RemoveFinalizer()
+    for unwanted in ({"suspend": True}, {"cancel": True}):
+        assert decide(job(spec={**orphan, **unwanted}, status=held, deleting=True)) == steps.RemoveFinalizer()
+    unclear = job(spec=orphan, status=SUBMITTING, deleting=True)
+    assert decide(unclear) == steps.Find()
+    assert isinstance(decide(unclear, Attempt(found=("12",))), steps.Persist)
+    assert isinstance(decide(unclear, Attempt(submitted=Submitted("12", "login1:2222"))), steps.Persist)
+    told = unclear.model_copy(update={"status": written(decide(unclear, Attempt(found=(), found_at=NOW)))})
+    assert decide(told, Attempt(found=(), found_at=NOW)) == steps.Wait(SETTLED - NOW)
+    assert decide(told, Attempt(found=(), found_at=SETTLED), now=SETTLED) == steps.RemoveFinalizer()
+    assert decide(unclear, Attempt(clean=True)) == steps.RemoveFinalizer()
 
 
 def test_doubles() -> None:
