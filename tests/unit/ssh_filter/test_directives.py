@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from goldcrest.errors import InvalidInput
+from goldcrest.sbatch import directives_of
 from goldcrest.sbatch.options import OPTIONS
 from unit.sbatch.directive_vectors import VECTORS, Vector
 
@@ -39,6 +43,58 @@ def test_both_tables_are_the_same(f: Any) -> None:
     attributes = ("flag", "kind", "short", "alias", "choices", "never", "least", "most", "bare", "adds")
     ours = {name: [getattr(option, part) or None for part in attributes] for name, option in OPTIONS.items()}
     theirs = {name: [getattr(option, part) or None for part in attributes] for name, option in f.SBATCH_OPTIONS.items()}
+    assert ours == theirs
+
+
+_FLAGS = [option.flag for option in OPTIONS.values()] + ["export", "comment", "hold", "uid", "quiet", "no-requeue", "x"]
+_LETTERS = [option.short for option in OPTIONS.values() if option.short] + ["H", "Q", "M", "y"]
+_VALUES = [
+    "",
+    "1",
+    "0",
+    "-5",
+    "a b",
+    "true",
+    "user",
+    "help",
+    "NONE",
+    "END,fail",
+    "ü",
+    "\xff",
+    "/x",
+    "'",
+    '"',
+    "\\",
+    "#",
+    ":",
+]
+_WORDS = (
+    st.builds("--{}".format, st.sampled_from(_FLAGS))
+    | st.builds("--{}={}".format, st.sampled_from(_FLAGS), st.sampled_from(_VALUES))
+    | st.builds("-{}{}".format, st.sampled_from(_LETTERS), st.sampled_from(_VALUES))
+    | st.builds('"{}"'.format, st.sampled_from(_VALUES))
+    | st.sampled_from(_VALUES)
+)
+_LINES = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["#SBATCH", "#SLURM", "#", "", " ", "true", "\0"]),
+    st.sampled_from(["", " ", "\t", "\v", "\xa0", "\0"]),
+    st.lists(_WORDS, max_size=4).map(" ".join),
+)
+
+
+@given(st.lists(_LINES, max_size=5).map("\n".join), st.sampled_from(["utf-8", "latin-1"]))
+def test_both_parsers_agree(f: Any, text: str, encoding: str) -> None:
+    """Whatever a script looks like: the same options of the same lines, or a refusal of the same line."""
+    script = text.encode(encoding)
+    try:
+        theirs: object = {name: line for line, name, _ in f.directive_fields(script)}
+    except f.Refused as refused:
+        theirs = refused.message.partition(":")[0]
+    try:
+        ours: object = directives_of(script).lines
+    except InvalidInput as refused:
+        ours = refused.message.partition(":")[0]
     assert ours == theirs
 
 
