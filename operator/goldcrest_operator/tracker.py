@@ -105,6 +105,9 @@ class Tracker:
         self._clock = clock
         self._sightings: dict[str, Sighting] = {}
         self._missing: dict[str, _Missing] = {}
+        self._arrays: set[str] = (
+            set()
+        )  # uids of Jobs that were seen to be arrays, by their spec or a line of their script
         self._unasked: set[str] = set()  # uids of Jobs that might not be asked for when it was tried last
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,6 +122,7 @@ class Tracker:
         self._sightings.pop(uid, None)
         self._missing.pop(uid, None)
         self._unasked.discard(uid)
+        self._arrays.discard(uid)
 
     def forget_strays(self, uid: str) -> None:
         """They were dealt with; what is left of them shows in the next round."""
@@ -230,6 +234,7 @@ class Tracker:
             view = by_id.get(job.job_id)
             if view is not None and not _is_same(job, view):
                 view = None  # the id was used again, or the line is not what it seems
+            self._note_array(job, view)
             if view is None or view.final:
                 gone.append((job, view))
             else:
@@ -288,11 +293,15 @@ class Tracker:
         if not due:
             return
         self._unasked.difference_update(job.uid for job, _ in due)
-        exact = await self._details(lane, spec, [job for job, _ in due if not job.array])
+        exact = await self._details(lane, spec, [job for job, _ in due if not self._is_array(job)])
         rest: list[tuple[Followed, JobView | None]] = []
         for job, listed in due:
             view = exact.get(job.uid)
-            if view is not None and _is_same(job, view):
+            if view is not None and not _is_same(job, view):
+                view = None
+            self._note_array(job, view)
+            # Of an array the exact record forgets the elements that ended first: accounting has the last word.
+            if view is not None and not (view.final and self._is_array(job)):
                 self._saw(lane, job, _filled(view, listed))
             elif job.uid in self._unasked:
                 self._not_known(job, None)
@@ -330,13 +339,13 @@ class Tracker:
         except SchedulerUnavailable as error:
             recorded, silent = {}, error
             # Arrays were not asked for one by one, so that accounting, which forgets no element, has the first word.
-            exact = await self._details(lane, spec, [job for job, _ in rest if job.array])
+            exact = await self._details(lane, spec, [job for job, _ in rest if self._is_array(job)])
             recorded = {uid: view for uid, view in exact.items() if view.final}
         for job, listed in rest:
             view = recorded.get(job.uid)
             if view is not None and _is_same(job, view) and view.final:
                 self._saw(lane, job, _filled(view, listed))
-            elif listed is not None and not job.array:
+            elif listed is not None and not self._is_array(job):
                 self._saw(lane, job, listed)  # ended, as the queue says; the exit code nobody has
             else:
                 self._not_known(job, silent)
@@ -364,6 +373,13 @@ class Tracker:
             for part in _parts([job for job in jobs if job.user == user], ACCOUNT_LIMIT):
                 await ask(self._as_observer(lane, spec), "all", part)
         return found
+
+    def _note_array(self, job: Followed, view: JobView | None) -> None:
+        if view is not None and view.array:
+            self._arrays.add(job.uid)
+
+    def _is_array(self, job: Followed) -> bool:
+        return job.array or job.uid in self._arrays
 
     def _not_known(self, job: Followed, error: SchedulerUnavailable | None) -> None:
         times = self._missing[job.uid].times + 1 if job.uid in self._missing else 1

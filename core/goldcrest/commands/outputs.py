@@ -74,6 +74,8 @@ class JobRecord:
 
     job_id: str
     base_id: str
+    array: bool
+    """Whether it is an array, or an element of one."""
     user: str
     state: str
     reason: str | None
@@ -197,6 +199,7 @@ def parse_describe(text: str) -> tuple[JobRecord, ...]:
             JobRecord(
                 job_id=job_id,
                 base_id=fields.get("ArrayJobId", job_id),
+                array="ArrayJobId" in fields,
                 user=fields.get("UserId", "").partition("(")[0],
                 state=fields["JobState"],
                 reason=_text(fields.get("Reason", "")),

@@ -98,6 +98,8 @@ class JobView:
     """What the state means, as a reason of conditions."""
     message: str
     held: bool = False
+    array: bool = False
+    """Whether the scheduler shows it as an array, wherever that was asked for."""
     exit_code: int | None = None
     signal: int | None = None
     submit: int | None = None

@@ -70,6 +70,7 @@ def view_of(rows: Sequence[Row]) -> JobView:
         phase=phase,
         outcome=outcome,
         message=_array_message(rows, first.base_id),
+        array=any(map(_is_array, rows)),
         held=all(_held(row) for row in rows if meaning(row.state)[0] is Phase.QUEUED) and phase is Phase.QUEUED,
         exit_code=max(codes, default=None) if phase.finished else None,
         submit=None if isinstance(first, JobRecord) else first.submit,
@@ -106,6 +107,7 @@ def _single(row: Row) -> JobView:
         outcome=outcome,
         message=_message(row, phase, exit_code, signal),
         held=_held(row),
+        array=_is_array(row),
         exit_code=exit_code,
         signal=signal,
         submit=timed.submit if timed else None,
@@ -121,6 +123,15 @@ def _single(row: Row) -> JobView:
 
 def _reason(row: Row) -> str | None:
     return None if isinstance(row, AccountRow) else row.reason
+
+
+def _is_array(row: Row) -> bool:
+    match row:
+        case QueueRow():
+            return row.array_index is not None
+        case JobRecord():
+            return row.array
+    return "_" in row.job_id
 
 
 def _held(row: Row) -> bool:

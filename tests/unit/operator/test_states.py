@@ -64,6 +64,18 @@ def test_running_array() -> None:
     assert array.message == "Array job 52: 2 PENDING, 1 RUNNING."
 
 
+def test_what_shows_an_array() -> None:
+    """Queue, exact record and accounting each tell an array, or one element of it, from a single job."""
+    queue = parse_queue((DATA / "squeue.txt").read_text())
+    assert view_of([row for row in queue if row.job_id == "52_1"]).array
+    assert not view_of([row for row in queue if row.job_id == "54"]).array
+    assert view_of(parse_describe((DATA / "scontrol_array.txt").read_text())).array
+    assert not view_of(parse_describe((DATA / "scontrol_failed.txt").read_text())).array
+    account = parse_account((DATA / "sacct.txt").read_text())
+    assert {view_of([row]).array for row in account if row.base_id == "52"} == {True}
+    assert {view_of([row]).array for row in account if row.base_id == "54"} == {False}
+
+
 def test_ended_array() -> None:
     """An array failed when one of its elements did."""
     line = (DATA / "sacct.txt").read_text().splitlines()[1]

@@ -272,6 +272,22 @@ async def test_array(make: Callable[..., Stage]) -> None:
     assert (seen.view.phase, seen.view.exit_code) == (Phase.FAILED, 2)
 
 
+@pytest.mark.parametrize("queued", [True, False])
+async def test_array_by_a_line_of_its_script(make: Callable[..., Stage], queued: bool) -> None:
+    """An array that only its script asked for, known by what the scheduler shows: an element that failed early counts."""
+    stage = make()
+    stage.shown.queued = [stage.view("1", array=True)] if queued else []
+    stage.shown.exact = {"1": stage.view("1", "COMPLETED", array=not queued)}
+    stage.shown.recorded = {"1": stage.view("1", "FAILED", exit_code=2)}
+    uid = stage.follow("1")
+    if queued:
+        await stage.until(uid, lambda seen: seen.view)
+        stage.shown.queued = []
+    seen = await stage.until(uid, lambda seen: seen.view and seen.view.final)
+    assert seen.view is not None
+    assert (seen.view.phase, seen.view.exit_code) == (Phase.FAILED, 2)
+
+
 async def test_doubles(make: Callable[..., Stage]) -> None:
     """A held job with a Job's token and another id is a stray; one that is not held, or another user's, is not."""
     stage = make()
