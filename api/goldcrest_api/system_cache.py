@@ -6,6 +6,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from goldcrest.errors import InvalidInput
+from goldcrest.grants import parse_time
 from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.conditions import Condition
@@ -25,6 +26,8 @@ class SystemView:
     spec: SystemSpec
     ready: Condition | None
     """The condition Ready; None while nobody has looked yet."""
+    checked_at: float
+    """When somebody looked last, in seconds of the epoch; 0 when that is not known."""
 
     @classmethod
     def of(cls, raw: Raw) -> SystemView:
@@ -40,6 +43,7 @@ class SystemView:
             uid=raw["metadata"]["uid"],
             spec=parse_model(SystemSpec, raw.get("spec"), what="spec"),
             ready=ready,
+            checked_at=_seconds(status.last_checked),
         )
 
 
@@ -70,6 +74,13 @@ class SystemCache:
 
     def advance(self, resource_version: str) -> None:
         """Nothing here depends on the position of the watch."""
+
+
+def _seconds(time: str | None) -> float:
+    try:
+        return parse_time(time) if time is not None else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _read(raw: Raw) -> SystemView | None:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 
 from goldcrest.commands import WhoAmI
-from goldcrest.errors import Denied
+from goldcrest.errors import CommandRefused, Denied, SystemUnreachable
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.system_cache import SystemView
 
+# Reasons of docs/protocol.md that say nothing about the user: the next attempt may pass.
+_FOR_A_MOMENT = frozenset({"busy", "expired", "replay", "session-id"})
 _REMEMBERED = 10_000  # successes kept; beyond, the outdated ones are thrown away
 
 
@@ -42,6 +44,7 @@ class AccessProbe:
 
         Raises:
             Denied: the rule of the token's issuer does not cover the system, or policy says no.
+            SystemUnreachable: it does not answer, or takes no commands at the moment.
             GoldcrestError: what kept the command from being run.
         """
         if not caller.covers(system.name):
@@ -50,15 +53,20 @@ class AccessProbe:
         key = (system.name, caller.user, caller.issuer, caller.subject)
         if self._good_until.get(key, 0.0) > self._clock():
             return
-        await self._remote.run(
-            WhoAmI(),
-            system=system.name,
-            spec=system.spec,
-            user=caller.user,
-            basis=caller.basis,
-            trace=trace,
-            seconds=self._command_seconds,
-        )
+        try:
+            await self._remote.run(
+                WhoAmI(),
+                system=system.name,
+                spec=system.spec,
+                user=caller.user,
+                basis=caller.basis,
+                trace=trace,
+                seconds=self._command_seconds,
+            )
+        except CommandRefused as error:
+            if error.reason in _FOR_A_MOMENT:
+                raise SystemUnreachable(f"{system.name} takes no commands at the moment: {error.message}") from error
+            raise
         self._remember(key)
 
     def _remember(self, key: tuple[str, str, str, str]) -> None:

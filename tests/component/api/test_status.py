@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from goldcrest.errors import CommandRefused, SystemUnreachable
 pytestmark = pytest.mark.component
 
 
-def system(status: str | None, reason: str = "Checked") -> dict[str, Any]:
+def system(status: str | None, reason: str = "Checked", *, checked: int | None = 0) -> dict[str, Any]:
+    """A System whose health was written so many seconds ago; None: nobody knows when."""
     if status is None:
         return SYSTEM
     condition = {
@@ -25,7 +27,10 @@ def system(status: str | None, reason: str = "Checked") -> dict[str, Any]:
         "reason": reason,
         "message": "",
     }
-    return {**SYSTEM, "status": {"conditions": [condition]}}
+    written: dict[str, Any] = {"conditions": [condition]}
+    if checked is not None:
+        written["lastChecked"] = (datetime.now(UTC) - timedelta(seconds=checked)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**SYSTEM, "status": written}
 
 
 @pytest.mark.parametrize(
@@ -34,12 +39,15 @@ def system(status: str | None, reason: str = "Checked") -> dict[str, Any]:
         (system("True"), "available", "System ready"),
         (system("False", "SystemUnreachable"), "not available", "System down"),
         (system("False", "HostKeyChanged"), "not available", "System does not accept connections"),
+        (system("False", "SystemUnreachable", checked=600), "not available", "System down"),
+        (system("False", "SystemUnreachable", checked=1000), "available", "System ready"),
+        (system("False", "SystemUnreachable", checked=None), "available", "System ready"),
         (system("Unknown"), "available", "System ready"),
         (system(None), "available", "System ready"),
     ],
 )
 async def test_health_of_systems(tmp_path: Path, given: dict[str, Any], status: str, description: str) -> None:
-    """From the resource's condition; where there is none, by the caller's own access."""
+    """From the resource's condition; where there is none, or none of the last 15 minutes, by the caller's own access."""
     async with running_gateway(tmp_path, systems=(given,)) as gateway:
         row = {"system": "cluster", "status": status, "description": description}
         reply = await gateway.request("GET", "/status/systems", machine=None)
@@ -56,6 +64,15 @@ async def test_system_that_nobody_has_looked_at_and_that_fails(gateway: Gateway)
     gateway.node.refusal = CommandRefused("no", reason="uid")
     reply = await gateway.request("GET", "/status/systems/cluster")
     assert reply.json()["out"]["description"] == "System does not accept connections"
+
+
+async def test_old_health_of_a_system_that_fails_now(tmp_path: Path) -> None:
+    """ "Ready" of an operator that is away for long does not hide that the system does not answer."""
+    async with running_gateway(tmp_path, systems=(system("True", checked=1000),)) as gateway:
+        for refusal in (SystemUnreachable("gone"), CommandRefused("16 run already", reason="busy")):
+            gateway.node.refusal = refusal
+            reply = await gateway.request("GET", "/status/systems/cluster")
+            assert reply.json()["out"]["description"] == "System down"
 
 
 async def test_unknown_system(gateway: Gateway) -> None:
