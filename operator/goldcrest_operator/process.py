@@ -30,7 +30,7 @@ from goldcrest_operator.store import Store
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.tracker import Tracker, TrackerTimes
 from goldcrest_operator.watching import Watch
-from goldcrest_operator.workers import Workers
+from goldcrest_operator.workers import Workers, share
 from goldcrest_operator.workqueue import WorkQueue
 
 _log = Log(__name__)
@@ -75,7 +75,12 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     metrics = Metrics()
     recorder = Recorder(kube)
     store = Store(cluster_id=cluster_id)
-    queue = WorkQueue[Key](first=settings.retry.first_seconds, most=settings.retry.most_seconds)
+    queue = WorkQueue[Key](
+        first=settings.retry.first_seconds,
+        most=settings.retry.most_seconds,
+        lane_of=lambda key: store.system_of(key.id) if key.kind is Kind.JOB else None,
+        lane_most=lambda: share(settings.workers, systems=len(store.systems)),
+    )
     times = LeaseTimes(
         duration=settings.lease.duration_seconds,
         renew_deadline=settings.lease.renew_deadline_seconds,

@@ -54,6 +54,11 @@ class Store:
     def job(self, uid: str) -> Raw | None:
         return self._jobs.get(uid)
 
+    def system_of(self, uid: str) -> str | None:
+        """Name of the System of a Job."""
+        raw = self._jobs.get(uid)
+        return str(raw["spec"]["system"]) if raw is not None else None
+
     def put_job(self, raw: Raw) -> bool:
         """Keep it, unless a later version is known; whether it was kept."""
         uid = raw["metadata"]["uid"]

@@ -16,6 +16,12 @@ from goldcrest_operator.workqueue import QueueClosed, WorkQueue
 _log = Log(__name__)
 
 
+def share(workers: int, *, systems: int) -> int:
+    """Workers that the Jobs of one system get at most, so that one that does not answer leaves some to the others: a quarter, or an even
+    part where there are fewer systems."""
+    return max(1, workers // max(1, min(systems, 4)))
+
+
 class Workers:
     """A fixed number of workers; almost all of their time is waiting for others."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -24,13 +24,29 @@ class WorkQueue(Generic[K]):
     Args:
         first: seconds of the pause after a first failure; doubled with each further one.
         most: seconds of the longest pause.
+        lane_of: what a key needs and shares with others (a system); None: nothing that could hold it up.
+        lane_most: keys of one lane that are given out at once, as it is now; the others wait without a worker.
         chance: number from 0 to 1; the pause is between half and all of its length, so that keys do not come back together.
     """
 
-    def __init__(self, *, first: float, most: float, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        *,
+        first: float,
+        most: float,
+        lane_of: Callable[[K], str | None] = lambda _: None,
+        lane_most: Callable[[], int] = lambda: 1,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._first = first
         self._most = most
+        self._lane_of = lane_of
+        self._lane_most = lane_most
         self._chance = chance
+        self._lane_of_held: dict[K, str] = {}
+        self._held_of_lane: Counter[str] = Counter()
+        self._lane_returned_from: dict[K, str] = {}
+        self._parked: dict[str, deque[K]] = {}  # queued, but their lane has its share
         self._ready: deque[K] = deque()
         self._queued: set[K] = set()
         self._held: set[K] = set()
@@ -41,7 +57,7 @@ class WorkQueue(Generic[K]):
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._queued)
 
     @property
     def held(self) -> int:
@@ -96,19 +112,30 @@ class WorkQueue(Generic[K]):
         Raises:
             QueueClosed: there will be no more.
         """
-        while not self._ready and not self._closed:
-            self._wake.clear()
-            await self._wake.wait()
-        if self._closed:
-            raise QueueClosed
-        key = self._ready.popleft()
-        self._queued.discard(key)
-        self._held.add(key)
-        return key
+        while True:
+            while not self._ready and not self._closed:
+                self._wake.clear()
+                await self._wake.wait()
+            if self._closed:
+                raise QueueClosed
+            key = self._ready.popleft()
+            lane = self._lane_returned_from.pop(key, None) or self._lane_of(key)
+            if lane is not None and self._held_of_lane[lane] >= self._lane_most():
+                self._parked.setdefault(lane, deque()).append(key)
+                continue
+            if lane is not None:
+                self._lane_of_held[key] = lane
+                self._held_of_lane[lane] += 1
+            self._queued.discard(key)
+            self._held.add(key)
+            return key
 
     def done(self, key: K) -> None:
         """The work is done; if the key was added meanwhile, it comes back now."""
         self._held.discard(key)
+        lane = self._lane_of_held.pop(key, None)
+        if lane is not None:
+            self._leave(lane)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
@@ -120,6 +147,19 @@ class WorkQueue(Generic[K]):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+
+    def _leave(self, lane: str) -> None:
+        self._held_of_lane[lane] -= 1
+        if not self._held_of_lane[lane]:
+            del self._held_of_lane[lane]
+        parked = self._parked.get(lane)
+        if parked:
+            key = parked.popleft()
+            self._lane_returned_from[key] = lane  # also when it has none by now: its end lets the next one go
+            self._ready.appendleft(key)
+            self._wake.set()
+        if not parked:
+            self._parked.pop(lane, None)
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from goldcrest_operator.workers import share
 from goldcrest_operator.workqueue import QueueClosed, WorkQueue
 
 pytestmark = pytest.mark.unit
@@ -22,6 +23,52 @@ async def test_coalesces() -> None:
         keys.add(key)
     assert [await keys.take(), await keys.take()] == ["a", "b"]
     assert len(keys) == 0
+
+
+async def test_lanes() -> None:
+    """One lane gets its share of what is given out at once; what it has more waits for it in order, and holds up no other."""
+    keys = WorkQueue[str](
+        first=0.01, most=0.08, lane_of=lambda key: key[0] if key[0] != "-" else None, lane_most=lambda: 2
+    )
+    for key in ("a1", "a2", "a3", "a4", "b1", "-1", "-2", "-3"):
+        keys.add(key)
+    assert [await keys.take() for _ in range(6)] == ["a1", "a2", "b1", "-1", "-2", "-3"]
+    keys.add("a3")  # it waits already
+    assert len(keys) == 2
+    taking = asyncio.create_task(keys.take())
+    await asyncio.sleep(0.01)
+    assert not taking.done()
+    keys.done("b1")
+    keys.done("a1")
+    assert await taking == "a3"
+    keys.done("a3")
+    keys.done("a2")
+    assert await keys.take() == "a4"
+    keys.done("a4")
+    assert len(keys) == 0
+
+
+async def test_lane_of_what_is_gone() -> None:
+    """A key that has no lane any more when its turn comes does not leave those behind it waiting."""
+    lanes: dict[str, str] = dict.fromkeys("abc", "x")
+    keys = WorkQueue[str](first=0.01, most=0.08, lane_of=lanes.get)
+    for key in "abc":
+        keys.add(key)
+    assert await keys.take() == "a"
+    keys.add("d")
+    assert await keys.take() == "d"
+    lanes.clear()
+    for key in "abc":
+        keys.done(key)
+        if key != "c":
+            assert await asyncio.wait_for(keys.take(), 1) == chr(ord(key) + 1)
+
+
+@pytest.mark.parametrize(("systems", "expected"), [(0, 32), (1, 32), (2, 16), (4, 8), (50, 8)])
+def test_share(systems: int, expected: int) -> None:
+    """With several systems none gets more than a quarter of the workers, or an even part."""
+    assert share(32, systems=systems) == expected
+    assert share(1, systems=systems) == 1
 
 
 async def test_comes_back_when_added_meanwhile() -> None:
