@@ -1,4 +1,4 @@
-"""Public keys of one issuer: cached, fetched again for an unknown ``kid`` (seldom), kept while the issuer is down."""
+"""Public keys of one issuer: cached, fetched again for an unknown ``kid`` (seldom) and when old, kept while the issuer is down."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from goldcrest.identity.rules import IssuerRule
 from goldcrest.telemetry import Log
 
 REFRESH_SECONDS = 30.0  # T5: an unknown kid makes us ask the issuer at most this often
+AGE_SECONDS = 300.0  # a key that the issuer withdrew, perhaps because it was stolen, counts this much longer
 FETCH_SECONDS = 5.0
 JWKS_LIMIT = 1024 * 1024  # bytes
 
@@ -56,6 +57,7 @@ class IssuerKeys:
         self._lock = asyncio.Lock()
         self._keys: list[VerificationKey] = []
         self._asked: float | None = None
+        self._fetched: float | None = None
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=rule.ca_file) if rule.ca_file else True
         if rule.jwks_file is not None:
             self._keys = _read_file(Path(rule.jwks_file))
@@ -67,10 +69,16 @@ class IssuerKeys:
             Unavailable: there are no keys yet and the issuer does not answer.
         """
         key = self._known(kid, algorithm)
-        if key is None and self._rule.jwks_url is not None:
+        if self._rule.jwks_url is None:
+            return key
+        # Whoever finds the set old asks for all others, which do not wait for an issuer that hangs.
+        if key is None or (self._is_old() and not self._lock.locked()):
             await self._refresh()
             key = self._known(kid, algorithm)
         return key
+
+    def _is_old(self) -> bool:
+        return self._fetched is None or self._clock() - self._fetched >= AGE_SECONDS
 
     def _known(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         fitting = [key for key in self._keys if key.fits(algorithm) and (kid is None or key.kid == kid)]
@@ -83,6 +91,7 @@ class IssuerKeys:
                 self._asked = now
                 try:
                     self._keys = await self._fetch()
+                    self._fetched = now
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError, InvalidInput) as error:
                     _log.warning("identity.jwks.failed", issuer=self._rule.issuer, error=repr(error))
         if not self._keys:

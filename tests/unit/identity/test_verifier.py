@@ -16,7 +16,7 @@ from aiohttp import web
 
 from goldcrest.errors import Unauthenticated, Unavailable
 from goldcrest.identity import TokenVerifier, load_rules
-from goldcrest.identity.keys import REFRESH_SECONDS
+from goldcrest.identity.keys import AGE_SECONDS, REFRESH_SECONDS
 from goldcrest.identity.verifier import TOKEN_LIMIT
 from unit.identity.tokens import ISSUER, RULE, Key, content, identity_file, raw_token
 
@@ -244,11 +244,38 @@ async def test_rotation_and_outage(tmp_path: Path) -> None:
             await verifier.close()
 
 
+async def test_a_key_that_was_withdrawn(tmp_path: Path) -> None:
+    """It counts for five minutes more at most, though tokens name it; but as long as the issuer is down."""
+    served, up = [KEY.jwk, OTHER.jwk], [True]
+
+    def answer() -> web.Response:
+        return web.json_response({"keys": served}) if up[0] else web.Response(status=500)
+
+    async with jwks_server(answer) as url:
+        rule = RULE.replace('jwks_file = "JWKS"', f'jwks_url = "{url}"')
+        verifier = TokenVerifier.from_file(identity_file(tmp_path, rule=rule))
+        try:
+            assert (await verifier.verify(OTHER.token())).username == "alice"
+            served.remove(OTHER.jwk)
+            assert (await verifier.verify(OTHER.token(jti="soon"))).username == "alice"
+            up[0] = False
+            _forget(verifier, AGE_SECONDS)
+            assert (await verifier.verify(OTHER.token(jti="down"))).username == "alice"
+            up[0] = True
+            _forget(verifier, REFRESH_SECONDS)
+            assert await refusal(verifier, OTHER.token(jti="up")) == "InvalidSignature"
+            assert (await verifier.verify(KEY.token())).username == "alice"
+        finally:
+            await verifier.close()
+
+
 def _forget(verifier: TokenVerifier, seconds: float) -> None:
     """Let the time pass in which the issuer is not asked again."""
     for _, keys in verifier._issuers.values():
         assert keys._asked is not None
+        assert keys._fetched is not None
         keys._asked -= seconds
+        keys._fetched -= seconds
 
 
 async def test_an_issuer_that_never_answered(tmp_path: Path) -> None:
