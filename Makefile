@@ -24,7 +24,7 @@ test: lint bed-up test-unit test-component test-integration ## Run all tests, on
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
-	$(PYTEST) tests/unit tests/fuzz
+	$(PYTEST) tests/unit tests/fuzz tests/guards
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
