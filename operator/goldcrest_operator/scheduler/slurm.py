@@ -50,6 +50,8 @@ _ERRNO_FOR_GOOD = frozenset(
     ("EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "EISDIR", "ENOTDIR", "EDQUOT", "ENOSPC")
 )
 _PATH_LIMIT = 4096
+# Of the payload, before it was sent; any other TooLarge is of the answer, when sbatch has run.
+_NOT_SENT = "are more than login host"
 
 _HARMLESS = re.compile(r"already (completing or completed|finished)|invalid job id|no longer pending", re.IGNORECASE)
 
@@ -70,7 +72,9 @@ class SlurmScheduler:
                     raise SchedulerUnavailable(_os_words(error)) from error
                 raise SiteRefused(_os_words(error)) from error
             raise SubmissionUncertain(f"submitting was cut short on the login node: {error.message}") from error
-        except TooLarge as error:  # of the answer; what may be in a spec fits
+        except TooLarge as error:
+            if _NOT_SENT in error.message:
+                raise SiteRefused(error.message) from error
             raise SubmissionUncertain(f"what sbatch answered was not read: {error.message}") from error
         output = CommandOutput.of(answer.result)
         submitted = parse_submitted(output.stdout) if output.exit == 0 else None

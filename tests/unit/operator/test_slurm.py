@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from goldcrest.authorised import submit_command
 from goldcrest.authority import ByResource
 from goldcrest.commands import Command
 from goldcrest.errors import (
@@ -17,6 +19,7 @@ from goldcrest.errors import (
     SystemUnreachable,
     TooLarge,
 )
+from goldcrest.ssh.attempt import Attempt
 from goldcrest.telemetry import Trace
 from goldcrest_operator.scheduler.interface import SiteRefused, SubmissionUncertain, Target
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
@@ -101,6 +104,18 @@ async def test_not_submitted(result: Any, error: type[Exception]) -> None:
     """Each way in which a submission can fail has its own meaning."""
     with pytest.raises(error):
         await slurm(result).submit(TARGET, job(), TOKEN)
+
+
+async def test_payload_that_the_node_does_not_take() -> None:
+    """A script above the node's limit is refused before it is sent: for good, with both numbers. The words are those of the SSH pool."""
+    limits = SimpleNamespace(payload=4)
+    hello = SimpleNamespace(operations=("slurm.submit",), version="1", limits=limits)
+    command = submit_command(job(), system(), token=TOKEN)
+    attempt = Attempt(command, "cluster", system(), "alice", TARGET.basis, TARGET.trace, where="login1:2222")
+    with pytest.raises(TooLarge) as caught:
+        attempt.check_allowed(SimpleNamespace(hello=hello), 5)  # type: ignore[arg-type]
+    with pytest.raises(SiteRefused, match=r"5 bytes are more than login host login1:2222 takes \(4\)"):
+        await slurm(caught.value).submit(TARGET, job(), TOKEN)
 
 
 async def test_found_by_comment_or_submit_line() -> None:
