@@ -187,7 +187,7 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
         keeper = asyncio.create_task(context.lease.keep(asyncio.Event()), name="lease")  # also while it drains
         recorder = asyncio.create_task(context.recorder.run(), name="recorder")
         tasks += [workers, keeper, recorder]
-        return await _until_the_end(context, stop, watch=watch, workers=workers, keeper=keeper)
+        return await _until_the_end(context, stop, watch=watch, workers=workers, others=(keeper, recorder))
     finally:
         await context.tracker.close()
         for task in tasks[1:]:
@@ -210,10 +210,10 @@ async def _until_the_end(
     *,
     watch: asyncio.Task[None],
     workers: asyncio.Task[None],
-    keeper: asyncio.Task[None],
+    others: tuple[asyncio.Task[None], ...],
 ) -> int:
     stopped = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait({watch, workers, keeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({watch, workers, *others, stopped}, return_when=asyncio.FIRST_COMPLETED)
     lost = bool(done - {stopped})
     for task in done:
         if not task.cancelled() and (error := task.exception()) is not None:

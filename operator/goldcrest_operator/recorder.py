@@ -78,6 +78,8 @@ class Recorder:
             pass  # posted before a restart: its name is made of what it says
         except GoldcrestError as error:  # in a terminating namespace none can be created
             _log.debug("event.failed", name=event["metadata"]["name"], code=error.code)
+        except Exception:  # one event that cannot be posted must not end all others
+            _log.exception("event.broken", name=event["metadata"]["name"])
 
     def _event(self, regarding: Regarding, notice: Notice, digest: str) -> Raw:
         namespace = regarding.namespace or "default"  # where events of cluster-scoped objects live
