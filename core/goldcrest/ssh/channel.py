@@ -15,6 +15,7 @@ from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
+_SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
 _STDERR: Final = 1024  # last bytes kept for messages
 _LARGEST_ID: Final = 2**32 - 1
 _FROM_NODE: Final = frozenset({FrameType.DATA, FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR, FrameType.CREDIT})
@@ -46,6 +47,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._parser = FrameParser()
         self._receivers: dict[int, Receiver] = {}
         self._left_behind: set[int] = set()  # nobody waits for them, and the node has not ended them yet
+        self._received = 0  # times that something came
+        self._silent = False
         self._last_id = 0
         self._refusals = 0
         self._writable = asyncio.Event()
@@ -213,6 +216,14 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._left_behind.add(request_id)
         if self._channel is not None and self._lost is None:
             self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
+            asyncio.get_running_loop().call_later(_SILENT_SECONDS, self._retire_if_silent, self._received)
+
+    def _retire_if_silent(self, received: int) -> None:
+        """Give up a channel from which nothing has come since a request was given up; the next gets another."""
+        if self._received == received and not self.ended:
+            self._silent = True
+            self.retire()
+            self._changed()
 
     def _open_channel(self) -> asyncssh.SSHClientChannel[bytes]:
         if self._channel is None or self._lost is not None:
@@ -252,7 +263,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._close_when_done()
 
     def _close_when_done(self) -> None:
-        if self._retired and not self._receivers and not self.reserved:
+        # What was left behind is not waited for where nothing comes any more.
+        if self._retired and not self.reserved and (self._silent or not self._receivers):
             self.close()
 
     def reserve(self, size: int) -> None:
@@ -298,6 +310,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             return
         if self._lost is not None:
             return
+        self._received += 1
         try:
             if self._finder is not None:
                 found = self._finder.feed(data)

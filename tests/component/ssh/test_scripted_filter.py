@@ -235,6 +235,35 @@ async def test_no_answer_in_time(start_node, make_pool, command, error):
     assert node.channels == 1
 
 
+async def test_a_channel_that_fell_silent_is_replaced(start_node, make_pool, monkeypatch):
+    """A filter that does not even confirm that it stopped gets no more commands: the next one has a new channel, and the old one ends."""
+    monkeypatch.setattr("goldcrest.ssh.channel._SILENT_SECONDS", 0.2)
+    script = ScriptedFilter(keep_silent)
+    node = await start_node(script)
+    pool = make_pool(channels=1)
+    with pytest.raises(SystemUnreachable):
+        await pool.run(IDEMPOTENT, seconds=0.3, **to(node))
+    await asyncio.sleep(0.4)
+    script.on_request = answer
+    assert (await pool.run(IDEMPOTENT, **to(node))).result == {"op": "fs.stat"}
+    assert (node.channels, node.channels_now, node.logins) == (2, 1, 1)
+
+
+async def test_a_slow_command_does_not_cost_its_channel(start_node, make_pool, monkeypatch):
+    """While answers to others come, a command that was given up is waited for where it runs."""
+    monkeypatch.setattr("goldcrest.ssh.channel._SILENT_SECONDS", 0.2)
+    script = ScriptedFilter(keep_silent)
+    node = await start_node(script)
+    pool = make_pool(channels=1)
+    with pytest.raises(SystemUnreachable):
+        await pool.run(IDEMPOTENT, seconds=0.3, **to(node))
+    script.on_request = answer
+    for _ in range(2):
+        assert (await pool.run(IDEMPOTENT, **to(node))).result == {"op": "fs.stat"}
+        await asyncio.sleep(0.4)
+    assert node.channels == 1
+
+
 async def test_a_caller_that_goes_away_stops_its_command(start_node, make_pool):
     """A cancelled caller has its request cancelled on the node; others on the channel notice nothing."""
     script = ScriptedFilter(keep_silent)
