@@ -269,6 +269,8 @@ def _tracker_times(settings: OperatorSettings) -> TrackerTimes:
         few_jobs=tracker.few_jobs,
         active=tracker.active_seconds,
         idle=tracker.idle_seconds,
+        per_second=tracker.per_second,
+        at_once=tracker.at_once,
     )
 
 

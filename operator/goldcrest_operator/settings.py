@@ -73,6 +73,12 @@ class TrackerSettings(_Part):
         default=200, ge=0, description="Number of active jobs that are few: squeue costs the controller little."
     )
     active_seconds: float = Field(default=4.0, gt=0, description="Seconds between queries while more jobs are active.")
+    per_second: float = Field(
+        default=20.0,
+        gt=0,
+        description="Queries of one system in a second at most, where each user's jobs are asked for as that user; lanes pause longer for it.",
+    )
+    at_once: int = Field(default=4, ge=1, le=100, description="Queries of one system under way at once.")
     idle_seconds: float = Field(
         default=30.0, gt=0, description="Seconds between queries while no job is active, and at most after failures."
     )

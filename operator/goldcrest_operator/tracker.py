@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +29,6 @@ from goldcrest_operator.store import Followed, Store
 _log = Log(__name__)
 
 _BASES_TRIED = 3  # Jobs of a user whose right to ask is tried in one round
-_SETTLED_AT_ONCE = 4  # single questions under way, where each job must be asked for by itself
 _UNKNOWN_MOST_SECONDS = 60.0  # pause between questions for a job that nobody knows
 
 
@@ -38,9 +38,12 @@ class TrackerTimes:
 
     Args:
         hot: while something was submitted or changed within ``hot_for``.
-        few: while at most ``few_jobs`` jobs are active.
+        few: while at most ``few_jobs`` jobs of the system are active.
         active: while more are.
         idle: while none is (observer account only; it still finds doubles).
+        per_second: queries of one system, over all users' lanes; with many lanes each pauses longer. Lanes that are hot count by
+            themselves, so that there may be twice as many for a moment.
+        at_once: queries of one system under way; further ones wait their turn.
     """
 
     hot: float = 1.0
@@ -49,6 +52,8 @@ class TrackerTimes:
     few_jobs: int = 200
     active: float = 4.0
     idle: float = 30.0
+    per_second: float = 20.0
+    at_once: int = 4
 
 
 @dataclass(slots=True)
@@ -111,7 +116,7 @@ class Tracker:
         self._unasked: set[str] = set()  # uids of Jobs that might not be asked for when it was tried last
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._settling = asyncio.Semaphore(_SETTLED_AT_ONCE)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(times.at_once))
 
     def sighting(self, uid: str) -> Sighting:
         """What was seen of a Job last."""
@@ -185,13 +190,17 @@ class Tracker:
                 return
 
     def _interval(self, lane: _Lane) -> float:
-        times, number = self._times, len(self._store.followed(lane.system, lane.user))
-        if number == 0:
+        times, now = self._times, self._clock()
+        hot = now < lane.hot_until
+        if not self._store.followed(lane.system, lane.user):
             base = times.idle
-        elif self._clock() < lane.hot_until:
+        elif hot:
             base = times.hot
         else:
-            base = times.few if number <= times.few_jobs else times.active
+            base = times.few if len(self._store.followed(lane.system)) <= times.few_jobs else times.active
+        # What the controller is asked in a second does not grow with the number of users.
+        like_it = sum(other.system == lane.system and (now < other.hot_until) == hot for other in self._lanes.values())
+        base = max(base, like_it / times.per_second)
         if lane.failures:
             base = max(base, min(times.hot * 2.0 ** min(lane.failures, 10), times.idle) * random.uniform(0.75, 1.25))  # noqa: S311
         return base
@@ -244,12 +253,14 @@ class Tracker:
 
     async def _ask(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> tuple[JobView, ...] | None:
         if lane.user == "":
-            return await self._scheduler.queue(self._as_observer(lane, spec), "all")
+            async with self._turns[lane.system]:
+                return await self._scheduler.queue(self._as_observer(lane, spec), "all")
         # Any of the user's live Jobs is a ground to ask; one whose requester has lost the right must not hide the others.
         for _ in range(min(_BASES_TRIED, len(jobs))):
             job = jobs[lane.turn % len(jobs)]
             try:
-                return await self._scheduler.queue(_as_user(job, spec), "own")
+                async with self._turns[lane.system]:
+                    return await self._scheduler.queue(_as_user(job, spec), "own")
             except (Denied, NotFound) as error:
                 lane.turn += 1
                 await self._not_asked(job, error)
@@ -315,13 +326,14 @@ class Tracker:
         if lane.user == "":
             found: dict[str, JobView] = {}
             for part in _parts(jobs, DESCRIBE_LIMIT):
-                views = await self._scheduler.details(self._as_observer(lane, spec), [job.job_id for job in part])
+                async with self._turns[lane.system]:
+                    views = await self._scheduler.details(self._as_observer(lane, spec), [job.job_id for job in part])
                 found |= {job.uid: views[job.job_id] for job in part if job.job_id in views}
             return found
 
         async def one(job: Followed) -> tuple[str, JobView | None]:
             try:
-                async with self._settling:
+                async with self._turns[lane.system]:
                     views = await self._scheduler.details(_as_user(job, spec), [job.job_id])
             except (Denied, NotFound) as error:
                 await self._not_asked(job, error)
@@ -355,7 +367,7 @@ class Tracker:
         found: dict[str, JobView] = {}
 
         async def ask(target: Target, scope: Scope, part: Sequence[Followed]) -> None:
-            async with self._settling:
+            async with self._turns[lane.system]:
                 views = await self._scheduler.accounting(target, scope, [job.job_id for job in part])
             found.update({job.uid: views[job.job_id] for job in part if job.job_id in views})
 

@@ -30,7 +30,7 @@ from goldcrest_operator.workers import Workers
 from goldcrest_operator.workqueue import WorkQueue
 
 NAMESPACE = "hpc-alice"
-QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02)
+QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02, per_second=10_000)
 SYSTEM: Raw = {
     "hosts": [{"address": "login1", "port": 2222}],
     "filterPath": "/usr/libexec/goldcrest/ssh-filter",

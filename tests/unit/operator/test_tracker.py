@@ -19,7 +19,7 @@ from unit.operator.jobs import CLUSTER, in_phase, system
 
 pytestmark = pytest.mark.unit
 
-TIMES = TrackerTimes(hot=0.005, hot_for=60, few=0.005, active=0.005, idle=0.01)
+TIMES = TrackerTimes(hot=0.005, hot_for=60, few=0.005, active=0.005, idle=0.01, per_second=10_000)
 
 
 class Shown:
@@ -32,9 +32,16 @@ class Shown:
         self.asked: list[tuple[str, str, tuple[str, ...]]] = []
         self.error: dict[str, Exception] = {}
         self.denied_basis: set[str] = set()
+        self.takes = 0.0
+        self.under_way = 0
+        self.most_under_way = 0
 
     async def queue(self, target: Target, scope: str) -> tuple[JobView, ...]:
         self._ask("queue", target, (scope,))
+        self.under_way += 1
+        self.most_under_way = max(self.under_way, self.most_under_way)
+        await asyncio.sleep(self.takes)
+        self.under_way -= 1
         return tuple(view for view in self.queued if scope == "all" or view.user == target.user)
 
     async def details(self, target: Target, job_ids: Sequence[str]) -> Mapping[str, JobView]:
@@ -54,7 +61,7 @@ class Shown:
 
 
 class Stage:
-    def __init__(self, *, observer: str | None) -> None:
+    def __init__(self, *, observer: str | None, times: TrackerTimes = TIMES) -> None:
         self.shown = Shown()
         self.store = Store(cluster_id=CLUSTER)
         self.changed: list[str] = []
@@ -67,7 +74,7 @@ class Stage:
             changed=self.changed.append,
             refresh=self._refresh,
             active=lambda: True,
-            times=TIMES,
+            times=times,
             metrics=Metrics(),
         )
 
@@ -135,8 +142,8 @@ class Stage:
 async def make(request: pytest.FixtureRequest) -> Any:
     stages: list[Stage] = []
 
-    def stage(*, observer: str | None = "watcher") -> Stage:
-        stages.append(Stage(observer=observer))
+    def stage(*, observer: str | None = "watcher", **others: Any) -> Stage:
+        stages.append(Stage(observer=observer, **others))
         return stages[-1]
 
     yield stage
@@ -286,6 +293,21 @@ async def test_array_by_a_line_of_its_script(make: Callable[..., Stage], queued:
     seen = await stage.until(uid, lambda seen: seen.view and seen.view.final)
     assert seen.view is not None
     assert (seen.view.phase, seen.view.exit_code) == (Phase.FAILED, 2)
+
+
+async def test_many_users(make: Callable[..., Stage]) -> None:
+    """With a job each of many users, the controller is asked no more often in a second, and not by all at once; every job is seen."""
+    times = TrackerTimes(hot=0.01, hot_for=0, few=0.01, few_jobs=1000, idle=10, per_second=50, at_once=3)
+    stage = make(observer=None, times=times)
+    stage.shown.takes = 0.002
+    stage.shown.queued = [stage.view(str(number), user=f"user{number}") for number in range(1, 41)]
+    uids = [stage.follow(str(number), user=f"user{number}") for number in range(1, 41)]
+    for uid in uids:
+        await stage.until(uid, lambda seen: seen.view)
+    before = len(stage.shown.asked)
+    await asyncio.sleep(1)
+    assert len(stage.shown.asked) - before <= 2 * 50 + 3
+    assert stage.shown.most_under_way == 3
 
 
 async def test_doubles(make: Callable[..., Stage]) -> None:
