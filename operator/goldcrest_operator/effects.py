@@ -9,7 +9,15 @@ from typing import Protocol
 
 from goldcrest.authorised import token_of
 from goldcrest.authority import ByResource
-from goldcrest.errors import AnswerLost, Denied, GoldcrestError, LeaseNotHeld, NotFound, SchedulerUnavailable
+from goldcrest.errors import (
+    AnswerLost,
+    Denied,
+    GoldcrestError,
+    InvalidInput,
+    LeaseNotHeld,
+    NotFound,
+    SchedulerUnavailable,
+)
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.models.system import SystemSpec
@@ -104,6 +112,13 @@ class JobEffects:
             subject.seconds[name] = subject.seconds.get(name, 0.0) + seconds
             self._metrics.steps.labels(name).inc()
             self._metrics.step_seconds.labels(name).observe(seconds)
+
+    def tell_unreadable(self, raw: Raw, error: InvalidInput) -> None:
+        """Say in an event that nothing is done for a Job, because what is stored of it is not understood."""
+        meta = raw["metadata"]
+        message = f"Left alone, because this release does not understand what is stored: {error.message}"
+        regarding = Regarding(Kind.JOB, meta["namespace"], meta["name"], meta["uid"])
+        self._recorder.post(regarding, Notice(EventReason.WAITING, message, warning=True))
 
     async def _perform(self, step: Step, subject: Subject, attempt: Attempt) -> Attempt:
         match step:

@@ -13,6 +13,7 @@ from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import ANNOTATION_TRACEPARENT, Kind
 from goldcrest_operator.effects import JobEffects, Kubernetes, Subject
+from goldcrest_operator.reading import read_job
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, begun
 from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation
@@ -147,9 +148,12 @@ class JobController:
             self.forget(uid)
             return None
         try:
-            job = JobResource.of(raw)
+            job = read_job(raw)
         except InvalidInput as error:
+            # Stored by a newer release, perhaps: a person must see it, and nothing is done on a guess.
             _log.error("job.invalid", uid=uid, message=error.message)
+            self._effects.tell_unreadable(raw, error)
+            self._queue.add_after(Key(Kind.JOB, uid), self._seldom_seconds)
             return None
         trace = current_trace.get() or _trace_of(job)
         current_trace.set(trace)

@@ -11,9 +11,9 @@ from goldcrest.authorised import token_of
 from goldcrest.errors import InvalidInput
 from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
-from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log
+from goldcrest_operator.reading import read_job
 
 _log = Log(__name__)
 
@@ -144,7 +144,7 @@ class Store:
 
     def _index(self, uid: str, raw: Raw) -> None:
         try:
-            job = JobResource.of(raw)
+            job = read_job(raw)
         except InvalidInput as error:
             _log.warning("job.invalid", uid=uid, message=error.message)
             return

@@ -414,6 +414,23 @@ async def test_health_of_a_system(world: World) -> None:
     await world.until(lambda: ready() == "True")
 
 
+async def test_status_of_a_newer_release(world: World) -> None:
+    """A Job whose state is not understood is left alone, an event says why, and it goes on when it is understood."""
+    world.add_system()
+    world.slurm.frozen = True
+    raw = world.add_job()
+    understood = {**raw, "status": {}}
+    await world.kube.replace_status(Kind.JOB, raw, {"phase": "Migrating"})
+    await world.operator()
+    await world.until(lambda: "Waiting" in world.events())
+    assert world.kube.events[-1]["message"].startswith("Left alone, because this release does not understand")
+    assert not world.slurm.jobs
+    latest = world.kube.look(Kind.JOB, "hello", namespace="hpc-alice")
+    assert latest is not None
+    await world.kube.replace_status(Kind.JOB, latest, understood["status"])
+    await world.until(lambda: world.phase() == "Queued")
+
+
 async def test_foreign_finalizers_stay(world: World) -> None:
     """Only our own finalizer is removed."""
     world.add_system()
