@@ -47,6 +47,8 @@ from goldcrest_operator.reconcile.steps import (
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
+LOOK_AGAIN_SECONDS = 10.0
+"""While an sbatch of unknown outcome may still take effect, its token is looked for this often."""
 NO_SYSTEM_SECONDS = 60.0
 """A System that does not exist is waited for; its creation wakes the Job at once."""
 
@@ -211,11 +213,12 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
     # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept.
     if not certain:
         settled = settled_at(job, attempt)
-        if attempt.found is None or settled <= observed.now:
+        again_at = settled if attempt.found_at is None else min(settled, attempt.found_at + LOOK_AGAIN_SECONDS)
+        if attempt.found is None or again_at <= observed.now:
             return Find()
         unwanted = wants_cancel(job) or job.spec.suspend or job.deleting or attempt.refusal is not None
         if unwanted or system.scheduler.submit_fence == "None":
-            return _settling(job, observed, settled)
+            return _settling(job, observed, settled, again_at=again_at)
 
     # 8. The time of the last sbatch is stored before it, so that a successor knows how long to look.
     if observed.now - parse_time(intent.time) > FRESH_SECONDS:
@@ -366,7 +369,7 @@ def _cancelling(job: JobResource, observed: Observation) -> JobStatus:
     )
 
 
-def _settling(job: JobResource, observed: Observation, settled: float) -> Step:
+def _settling(job: JobResource, observed: Observation, settled: float, *, again_at: float) -> Step:
     """Wait until it is certain whether there is a submission; a cancel is latched meanwhile."""
     doing = "Being cancelled" if wants_cancel(job) else "Not submitted again yet"
     latch: dict[str, Any] = {"cancel_requested_at": job.status.cancel_requested_at or iso(observed.now)}
@@ -378,7 +381,7 @@ def _settling(job: JobResource, observed: Observation, settled: float) -> Step:
         now=observed.now,
         **(latch if wants_cancel(job) else {}),
     )
-    return WriteStatus(status) if differs(job.status, status) else Wait(settled - observed.now)
+    return WriteStatus(status) if differs(job.status, status) else Wait(again_at - observed.now)
 
 
 def _cancel_unseen(job: JobResource, observed: Observation) -> Step:

@@ -14,6 +14,7 @@ from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
+from goldcrest_operator.reconcile.job import LOOK_AGAIN_SECONDS
 
 pytestmark = pytest.mark.component
 
@@ -346,6 +347,23 @@ async def test_cancelled_before_it_takes_effect(world: World, fence: str) -> Non
     await world.until(lambda: world.phase() == "Cancelled")
     assert started(world) == 0
     assert [job.state for job in world.slurm.jobs.values()] == ["CANCELLED"]
+
+
+async def test_late_job_is_seen_early(world: World) -> None:
+    """Without a fence the token is looked for again and again meanwhile: a job that comes late is adopted soon, not only at the end."""
+    world.add_system(submitFence="None")
+    late = Late()
+    world.slurm.faults["slurm.submit"] = [late]
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: "slurm.find" in world.slurm.calls)
+    await world.quiet()
+    assert late.act is not None
+    late.act()
+    look(world, LOOK_AGAIN_SECONDS + 1)
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert started(world) == 1
+    assert "Adopted" in world.events()
 
 
 def _reason(world: World) -> str | None:

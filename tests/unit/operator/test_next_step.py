@@ -14,7 +14,7 @@ from goldcrest.models.job import JobFiles, JobResource, JobStatus
 from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
 from goldcrest_operator.reconcile import steps
 from goldcrest_operator.reconcile.certainty import STORED_SECONDS, begun, is_certain
-from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, next_step
+from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation, Refusal, Sighting, Trouble
 from goldcrest_operator.reconcile.steps import Step
 from goldcrest_operator.scheduler.interface import Submitted
@@ -94,13 +94,19 @@ def test_nothing_found() -> None:
         "Not submitted again yet: what came of an earlier submission is certain at 2030-03-17T17:48:30Z."
     )
     waiting = resource.model_copy(update={"status": told})
-    assert decide(waiting, Attempt(found=(), found_at=early), fence="None", now=early) == steps.Wait(145)
-    assert decide(waiting, Attempt(found=(), found_at=early), fence="None", now=SETTLED) == steps.Find()
+    assert decide(waiting, Attempt(found=(), found_at=early), fence="None", now=early) == steps.Wait(LOOK_AGAIN_SECONDS)
+    looked = Attempt(found=(), found_at=early)
+    assert decide(waiting, looked, fence="None", now=early + LOOK_AGAIN_SECONDS) == steps.Find()
+    nearly = Attempt(found=(), found_at=SETTLED - 3)
+    assert decide(waiting, nearly, fence="None", now=SETTLED - 3) == steps.Wait(3)
+    assert decide(waiting, nearly, fence="None", now=SETTLED) == steps.Find()
     settled = Attempt(found=(), found_at=SETTLED)
     assert isinstance(decide(waiting, settled, fence="None", now=SETTLED), steps.WriteIntent)
     known = Attempt(found=(), found_at=early, unclear_until=early + 200)
     told = written(decide(waiting, known, fence="None", now=early))
-    assert decide(resource.model_copy(update={"status": told}), known, fence="None", now=early) == steps.Wait(200)
+    assert decide(resource.model_copy(update={"status": told}), known, fence="None", now=early) == steps.Wait(
+        LOOK_AGAIN_SECONDS
+    )
 
 
 @pytest.mark.parametrize("attempt", [Attempt(found=("12", "110")), Attempt()])
@@ -169,7 +175,7 @@ def test_cancelled_with_unknown_intent() -> None:
     assert told.phase is Phase.SUBMITTING
     assert told.cancel_requested_at is not None
     waiting = resource.model_copy(update={"status": told})
-    assert decide(waiting, Attempt(found=(), found_at=NOW)) == steps.Wait(SETTLED - NOW)
+    assert decide(waiting, Attempt(found=(), found_at=NOW)) == steps.Wait(LOOK_AGAIN_SECONDS)
     assert decide(waiting, Attempt(found=(), found_at=NOW), now=SETTLED) == steps.Find()
     settled = Attempt(found=(), found_at=SETTLED)
     assert written(decide(waiting, settled, now=SETTLED)).phase is Phase.CANCELLED
@@ -332,7 +338,7 @@ def test_orphan_that_is_still_held() -> None:
     assert isinstance(decide(unclear, Attempt(found=("12",))), steps.Persist)
     assert isinstance(decide(unclear, Attempt(submitted=Submitted("12", "login1:2222"))), steps.Persist)
     told = unclear.model_copy(update={"status": written(decide(unclear, Attempt(found=(), found_at=NOW)))})
-    assert decide(told, Attempt(found=(), found_at=NOW)) == steps.Wait(SETTLED - NOW)
+    assert decide(told, Attempt(found=(), found_at=NOW)) == steps.Wait(LOOK_AGAIN_SECONDS)
     assert decide(told, Attempt(found=(), found_at=SETTLED), now=SETTLED) == steps.RemoveFinalizer()
     assert decide(unclear, Attempt(clean=True)) == steps.RemoveFinalizer()
 
