@@ -48,6 +48,7 @@ def build_context(
     jobs, systems = JobCache(), SystemCache()
     job_reflector = Reflector(kube, Kind.JOB, jobs)
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
         settings=settings,
@@ -59,11 +60,13 @@ def build_context(
             grants=grants,
             access=access,
             scripts=ScriptStore(remote, path_limit=limits.path_script_bytes, seconds=limits.transfer_seconds),
-            namespaces=Namespaces(kube, create=settings.create_namespaces),
+            namespaces=namespaces,
             ttl_seconds=settings.ttl_seconds_after_finished,
         ),
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
-        lookup=JobLookup(kube=kube, jobs=jobs, reflector=job_reflector, live_lookups=limits.live_lookups),
+        lookup=JobLookup(
+            kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
+        ),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
         reflectors=(job_reflector, system_reflector),

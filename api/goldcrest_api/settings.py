@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     create_namespaces: bool = Field(
         default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."
     )  # fmt: skip
+    user_namespaces: dict[str, str] = Field(
+        default_factory=dict,
+        description="Unix user to namespace, as JSON, for users whose REST resources are not in hpc-<name>-<digest>. The same as delegation's.",
+    )
     ttl_seconds_after_finished: int = Field(
         default=86_400, ge=60, le=31_536_000, description="Seconds for which a finished Job made here stays readable."
     )

@@ -11,11 +11,12 @@ from goldcrest.commands.base import JOB_ID
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
 from goldcrest.kube import PAGE, Kube, Raw
 from goldcrest.telemetry import Log
-from goldcrest.wellknown import TASK_ID_PATTERN, Kind, namespace_of_user, rest_name
+from goldcrest.wellknown import TASK_ID_PATTERN, Kind, rest_name
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
 from goldcrest_api.reflector import Reflector
+from goldcrest_api.services.namespaces import Namespaces
 
 _log = Log(__name__)
 _ANSWER_SECONDS = 1.0  # for Kubernetes to say what there is
@@ -47,8 +48,11 @@ class JobLookup:
         live_lookups: how many tasks of one request are asked of Kubernetes.
     """
 
-    def __init__(self, *, kube: Kube, jobs: JobCache, reflector: Reflector, live_lookups: int) -> None:
+    def __init__(
+        self, *, kube: Kube, jobs: JobCache, reflector: Reflector, namespaces: Namespaces, live_lookups: int
+    ) -> None:
         self._kube = kube
+        self._namespaces = namespaces
         self._jobs = jobs
         self._reflector = reflector
         self._live_lookups = live_lookups
@@ -93,7 +97,7 @@ class JobLookup:
         """
         if not self._reflector.synced.is_set():
             raise KubernetesUnavailable("the gateway has not read the Jobs yet")
-        await self._catch_up(namespace_of_user(caller.user))
+        await self._catch_up(self._namespaces.of(caller.user))
         tasks: list[Found] = []
         for job in self._jobs.of_user(caller.user):
             if not caller.sees(system=job.system, run_as=job.run_as):
@@ -113,7 +117,7 @@ class JobLookup:
         job = self._of_scheduler_id(system, job_id, caller)
         if job is None and JOB_ID.fullmatch(job_id):
             # Another gateway may have told it to the caller a moment ago.
-            await self._learn_all(namespace_of_user(caller.user))
+            await self._learn_all(self._namespaces.of(caller.user))
             job = self._of_scheduler_id(system, job_id, caller)
         if job is not None:
             return job
@@ -174,7 +178,7 @@ class JobLookup:
         if not live:
             return None
         # Made by another gateway a moment ago: then it is in the caller's own namespace.
-        job = await self._live(namespace_of_user(caller.user), rest_name(task_id))
+        job = await self._live(self._namespaces.of(caller.user), rest_name(task_id))
         return Found(task_id, Action.SUBMIT, job) if job is not None and job.task_id == task_id else None
 
     async def _live(self, namespace: str, name: str) -> JobView | None:

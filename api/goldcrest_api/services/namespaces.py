@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from goldcrest.errors import NotFound
 from goldcrest.kube import AlreadyExists, Kube
 from goldcrest.telemetry import Log
-from goldcrest.wellknown import CATEGORY
+from goldcrest.wellknown import CATEGORY, namespace_of_user
 
 _log = Log(__name__)
 
 
 class Namespaces:
-    """Makes a missing namespace where that is allowed, else says who has to.
+    """Knows users' namespaces; makes a missing one where that is allowed, else says who has to.
 
     Args:
         create: whether the gateway may make them.
+        others: namespaces of Unix users that have another than the usual one.
     """
 
-    def __init__(self, kube: Kube, *, create: bool) -> None:
+    def __init__(self, kube: Kube, *, create: bool, others: Mapping[str, str]) -> None:
         self._kube = kube
         self._create = create
+        self._others = dict(others)
+
+    def of(self, user: str) -> str:
+        """Where the resources of this Unix user are."""
+        return self._others.get(user) or namespace_of_user(user)
 
     async def make(self, name: str) -> None:
         """Make it; one that is there meanwhile is fine.

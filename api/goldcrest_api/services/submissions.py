@@ -21,7 +21,6 @@ from goldcrest.wellknown import (
     API_VERSION,
     LABEL_DIALECT,
     Kind,
-    namespace_of_user,
     rest_name,
     submission_token,
 )
@@ -128,7 +127,7 @@ class Submissions:
             SubmissionFailed: nothing was made.
         """
         task_id = _task_id(submission, caller)
-        namespace, name = namespace_of_user(caller.user), rest_name(task_id)
+        namespace, name = self._namespaces.of(caller.user), rest_name(task_id)
         body_sha256 = submission.digest()
         if submission.idempotency_key is not None:
             earlier = await self._earlier(namespace, name)

@@ -428,3 +428,15 @@ async def test_every_command_is_one_that_delegation_would_accept(gateway: Gatewa
     assert [command.op for command in seen] == ["sys.whoami", "fs.mkdir", "fs.write"]
     for command in seen:
         assert command_from(command.op, command.args(), command.payload) == command
+
+
+async def test_a_user_with_another_namespace(tmp_path: Path) -> None:
+    """Where the setting names one, the user's Jobs are made, listed and looked up there; others keep theirs."""
+    async with running_gateway(tmp_path, change={"user_namespaces": {"bob": "project-x"}}) as gateway:
+        gateway.kubernetes.namespaces.add("project-x")
+        made = {user: (await gateway.upload(user=user)).json()["task_id"] for user in ("alice", "bob")}
+        where = {job["spec"]["runAs"]: job["metadata"]["namespace"] for job in gateway.kubernetes.jobs()}
+        assert where == {"alice": ALICE, "bob": "project-x"}
+        gateway.kubernetes.requests.clear()
+        assert list((await gateway.request("GET", "/tasks", user="bob")).json()["tasks"]) == [made["bob"]]
+        assert gateway.kubernetes.requests == ["GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/project-x/jobs"]
