@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,11 +125,18 @@ def remove_podman_traces(paths: Paths) -> None:
     run = run_folder(paths)
     shutil.rmtree(run, ignore_errors=True)
     cgroups = Path("/sys/fs/cgroup")  # version 2; each folder below it is a tree of version 1
-    parents = [*cgroups.glob(CGROUP_PARENT), *cgroups.glob(f"*/{CGROUP_PARENT}")]
-    folders = [Path(folder) for parent in parents for folder, _, _ in os.walk(parent, topdown=False)]
-    for folder in [*folders, run.parent]:
-        with contextlib.suppress(OSError):  # another bed is in it
-            folder.rmdir()
+    deadline = time.monotonic() + 3  # seconds: the container's monitor ends a moment after its container
+    while True:
+        parents = [*cgroups.glob(CGROUP_PARENT), *cgroups.glob(f"*/{CGROUP_PARENT}")]
+        folders = [Path(folder) for parent in parents for folder, _, _ in os.walk(parent, topdown=False)]
+        for folder in folders:
+            with contextlib.suppress(OSError):  # not empty yet, or another bed is in it
+                folder.rmdir()
+        if not any(folder.exists() for folder in folders) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    with contextlib.suppress(OSError):  # another bed is in it
+        run.parent.rmdir()
 
 
 def docker() -> Engine:
