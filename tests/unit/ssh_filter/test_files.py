@@ -90,8 +90,12 @@ def test_nothing_outside_of_the_roots(
     outside.mkdir()
     (outside / "file").write_text("secret")
     (home / "link").symlink_to(outside)
+    # A file of our own and never one of the system: `make guards` runs this with the refusal taken out.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("secret")
     path = {
-        "directly": Path("/etc/passwd"),
+        "directly": elsewhere / "file",
         "by a link": home / "link" / "file",
         "by a neighbour of the same beginning": outside / "file",
         "by the parent of the root": tmp_path / "new",
@@ -105,7 +109,7 @@ def test_nothing_outside_of_the_roots(
     with pytest.raises((PermissionError, FileNotFoundError, NotADirectoryError)):
         do(f, session, op, path, b"x", **arguments)
     assert sorted(tmp_path.rglob("*")) == before
-    assert (outside / "file").read_text() == "secret"
+    assert (outside / "file").read_text() == (elsewhere / "file").read_text() == "secret"
 
 
 def test_links_within_the_roots_are_followed(f: Any, session: Any, home: Path) -> None:
@@ -220,11 +224,12 @@ def test_read_of_what_is_no_file(f: Any, session: Any, home: Path, kind: str) ->
     assert error.value.strerror in ("Is a directory", "not a regular file")
 
 
-def test_descriptors_are_closed(f: Any, session: Any, home: Path) -> None:
+def test_descriptors_are_closed(f: Any, session: Any, home: Path, tmp_path: Path) -> None:
     """A channel does hundreds of operations: none may leave a descriptor behind, in success or in failure."""
     (home / "x").write_bytes(b"1")
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for path in (home / "x", home, home / "missing", "/etc/passwd"):
+    (tmp_path / "outside").write_bytes(b"1")
+    for path in (home / "x", home, home / "missing", tmp_path / "outside"):
         for op, arguments in (
             ("fs.stat", {"dereference": True}),
             ("fs.read", {"offset": 0, "length": 10}),
