@@ -5,6 +5,8 @@ Messages say what was wrong, with which value, and what to do. They never hold s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class GoldcrestError(Exception):
     """Base of every error that Goldcrest raises on purpose.
@@ -29,9 +31,22 @@ class InvalidInput(GoldcrestError):
 
 
 class Unauthenticated(GoldcrestError):
-    """No, or no valid, proof of who is asking."""
+    """No, or no sufficient, proof of who is asking.
+
+    ``challenge`` tells what proof would do: ``scope`` (RFC 6750), ``acr_values`` and ``max_age`` (RFC 9470).
+    """
 
     code = "Unauthenticated"
+
+    def __init__(self, message: str, *, code: str | None = None, challenge: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, code=code)
+        self.challenge = dict(challenge or {})
+
+
+class InsufficientAuthentication(Unauthenticated):
+    """A valid token, but policy wants a stronger or a fresher sign-in for this: ``challenge`` says which (RFC 9470)."""
+
+    code = "InsufficientAuthentication"
 
 
 class Denied(GoldcrestError):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+_UNIX_USER: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+_NOBODYS: Final = frozenset({"root", "toor"})  # what no token may give, whatever minUid a node's policy file says
+
+
+def is_unix_user(name: str) -> bool:
+    """Whether a token may speak for this name: ASCII, lower case, no uid, no path, not root."""
+    return _UNIX_USER.fullmatch(name) is not None and name not in _NOBODYS
 
 
 class RefusalCode(StrEnum):

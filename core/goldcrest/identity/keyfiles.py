@@ -1,4 +1,4 @@
-"""Private keys that a process of ours holds in files: nobody else may read them, or it does not start."""
+"""Files that a process of ours depends on: private keys that nobody else may read, and files that nobody else may write."""
 
 from __future__ import annotations
 
@@ -45,6 +45,37 @@ def read_private(path: Path) -> bytes:
         return os.read(descriptor, KEY_FILE_LIMIT)
     finally:
         os.close(descriptor)
+
+
+def read_guarded(path: Path, *, limit: int) -> bytes:
+    """Bytes of a file that decides whom we trust: only root and we may be able to change it.
+
+    Args:
+        limit: the most bytes that it may have.
+
+    Raises:
+        InvalidInput: naming the file and what to do.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}; correct the path, or put the file there"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInput(f"{path} is not a regular file; correct the path")
+        if status.st_uid not in (0, os.geteuid()):
+            raise InvalidInput(f"{path} belongs to uid {status.st_uid}, who could change it: chown root {path}")
+        if status.st_mode & 0o022:
+            raise InvalidInput(
+                f"{path} has mode {status.st_mode & 0o7777:04o}, others could change it: chmod go-w {path}"
+            )
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise InvalidInput(f"{path} is larger than {limit} bytes; remove what is not needed")
+    return content
 
 
 def load_ed25519(path: Path) -> Ed25519PrivateKey:

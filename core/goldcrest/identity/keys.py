@@ -13,15 +13,20 @@ from typing import Any
 
 import aiohttp
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from goldcrest.errors import InvalidInput, Unavailable
+from goldcrest.identity.keyfiles import read_guarded
 from goldcrest.identity.rules import IssuerRule
 from goldcrest.telemetry import Log
 
 REFRESH_SECONDS = 30.0  # T5: an unknown kid makes us ask the issuer at most this often
-AGE_SECONDS = 300.0  # a key that the issuer withdrew, perhaps because it was stolen, counts this much longer
 FETCH_SECONDS = 5.0
+# A key that the issuer withdrew, perhaps because it was stolen, counts for five minutes more at most: until the set is old, then for a
+# slow fetch, and for the minute for which the verifier remembers a token.
+AGE_SECONDS = 230.0
 JWKS_LIMIT = 1024 * 1024  # bytes
+RSA_BITS = 2048  # RFC 7518 sections 3.3 and 3.5: a shorter key must not be used
 
 _log = Log(__name__)
 
@@ -59,8 +64,6 @@ class IssuerKeys:
         self._asked: float | None = None
         self._fetched: float | None = None
         self._tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=rule.ca_file) if rule.ca_file else True
-        if rule.jwks_file is not None:
-            self._keys = _read_file(Path(rule.jwks_file))
 
     async def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """The key with this id that fits the algorithm; without an id, the only one that fits.
@@ -69,8 +72,6 @@ class IssuerKeys:
             Unavailable: there are no keys yet and the issuer does not answer.
         """
         key = self._known(kid, algorithm)
-        if self._rule.jwks_url is None:
-            return key
         # Whoever finds the set old asks for all others, which do not wait for an issuer that hangs.
         if key is None or (self._is_old() and not self._lock.locked()):
             await self._refresh()
@@ -93,12 +94,16 @@ class IssuerKeys:
                     self._keys = await self._fetch()
                     self._fetched = now
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError, InvalidInput) as error:
-                    _log.warning("identity.jwks.failed", issuer=self._rule.issuer, error=repr(error))
+                    _log.warning(
+                        "identity.jwks.failed", issuer=self._rule.issuer, error=repr(error), kept=len(self._keys)
+                    )
         if not self._keys:
             raise Unavailable(f"the keys of the issuer {self._rule.issuer} cannot be fetched now; try again in 30 s")
 
     async def _fetch(self) -> list[VerificationKey]:
-        assert self._rule.jwks_url is not None  # noqa: S101 - only called then
+        if self._rule.jwks_file is not None:
+            return read_jwks(Path(self._rule.jwks_file))
+        assert self._rule.jwks_url is not None  # noqa: S101 - a rule has one of them
         async with self._session.get(
             self._rule.jwks_url,
             ssl=self._tls,
@@ -134,21 +139,29 @@ def parse_jwks(body: bytes | str) -> list[VerificationKey]:
 def _key_of(entry: Any) -> VerificationKey | None:
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in ("RSA", "EC", "OKP"):
         return None
+    kid = entry.get("kid")
     try:
         key = jwt.PyJWK.from_dict({name: value for name, value in entry.items() if name != "d"}).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
-    return VerificationKey(entry.get("kid"), entry["kty"], entry.get("crv"), entry.get("alg"), key)
+    if isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS:
+        _log.warning("identity.jwks.weak", kid=str(kid)[:200], bits=key.key_size, least=RSA_BITS)
+        return None
+    return VerificationKey(kid, entry["kty"], entry.get("crv"), entry.get("alg"), key)
 
 
 _KEY_TYPE = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _CURVE = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}
 
 
-def _read_file(path: Path) -> list[VerificationKey]:
+def read_jwks(path: Path) -> list[VerificationKey]:
+    """Signature keys of a JWKS in a file.
+
+    Raises:
+        InvalidInput: naming the file and what to do.
+    """
+    content = read_guarded(path, limit=JWKS_LIMIT)
     try:
-        return parse_jwks(path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}; correct jwks_file in identity.toml") from error
+        return parse_jwks(content)
     except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error.message}; correct jwks_file in identity.toml") from error
+        raise InvalidInput(f"{path} is of no use: {error.message}; put the issuer's public keys there") from error

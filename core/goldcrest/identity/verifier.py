@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,30 +15,43 @@ import jwt
 
 from goldcrest.canonical import b64url_decode
 from goldcrest.errors import InvalidInput, Unauthenticated
-from goldcrest.identity.identity import Identity, RefusalCode
+from goldcrest.identity.claims import groups_of, policy_claims, words
+from goldcrest.identity.identity import Identity, RefusalCode, is_unix_user
 from goldcrest.identity.keys import IssuerKeys, VerificationKey
-from goldcrest.identity.rules import IssuerRule, load_rules
+from goldcrest.identity.rules import IssuerRule
+from goldcrest.identity.rules_file import load_rules
+from goldcrest.telemetry import Log
 
 LEEWAY_SECONDS: Final = 30
 TOKEN_LIMIT: Final = 16 * 1024  # bytes
 CACHE_ENTRIES: Final = 4096
-CACHE_SECONDS: Final = 60.0  # a key that its issuer withdrew stops counting after this
-GROUPS_LIMIT: Final = 256
+CACHE_SECONDS: Final = 60.0  # of which keys.AGE_SECONDS knows
 LATEST_EXPIRY: Final = 2**40  # epoch seconds, in the year 36812: what is beyond it is an attack on integers
-CLAIMS_LIMIT: Final = 8 * 1024  # bytes of the claims that policy may use
+NAME_LIMIT: Final = 1024  # characters of the claim that gives the user, and of a subject
 
-_UNIX_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+_ACCESS_TOKENS: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # RFC 7519 section 5.1, RFC 9068 section 2.1
+_ID_TOKEN_CLAIMS: Final = frozenset({"at_hash", "c_hash", "s_hash"})  # OpenID Connect Core section 3.3.2.11
+
+_log = Log(__name__)
 
 
 class TokenVerifier:
-    """Tells who bears a token. Made inside a running event loop; close it with :meth:`close`."""
+    """Tells who bears a token. Made inside a running event loop; close it with :meth:`close`.
 
-    def __init__(self, rules: Sequence[IssuerRule], *, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: epoch seconds, for how long a verified token is remembered.
+        ticks: seconds, for how old the keys of the issuers are.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[IssuerRule],
+        *,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._session = aiohttp.ClientSession()
-        self._issuers = {rule.issuer: (rule, IssuerKeys(rule, self._session)) for rule in rules}
-        self._patterns = {
-            rule.issuer: re.compile(rule.username_pattern) for rule in rules if rule.username_pattern is not None
-        }
+        self._issuers = {rule.issuer: (rule, IssuerKeys(rule, self._session, clock=ticks)) for rule in rules}
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
 
@@ -62,6 +74,14 @@ class TokenVerifier:
             Unauthenticated: with a ``code`` of :class:`RefusalCode`.
             Unavailable: the issuer's keys are not known yet and it does not answer.
         """
+        try:
+            return await self._remembered(token)
+        except Unauthenticated as refusal:
+            # Ours to tell, in both processes that ask: the message never holds what a stranger wrote.
+            _log.info("identity.token.refused", code=refusal.code, reason=refusal.message)
+            raise
+
+    async def _remembered(self, token: str) -> Identity:
         if not token:
             _refuse(RefusalCode.TOKEN_MISSING, "no token was given")
         if len(token) > TOKEN_LIMIT:
@@ -86,6 +106,8 @@ class TokenVerifier:
             _refuse(RefusalCode.INVALID_ALGORITHM, "the token's signature algorithm is not accepted from its issuer")
         if "crit" in header or not (kid is None or isinstance(kid, str)):
             _refuse(RefusalCode.INVALID_TOKEN, "the token's header has a part that is not understood")
+        if str(header.get("typ", "JWT")).lower() not in _ACCESS_TOKENS:
+            _refuse(RefusalCode.INVALID_TOKEN, "the token is of a type that is no access token")
         key = await keys.find(kid, algorithm)
         if key is None:
             _refuse(RefusalCode.INVALID_SIGNATURE, "the token is signed by a key that its issuer does not publish")
@@ -100,48 +122,52 @@ class TokenVerifier:
         return found
 
     def _identity(self, claims: Mapping[str, Any], rule: IssuerRule) -> Identity:
-        scopes = _words(claims.get("scope", ""))
-        if rule.required_scope is not None and rule.required_scope not in scopes:
-            _refuse(RefusalCode.MISSING_SCOPE, f"Scope '{rule.required_scope}' wasn't found in JWT")
-        groups = claims.get(rule.groups_claim, []) if rule.groups_claim else []
-        if (
-            not isinstance(groups, list)
-            or len(groups) > GROUPS_LIMIT
-            or not all(isinstance(group, str) and len(group) <= 1024 for group in groups)
-        ):
-            _refuse(RefusalCode.INVALID_TOKEN, f"claim {rule.groups_claim} is not a list of at most 256 groups")
-        chosen = {name: claims[name] for name in rule.policy_claims if name in claims}
-        if len(json.dumps(chosen)) > CLAIMS_LIMIT:
-            _refuse(RefusalCode.INVALID_TOKEN, f"the token's policy claims are larger than {CLAIMS_LIMIT} bytes")
+        scopes = {*words(claims.get(rule.scope_claim, "")), *rule.implied_scopes}
+        for scope in rule.required_scope:
+            if scope not in scopes:
+                raise Unauthenticated(
+                    f"Scope '{scope}' wasn't found in JWT",
+                    code=RefusalCode.MISSING_SCOPE.value,
+                    challenge={"scope": " ".join(rule.required_scope)},
+                )
+        try:
+            groups = groups_of(claims, rule.groups_claim)
+            chosen = policy_claims(claims, rule.policy_claims)
+        except InvalidInput as error:
+            _refuse(RefusalCode.INVALID_TOKEN, error.message)
         return Identity(
             issuer=rule.issuer,
             subject=claims["sub"],
-            username=self._username(claims, rule),
+            username=_username(claims, rule),
             scopes=frozenset(scopes),
-            groups=tuple(groups),
+            groups=groups,
             systems=rule.system_names,
             claims=chosen,
             expires=int(claims["exp"]),
         )
 
-    def _username(self, claims: Mapping[str, Any], rule: IssuerRule) -> str:
-        value = claims.get(rule.username_claim)
-        pattern = self._patterns.get(rule.issuer)
-        if isinstance(value, str) and pattern is not None:
-            match = pattern.fullmatch(value)
-            value = match[next(iter(pattern.groupindex))] if match else None
-        if not isinstance(value, str) or not _UNIX_USER.fullmatch(value):
-            _refuse(RefusalCode.INVALID_TOKEN, f"claim {rule.username_claim} of the token gives no Unix user")
-        return value
+
+def _username(claims: Mapping[str, Any], rule: IssuerRule) -> str:
+    listed = claims.get(rule.users_claim or rule.username_claim)
+    if isinstance(listed, str) and listed in rule.users:
+        return rule.users[listed]
+    value = claims.get(rule.username_claim)
+    # The length: a site's pattern may take long over a long text.
+    if isinstance(value, str) and rule.username_pattern is not None:
+        value = rule.user_by_pattern(value) if len(value) <= NAME_LIMIT else None
+    if not isinstance(value, str) or not is_unix_user(value):
+        _refuse(RefusalCode.INVALID_TOKEN, f"claim {rule.username_claim} of the token gives no Unix user")
+    return value
 
 
 def _decode(token: str, key: VerificationKey, algorithm: str, rule: IssuerRule) -> dict[str, Any]:
+    """Claims of a token whose signature, times, issuer and audience are right."""
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
             key.key,
             algorithms=[algorithm],
-            audience=rule.audiences,
+            audience=rule.audience,
             issuer=rule.issuer,
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iss", "aud", "sub"]},
@@ -159,10 +185,16 @@ def _decode(token: str, key: VerificationKey, algorithm: str, rule: IssuerRule) 
         _refuse(RefusalCode.INVALID_ALGORITHM, "the token's signature algorithm is not accepted from its issuer")
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         _refuse(RefusalCode.INVALID_TOKEN, f"the token is not valid: {type(error).__name__}")
+    for name in ("exp", "nbf", "iat"):  # PyJWT takes text and booleans for numbers
+        if type(claims.get(name, 0)) not in (int, float):
+            _refuse(RefusalCode.INVALID_TOKEN, f"claim {name} of the token is no time")
     if int(claims["exp"]) > LATEST_EXPIRY:
         _refuse(RefusalCode.INVALID_TOKEN, "the token's time of expiry is no time")
-    if not claims["sub"] or len(claims["sub"]) > 1024:
+    if not claims["sub"] or len(claims["sub"]) > NAME_LIMIT:
         _refuse(RefusalCode.INVALID_TOKEN, "the token's subject is empty or too long")
+    # Keycloak writes what a token is into a claim of its own; an ID token tells the client who signed in, and is no key to us.
+    if str(claims.get("typ", "Bearer")).lower() != "bearer" or not _ID_TOKEN_CLAIMS.isdisjoint(claims):
+        _refuse(RefusalCode.INVALID_TOKEN, "the token is an ID token or a refresh token, not an access token")
     return claims
 
 
@@ -173,6 +205,7 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         _refuse(RefusalCode.INVALID_TOKEN, "the token is not a JWT of three parts")
     try:
         header, claims = (_strict_json(b64url_decode(part)) for part in parts[:2])
+        json.dumps([header, claims], ensure_ascii=False).encode()  # half a surrogate pair would break whoever writes it
     except (InvalidInput, ValueError, RecursionError):
         _refuse(RefusalCode.INVALID_TOKEN, "the token cannot be read")
     if not isinstance(header, dict) or not isinstance(claims, dict):
@@ -194,13 +227,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a claim is given twice")
     return result
-
-
-def _words(value: object) -> list[str]:
-    """Scopes: text with blanks (RFC 8693) or a list of text."""
-    if isinstance(value, str):
-        return value.split()
-    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
 
 
 def _refuse(code: RefusalCode, message: str) -> NoReturn:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from goldcrest.errors import Unauthenticated, Unavailable
+from goldcrest.errors import InvalidInput, Unauthenticated, Unavailable
 from goldcrest.identity import TokenVerifier, load_rules
-from goldcrest.identity.keys import AGE_SECONDS, REFRESH_SECONDS
-from goldcrest.identity.verifier import TOKEN_LIMIT
+from goldcrest.identity.keys import AGE_SECONDS, FETCH_SECONDS, REFRESH_SECONDS, parse_jwks
+from goldcrest.identity.verifier import CACHE_SECONDS, TOKEN_LIMIT
 from unit.identity.tokens import ISSUER, RULE, Key, content, identity_file, raw_token
 
 pytestmark = pytest.mark.unit
 
 KEY, OTHER = Key("one"), Key("two")
+PATTERN = "username_pattern = '^service-account-(?P<username>[a-z]+)-client$'\n"
+USERS = '[issuer.users]\nservice-account-portal = "svc-portal"\n'
+BY_SUBJECT = 'users_claim = "sub"\n[issuer.users]\nportal = "svc-portal"\n'
 
 
 @pytest.fixture
@@ -60,6 +64,8 @@ async def test_a_good_token(verifier: TokenVerifier) -> None:
         ({"exp": 10**400}, "InvalidToken"),
         ({"nbf": 4_000_000_000}, "InvalidToken"),
         ({"iat": "yesterday"}, "InvalidToken"),
+        ({"exp": "4000000000"}, "InvalidToken"),
+        ({"nbf": True}, "InvalidToken"),
         ({"aud": "somebody"}, "InvalidAudience"),
         ({"aud": None}, "InvalidAudience"),
         ({"aud": []}, "InvalidAudience"),
@@ -77,6 +83,16 @@ async def test_a_good_token(verifier: TokenVerifier) -> None:
         ({"groups": "admins"}, "InvalidToken"),
         ({"groups": ["g"] * 257}, "InvalidToken"),
         ({"acr": "x" * 9000}, "InvalidToken"),
+        ({"acr": 1}, "InvalidToken"),
+        ({"amr": "pwd"}, "InvalidToken"),
+        ({"auth_time": 1.5}, "InvalidToken"),
+        ({"sub": "x" * 1025}, "InvalidToken"),
+        ({"sub": "\ud800"}, "InvalidToken"),
+        ({"preferred_username": "root"}, "InvalidToken"),
+        ({"at_hash": "x"}, "InvalidToken"),
+        ({"typ": "ID"}, "InvalidToken"),
+        ({"typ": "Refresh"}, "InvalidToken"),
+        ({"typ": 1}, "InvalidToken"),
     ],
 )
 async def test_claims_that_are_refused(verifier: TokenVerifier, claims: dict[str, Any], code: str) -> None:
@@ -170,16 +186,105 @@ async def test_a_second_issuer_cannot_speak_for_the_first(tmp_path: Path) -> Non
         await verifier.close()
 
 
-async def test_a_pattern_gives_the_user(tmp_path: Path) -> None:
-    """A service account's claim is mapped by the pattern's one group; what does not match whole is refused."""
-    pattern = "username_pattern = '^service-account-(?P<username>[a-z]+)-client$'\n"
-    verifier = TokenVerifier.from_file(identity_file(tmp_path, KEY, rule=RULE + pattern))
+@pytest.mark.parametrize(
+    ("rule", "claims", "username"),
+    [
+        (PATTERN, {"preferred_username": "service-account-alice-client"}, "alice"),
+        (PATTERN, {"preferred_username": "alice"}, None),
+        (PATTERN, {"preferred_username": "xservice-account-alice-client"}, None),
+        (PATTERN, {"preferred_username": "service-account-root-client"}, None),
+        (PATTERN, {"preferred_username": "service-account-alice-client\n"}, None),
+        (PATTERN, {"preferred_username": "service-account-" + "a" * 2000 + "-client"}, None),
+        (USERS, {"preferred_username": "service-account-portal"}, "svc-portal"),
+        (USERS, {"preferred_username": "service-account-other"}, "service-account-other"),
+        (USERS, {"preferred_username": "bob"}, "bob"),
+        (PATTERN + USERS, {"preferred_username": "service-account-portal"}, "svc-portal"),
+        (PATTERN + USERS, {"preferred_username": "service-account-Portal"}, None),
+        (BY_SUBJECT, {"sub": "portal", "preferred_username": None}, "svc-portal"),
+        (BY_SUBJECT, {"sub": "portal", "preferred_username": "alice"}, "svc-portal"),
+        (BY_SUBJECT, {"sub": "0001", "preferred_username": "portal"}, "portal"),
+        (BY_SUBJECT, {"sub": "0001", "azp": "portal", "preferred_username": None}, None),
+    ],
+)
+async def test_how_claims_give_a_user(tmp_path: Path, rule: str, claims: dict[str, Any], username: str | None) -> None:
+    """By the table first, then by the pattern, which must match whole, or as the claim says; else by nothing."""
+    verifier = TokenVerifier.from_file(identity_file(tmp_path, KEY, rule=RULE + rule))
     try:
-        token = KEY.token(preferred_username="service-account-alice-client")
-        assert (await verifier.verify(token)).username == "alice"
-        assert await refusal(verifier, KEY.token(preferred_username="alice")) == "InvalidToken"
+        token = KEY.token(**claims)
+        if username is None:
+            assert await refusal(verifier, token) == "InvalidToken"
+        else:
+            assert (await verifier.verify(token)).username == username
     finally:
         await verifier.close()
+
+
+@pytest.mark.parametrize(
+    ("rule", "claims", "scopes"),
+    [
+        ("", {}, {"openid", "firecrest"}),
+        ('scope_claim = "scp"\n', {"scp": "firecrest", "scope": "other"}, {"firecrest"}),
+        ('scope_claim = "roles"\n', {"roles": ["firecrest", "x"], "scope": None}, {"firecrest", "x"}),
+        ('scope_claim = "scp"\n', {}, None),
+        ('implied_scopes = ["hpc"]\n', {}, {"openid", "firecrest", "hpc"}),
+        ('implied_scopes = ["hpc"]\n', {"scope": "hpc"}, None),
+    ],
+)
+async def test_scopes(tmp_path: Path, rule: str, claims: dict[str, Any], scopes: set[str] | None) -> None:
+    """From the claim that the rule names, with those that it implies; what is required must be among them."""
+    verifier = TokenVerifier.from_file(identity_file(tmp_path, KEY, rule=RULE + rule))
+    try:
+        token = KEY.token(**claims)
+        if scopes is None:
+            assert await refusal(verifier, token) == "MissingScope"
+        else:
+            assert (await verifier.verify(token)).scopes == scopes
+    finally:
+        await verifier.close()
+
+
+async def test_every_required_scope(tmp_path: Path) -> None:
+    """The first that is missing is named; the challenge names all, for the client to ask for at once."""
+    rule = RULE.replace('"firecrest"', '["firecrest", "hpc"]')
+    verifier = TokenVerifier.from_file(identity_file(tmp_path, KEY, rule=rule))
+    try:
+        with pytest.raises(Unauthenticated, match="Scope 'hpc' wasn't found in JWT") as caught:
+            await verifier.verify(KEY.token())
+        assert caught.value.challenge == {"scope": "firecrest hpc"}
+        assert (await verifier.verify(KEY.token(scope="hpc firecrest"))).username == "alice"
+    finally:
+        await verifier.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ({}, True),
+        ({"typ": "at+jwt"}, True),
+        ({"typ": "application/AT+JWT"}, True),
+        ({"typ": "goldcrest-grant+jwt"}, False),
+        ({"typ": "logout+jwt"}, False),
+        ({"typ": None}, False),
+    ],
+)
+async def test_types_of_tokens(verifier: TokenVerifier, header: dict[str, Any], accepted: bool) -> None:
+    """A JWT of another kind is no access token, whoever signed it."""
+    token = sign_raw(content(), {"alg": "RS256", "kid": "one", **header})
+    if accepted:
+        assert (await verifier.verify(token)).username == "alice"
+    else:
+        assert await refusal(verifier, token) == "InvalidToken"
+
+
+async def test_what_is_logged(verifier: TokenVerifier, caplog: pytest.LogCaptureFixture) -> None:
+    """Why a token was refused, and nothing of what is in it."""
+    caplog.set_level("INFO")
+    await refusal(verifier, KEY.token(preferred_username="Marked-Secret"))
+    [line] = [line for line in caplog.records if line.message == "identity.token.refused"]
+    assert line.fields == {
+        "code": "InvalidToken",
+        "reason": "claim preferred_username of the token gives no Unix user",
+    }
 
 
 async def test_verified_tokens_are_remembered_until_they_expire(tmp_path: Path) -> None:
@@ -216,66 +321,117 @@ async def jwks_server(answer: Any) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+class Ticks:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def rotating(folder: Path, answer: Callable[[], web.Response], ticks: Ticks) -> AsyncIterator[TokenVerifier]:
+    """A verifier whose issuer has a key server."""
+    async with jwks_server(answer) as url:
+        rule = RULE.replace('jwks_file = "JWKS"', f'jwks_url = "{url}"')
+        verifier = TokenVerifier(load_rules(identity_file(folder, rule=rule)), ticks=ticks)
+        try:
+            yield verifier
+        finally:
+            await verifier.close()
+
+
 async def test_rotation_and_outage(tmp_path: Path) -> None:
     """A new key is fetched for its kid, at most once in 30 s; while the issuer is down, its known keys count."""
-    served, asked, up = [KEY.jwk], [0], [True]
+    served, asked, up, ticks = [KEY.jwk], [0], [True], Ticks()
 
     def answer() -> web.Response:
         asked[0] += 1
         return web.json_response({"keys": served}) if up[0] else web.Response(status=500)
 
-    async with jwks_server(answer) as url:
-        rule = RULE.replace('jwks_file = "JWKS"', f'jwks_url = "{url}"')
-        verifier = TokenVerifier.from_file(identity_file(tmp_path, rule=rule))
-        try:
-            await asyncio.gather(*(verifier.verify(KEY.token(jti=str(number))) for number in range(20)))
-            assert asked[0] == 1
-            for _ in range(5):
-                assert await refusal(verifier, OTHER.token()) == "InvalidSignature"
-            assert asked[0] == 1
-            served.append(OTHER.jwk)
-            _forget(verifier, REFRESH_SECONDS)
-            assert (await verifier.verify(OTHER.token())).username == "alice"
-            up[0] = False
-            _forget(verifier, REFRESH_SECONDS)
-            assert await refusal(verifier, Key("three").token()) == "InvalidSignature"
-            assert (await verifier.verify(KEY.token(jti="later"))).username == "alice"
-        finally:
-            await verifier.close()
+    async with rotating(tmp_path, answer, ticks) as verifier:
+        await asyncio.gather(*(verifier.verify(KEY.token(jti=str(number))) for number in range(20)))
+        assert asked[0] == 1
+        served.append(OTHER.jwk)
+        ticks.now += REFRESH_SECONDS - 1
+        for _ in range(5):
+            assert await refusal(verifier, OTHER.token()) == "InvalidSignature"
+        assert asked[0] == 1
+        ticks.now += 1
+        assert (await verifier.verify(OTHER.token())).username == "alice"
+        assert asked[0] == 2
+        up[0] = False
+        ticks.now += REFRESH_SECONDS
+        assert await refusal(verifier, Key("three").token()) == "InvalidSignature"
+        ticks.now += 24 * 3600
+        assert (await verifier.verify(KEY.token(jti="a day later"))).username == "alice"
+        assert asked[0] == 4
 
 
 async def test_a_key_that_was_withdrawn(tmp_path: Path) -> None:
     """It counts for five minutes more at most, though tokens name it; but as long as the issuer is down."""
-    served, up = [KEY.jwk, OTHER.jwk], [True]
+    served, up, ticks = [KEY.jwk, OTHER.jwk], [True], Ticks()
 
     def answer() -> web.Response:
         return web.json_response({"keys": served}) if up[0] else web.Response(status=500)
 
-    async with jwks_server(answer) as url:
-        rule = RULE.replace('jwks_file = "JWKS"', f'jwks_url = "{url}"')
-        verifier = TokenVerifier.from_file(identity_file(tmp_path, rule=rule))
-        try:
-            assert (await verifier.verify(OTHER.token())).username == "alice"
-            served.remove(OTHER.jwk)
-            assert (await verifier.verify(OTHER.token(jti="soon"))).username == "alice"
-            up[0] = False
-            _forget(verifier, AGE_SECONDS)
-            assert (await verifier.verify(OTHER.token(jti="down"))).username == "alice"
-            up[0] = True
-            _forget(verifier, REFRESH_SECONDS)
-            assert await refusal(verifier, OTHER.token(jti="up")) == "InvalidSignature"
-            assert (await verifier.verify(KEY.token())).username == "alice"
-        finally:
-            await verifier.close()
+    async with rotating(tmp_path, answer, ticks) as verifier:
+        assert (await verifier.verify(OTHER.token())).username == "alice"
+        served.remove(OTHER.jwk)
+        ticks.now += AGE_SECONDS - 1
+        assert (await verifier.verify(OTHER.token(jti="soon"))).username == "alice"
+        up[0] = False
+        ticks.now += 1
+        assert (await verifier.verify(OTHER.token(jti="down"))).username == "alice"
+        up[0] = True
+        ticks.now += REFRESH_SECONDS
+        assert await refusal(verifier, OTHER.token(jti="up")) == "InvalidSignature"
+        assert (await verifier.verify(KEY.token())).username == "alice"
 
 
-def _forget(verifier: TokenVerifier, seconds: float) -> None:
-    """Let the time pass in which the issuer is not asked again."""
-    for _, keys in verifier._issuers.values():
-        assert keys._asked is not None
-        assert keys._fetched is not None
-        keys._asked -= seconds
-        keys._fetched -= seconds
+def test_five_minutes() -> None:
+    """Until the keys are old, for one who asks the issuer and those who do not wait for it, and what is remembered."""
+    assert AGE_SECONDS + 2 * FETCH_SECONDS + CACHE_SECONDS <= 300
+
+
+async def test_an_issuer_that_breaks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that is no key set, a redirect, or an empty set takes no key away, and is logged."""
+    answers = [
+        web.json_response({"keys": [KEY.jwk]}),
+        web.Response(text="<html>maintenance</html>"),
+        web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        web.json_response({"keys": []}),
+        web.json_response({"keys": [{**KEY.jwk, "use": "enc"}]}),
+    ]
+    ticks = Ticks()
+    async with rotating(tmp_path, lambda: answers.pop(0), ticks) as verifier:
+        while answers:
+            caplog.clear()
+            assert (await verifier.verify(KEY.token(jti=str(len(answers))))).username == "alice"
+            ticks.now += AGE_SECONDS
+        [line] = [line for line in caplog.records if line.message == "identity.jwks.failed"]
+        assert line.fields["issuer"] == ISSUER
+        assert line.fields["kept"] == 1
+
+
+async def test_a_key_file_that_is_replaced(tmp_path: Path) -> None:
+    """Keys in a file rotate without a restart: it is read again as often as an issuer is asked; a broken one is not taken."""
+    ticks, jwks = Ticks(), tmp_path / "jwks.json"
+    verifier = TokenVerifier(load_rules(identity_file(tmp_path, KEY)), ticks=ticks)
+    try:
+        await verifier.verify(KEY.token())
+        jwks.write_text(json.dumps({"keys": [OTHER.jwk]}))
+        assert await refusal(verifier, OTHER.token()) == "InvalidSignature"
+        ticks.now += REFRESH_SECONDS
+        assert (await verifier.verify(OTHER.token())).username == "alice"
+        assert await refusal(verifier, KEY.token(jti="withdrawn")) == "InvalidSignature"
+        jwks.write_text("{")
+        ticks.now += AGE_SECONDS
+        assert (await verifier.verify(OTHER.token(jti="kept"))).username == "alice"
+    finally:
+        await verifier.close()
 
 
 async def test_an_issuer_that_never_answered(tmp_path: Path) -> None:
@@ -289,17 +445,60 @@ async def test_an_issuer_that_never_answered(tmp_path: Path) -> None:
         await verifier.close()
 
 
-async def test_keys_of_no_use(tmp_path: Path) -> None:
-    """Keys for encryption, symmetric keys and keys of another algorithm are not used."""
+def test_keys_of_no_use(caplog: pytest.LogCaptureFixture) -> None:
+    """Keys for encryption, symmetric, short and garbled ones are left out; a short one is named in the log."""
     symmetric = {"kty": "oct", "k": "AAAA", "kid": "one", "alg": "HS256"}
-    for jwk in ({**KEY.jwk, "use": "enc"}, symmetric):
-        path = identity_file(tmp_path)
-        (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
-        with pytest.raises(Exception, match="no signature key"):
-            TokenVerifier.from_file(path)
-    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{**KEY.jwk, "alg": "RS512"}]}))
-    verifier = TokenVerifier.from_file(tmp_path / "identity.toml")
+    short = Key("short", bits=1024)
+    useless = [{**KEY.jwk, "use": "enc"}, symmetric, short.jwk, {"kty": "RSA", "n": "!", "e": "AQAB"}, "x", None]
+    for jwk in useless:
+        with pytest.raises(InvalidInput, match="no signature key"):
+            parse_jwks(json.dumps({"keys": [jwk]}))
+    [key] = parse_jwks(json.dumps({"keys": [*useless, OTHER.jwk]}))
+    assert key.kid == "two"
+    weak = [line.fields for line in caplog.records if line.message == "identity.jwks.weak"]
+    assert weak[-1] == {"kid": "short", "bits": 1024, "least": 2048}
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+async def test_a_short_key(tmp_path: Path) -> None:
+    """Its tokens are refused as if it were not published."""
+    short = Key("short", bits=1024)
+    verifier = TokenVerifier.from_file(identity_file(tmp_path, KEY, short))
+    try:
+        assert await refusal(verifier, short.token()) == "InvalidSignature"
+    finally:
+        await verifier.close()
+
+
+@pytest.mark.parametrize("change", [{"alg": "RS512"}, {"kty": "EC"}, {"kid": 1}])
+async def test_keys_for_something_else(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A key is used for the algorithm that it names only, and for its kid."""
+    path = identity_file(tmp_path, KEY)
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{**KEY.jwk, **change}, OTHER.jwk]}))
+    verifier = TokenVerifier.from_file(path)
     try:
         assert await refusal(verifier, KEY.token()) == "InvalidSignature"
+    finally:
+        await verifier.close()
+
+
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1(), ec.SECP256K1()])
+async def test_another_curve(tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    """ES256 is P-256: a key on another curve that calls itself ES256 is not used."""
+    private = ec.generate_private_key(curve)
+    jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(private.public_key()))
+    path = identity_file(tmp_path, rule=RULE.replace("RS256", "ES256"))
+    good = ec.generate_private_key(ec.SECP256R1())
+    good_jwk = {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(good.public_key())), "kid": "good"}
+    keys = [{**jwk, "kid": "one", "alg": "ES256"}, good_jwk]
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": keys}))
+    verifier = TokenVerifier.from_file(path)
+    text = raw_token({"alg": "ES256", "kid": "one"}, content()).rsplit(".", 1)[0]
+    algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+    try:
+        signed = jwt.encode(content(), good, algorithm="ES256", headers={"kid": "good"})
+        assert (await verifier.verify(signed)).username == "alice"
+        forged = f"{text}.{jwt.utils.base64url_encode(algorithm.sign(text.encode(), private)).decode()}"
+        assert await refusal(verifier, forged) == "InvalidSignature"
     finally:
         await verifier.close()

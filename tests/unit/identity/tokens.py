@@ -31,9 +31,9 @@ groups_claim = "groups"
 class Key:
     """An RSA key with a kid."""
 
-    def __init__(self, kid: str) -> None:
+    def __init__(self, kid: str, *, bits: int = 2048) -> None:
         self.kid = kid
-        self.private: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.private: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
     @property
     def jwk(self) -> dict[str, Any]:
