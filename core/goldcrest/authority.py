@@ -10,7 +10,7 @@ The wire (JSON over HTTPS or a unix socket, ``Authorization: Bearer <service-acc
   ``"resource": {"kind", "namespace", "name", "uid"}``. ``publicKey`` and ``certificate`` are base64 of the raw key and the wire form.
 * ``POST /v1/grants`` ``{"token", "kind", "namespace", "name", "spec", "trace"}`` → ``{"grant"}``
 * ``POST /v1/action-grants`` ``{"token", "kind", "namespace", "name", "uid", "field", "value", "trace"}`` → ``{"grant"}``
-* E = ``{"code", "message", "retryable"}``; as the body of a status ≥ 400 for a whole request.
+* E = ``{"code", "message", "retryable"}``, and where a better token would do ``"challenge"``; as the body of a status ≥ 400 for a whole request.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from goldcrest.errors import (
     DelegationUnavailable,
     Denied,
     GoldcrestError,
+    InsufficientAuthentication,
     InvalidInput,
     LeaseNotHeld,
     NotFound,
@@ -39,6 +40,7 @@ from goldcrest.errors import (
     Unauthenticated,
     Unavailable,
 )
+from goldcrest.identity import RefusalCode
 
 REQUEST_SECONDS = 10.0
 _BATCH = 32  # requests in one call
@@ -78,6 +80,7 @@ _ERRORS: dict[str, type[GoldcrestError]] = {
     for cls in (
         InvalidInput,
         Unauthenticated,
+        InsufficientAuthentication,
         Denied,
         NotFound,
         PolicyUnavailable,
@@ -86,12 +89,19 @@ _ERRORS: dict[str, type[GoldcrestError]] = {
         Unavailable,
     )
 }
+# The gateway may still remember a token that delegation refuses: that is the caller's, to be told so.
+_ERRORS |= dict.fromkeys(RefusalCode, Unauthenticated)
 
 
 def error_of(value: Mapping[str, Any]) -> GoldcrestError:
     """The exception that an error answer means."""
     code, message = str(value.get("code", "Error")), str(value.get("message", "no reason was given"))
-    return _ERRORS.get(code, DelegationUnavailable if value.get("retryable") else Denied)(message)
+    kind = _ERRORS.get(code, DelegationUnavailable if value.get("retryable") else Denied)
+    if issubclass(kind, Unauthenticated):
+        challenge = value.get("challenge")
+        told = {str(name): str(text) for name, text in challenge.items()} if isinstance(challenge, Mapping) else {}
+        return kind(message, code=code, challenge=told)
+    return kind(message)
 
 
 class Authority:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 
-from goldcrest.errors import Denied, GoldcrestError, InvalidInput
+from goldcrest.errors import GoldcrestError, InvalidInput
 from goldcrest.policy import Question
 from goldcrest.wellknown import OPA_SIGNING, Kind
 from goldcrest_delegation.auditing import plain
@@ -100,7 +100,7 @@ class _Explanation:
         [decision] = await self._checks.policy.decide_many(OPA_SIGNING, [self._question])
         self._rule = decision.rule
         if not decision.allow:
-            raise Denied(decision.reason)
+            raise decision.refusal(self._question)
         self._say("ok", f"policy: {decision.reason} (decision {decision.id})")
 
     def say_where(self, error: GoldcrestError) -> None:

@@ -220,7 +220,7 @@ class Granter:
         decision = await self._policy.decide(OPA_ADMISSION, question)
         notes.decision, notes.rule = decision.id, decision.rule
         if not decision.allow:
-            raise Denied(decision.reason)
+            raise decision.refusal(question)
         return decision
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldcrest.canonical import canonical, sha256_hex
-from goldcrest.errors import Denied, GoldcrestError, InvalidInput
+from goldcrest.errors import Denied, GoldcrestError, InvalidInput, Unauthenticated
 from goldcrest.policy import Decision, Policy, Question
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
@@ -110,8 +110,8 @@ class Signer:
             return
         for item, decision in zip(asked, decisions, strict=True):
             item.decision = decision
-            if not decision.allow:
-                item.error = Denied(decision.reason)
+            if not decision.allow and item.question is not None:
+                item.error = decision.refusal(item.question)
 
     async def _sign(self, items: Sequence[_Item]) -> None:
         for item in items:
@@ -201,4 +201,7 @@ def _digest(request: CertificateRequest | None) -> str:
 
 def error_body(error: GoldcrestError) -> Mapping[str, Any]:
     """E of the interface: what a client of delegation makes an exception of."""
-    return {"code": error.code, "message": error.message, "retryable": error.retryable}
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "retryable": error.retryable}
+    if isinstance(error, Unauthenticated) and error.challenge:
+        body["challenge"] = error.challenge
+    return body

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
-from goldcrest.errors import InvalidInput, PolicyUnavailable
-from goldcrest.policy.question import Question
+from goldcrest.errors import Denied, InsufficientAuthentication, InvalidInput, PolicyUnavailable
+from goldcrest.policy.challenge import challenge_of
+from goldcrest.policy.question import Door, Question
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
@@ -30,12 +31,20 @@ class Decision:
     Args:
         id: finds it in OPA's decision log: OPA's own id when it keeps one, else ``decisionId`` of the input.
         rule: which rule of which file refused, when policy says so.
+        challenge: what sign-in would be enough, when policy says so.
     """
 
     allow: bool
     reason: str
     id: str = ""
     rule: str = ""
+    challenge: Mapping[str, str] = field(default_factory=dict)
+
+    def refusal(self, question: Question) -> Denied | InsufficientAuthentication:
+        """What is raised when it does not allow: only who holds a token now can get a better one."""
+        if self.challenge and question.subject.via is Door.TOKEN:
+            return InsufficientAuthentication(self.reason, challenge=self.challenge)
+        return Denied(self.reason)
 
 
 class Policy:
@@ -133,4 +142,10 @@ def _decision(result: dict[str, Any], decision_id: str) -> Decision:
     reason = result.get("reason")
     text = reason[:REASON_LIMIT] if isinstance(reason, str) and reason else _NO_REASON
     rule = result.get("rule")
-    return Decision(result.get("allow") is True, text, decision_id, rule[:_RULE_LIMIT] if isinstance(rule, str) else "")
+    return Decision(
+        result.get("allow") is True,
+        text,
+        decision_id,
+        rule[:_RULE_LIMIT] if isinstance(rule, str) else "",
+        challenge_of(result.get("challenge")),
+    )

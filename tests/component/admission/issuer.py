@@ -36,7 +36,7 @@ groups_claim = "groups"
 """
         )
 
-    def token(self, username: str, **claims: Any) -> str:
+    def token(self, username: Any, **claims: Any) -> str:
         """A token that is valid for five minutes unless ``claims`` say otherwise."""
         now = int(time.time())
         content = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from component.api.gateway import Gateway
-from goldcrest.errors import Unavailable
+from goldcrest.errors import InsufficientAuthentication, Unavailable
 
 pytestmark = pytest.mark.component
 
@@ -49,6 +49,27 @@ async def test_token_that_is_not_accepted(gateway: Gateway, value: str, reason: 
     """The texts of the contract; lower-case "bearer" is none of its forms."""
     reply = await gateway.request("GET", "/tasks", user=None, headers={"Authorization": value})
     assert (reply.status, reply.json()) == (401, {"description": reason})
+
+
+async def test_challenges(gateway: Gateway) -> None:
+    """For programs: nothing but the scheme without a token, else what is wrong (RFC 6750)."""
+    reply = await gateway.request("GET", "/tasks", user=None)
+    assert reply.headers["WWW-Authenticate"] == "Bearer"
+    reply = await gateway.request("GET", "/tasks", user=None, headers={"Authorization": "Bearer bad-TokenExpired"})
+    assert reply.headers["WWW-Authenticate"] == 'Bearer error="invalid_token", error_description="not valid"'
+
+
+@pytest.mark.parametrize("door", ["node", "delegation"])
+async def test_better_sign_in_is_wanted(gateway: Gateway, door: str) -> None:
+    """Policy refuses a certificate or a grant for want of one: 401 in its words, and RFC 9470's challenge for programs."""
+    error = InsufficientAuthentication("sign in with a second factor", challenge={"acr_values": "2", "max_age": "300"})
+    (gateway.node if door == "node" else gateway.delegation).refusal = error
+    reply = await gateway.upload()
+    assert (reply.status, reply.json()) == (401, {"description": "sign in with a second factor"})
+    assert reply.headers["WWW-Authenticate"] == (
+        'Bearer error="insufficient_user_authentication", error_description="sign in with a second factor", '
+        'acr_values="2", max_age="300"'
+    )
 
 
 async def test_bare_token(gateway: Gateway) -> None:

@@ -6,7 +6,7 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,16 @@ class AttackStage(Stage):
 
     def rest(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
         """What a REST client sees."""
+        status, _, body = self.rest_with_headers(path, token)
+        return status, body
+
+    def rest_with_headers(self, path: str, token: str) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+        """The same, with the headers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway_port, timeout=20)
         with closing(connection):
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
             response = connection.getresponse()
-            return response.status, json.loads(response.read() or b"{}")
+            return response.status, response.headers, json.loads(response.read() or b"{}")
 
     def may_use_jobs(self, user: str, namespace: str) -> None:
         """Bind the role that is shipped for people."""
@@ -117,6 +122,14 @@ class AttackStage(Stage):
                 if line.get("event") == event:
                     lines.append(line)
         return lines
+
+    def traced(self, process: str, event: str, trace_id: str) -> dict[str, Any]:
+        """The line of this event in a trace; the last one of a request is written when its answer is out already."""
+        end = time.monotonic() + 10
+        while not (lines := [line for line in self.events(process, event) if line["trace_id"] == trace_id]):
+            assert time.monotonic() < end, f"no {event} of {trace_id}"
+            time.sleep(0.02)
+        return lines[-1]
 
     def refused(self, answer: Answer, words: str) -> dict[str, Any]:
         """The last line of admission's log, which tells of this refusal; ``words`` are in both."""

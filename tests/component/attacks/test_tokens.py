@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from component.attacks.attack_stage import PARTNER, AttackStage
-from component.attacks.forgery import claims_of, hmac_token, private_of, token_by, unsigned_token, with_payload
+from component.attacks.forgery import (
+    claims_of,
+    encoded,
+    hmac_token,
+    private_of,
+    token_by,
+    unsigned_token,
+    with_payload,
+)
 from component.delegation.callers import TRACE, post
 from goldcrest.wellknown import namespace_of_user, rest_name
 
@@ -94,7 +102,70 @@ FORGERIES: dict[str, tuple[Callable[[AttackStage], str], str, str]] = {
     "huge": (lambda s: s.issuer.token("alice", more="x" * 20_000), "InvalidToken", GENERAL),
     "claims-given-twice": (_twice, "InvalidToken", GENERAL),
     "user-who-is-none": (lambda s: s.issuer.token("alice; id"), "InvalidToken", GENERAL),
+    "user-root": (lambda s: s.issuer.token("root"), "InvalidToken", GENERAL),
+    "user-in-capitals": (lambda s: s.issuer.token("Alice"), "InvalidToken", GENERAL),
+    "user-with-a-cyrillic-letter": (lambda s: s.issuer.token("\u0430lice"), "InvalidToken", GENERAL),
+    "user-in-full-width": (lambda s: s.issuer.token("\uff41lice"), "InvalidToken", GENERAL),
+    "user-with-an-invisible-mark": (lambda s: s.issuer.token("alice\u200b"), "InvalidToken", GENERAL),
+    "user-with-a-newline": (lambda s: s.issuer.token("alice\n"), "InvalidToken", GENERAL),
+    "user-with-a-zero-byte": (lambda s: s.issuer.token("alice\0"), "InvalidToken", GENERAL),
+    "user-who-is-a-uid": (lambda s: s.issuer.token("2001"), "InvalidToken", GENERAL),
+    "user-who-is-a-path": (lambda s: s.issuer.token(".."), "InvalidToken", GENERAL),
+    "user-behind-a-path": (lambda s: s.issuer.token("bob/../alice"), "InvalidToken", GENERAL),
+    "user-too-long": (lambda s: s.issuer.token("a" * 33), "InvalidToken", GENERAL),
+    "user-is-a-list": (lambda s: s.issuer.token(["alice"]), "InvalidToken", GENERAL),
+    "half-a-surrogate-pair": (lambda s: _by_issuer(s, claims_of("alice", sub="\ud800")), "InvalidToken", GENERAL),
+    "critical-header": (
+        lambda s: _by_issuer(s, claims_of("alice"), {"crit": ["exp"], "exp": 1}),
+        "InvalidToken",
+        GENERAL,
+    ),
+    "unencoded-payload": (lambda s: _by_issuer(s, claims_of("alice"), {"b64": False}), "InvalidToken", GENERAL),
+    "another-curve": (
+        lambda s: token_by(s.attacker.private, claims_of("alice"), {"alg": "ES384"}),
+        "InvalidAlgorithm",
+        ALGORITHM,
+    ),
+    "type-of-a-grant": (
+        lambda s: _by_issuer(s, claims_of("alice"), {"typ": "goldcrest-grant+jwt"}),
+        "InvalidToken",
+        GENERAL,
+    ),
+    "type-of-a-logout": (lambda s: _by_issuer(s, claims_of("alice"), {"typ": "logout+jwt"}), "InvalidToken", GENERAL),
+    "type-that-is-none": (lambda s: _by_issuer(s, claims_of("alice"), {"typ": ["JWT"]}), "InvalidToken", GENERAL),
+    "id-token": (lambda s: s.issuer.token("alice", at_hash="StyV_M43hXMAX"), "InvalidToken", GENERAL),
+    "id-token-of-keycloak": (lambda s: s.issuer.token("alice", typ="ID"), "InvalidToken", GENERAL),
+    "refresh-token-of-keycloak": (lambda s: s.issuer.token("alice", typ="Refresh"), "InvalidToken", GENERAL),
+    "encrypted": (
+        lambda s: ".".join([encoded(b'{"alg":"RSA-OAEP","enc":"A256GCM"}'), *(encoded(b"x" * 32) for _ in range(4))]),
+        "InvalidToken",
+        GENERAL,
+    ),
+    "token-within-a-token": (
+        lambda s: _by_issuer(s, json.dumps(s.issuer.token("alice")), {"cty": "JWT"}),
+        "InvalidToken",
+        GENERAL,
+    ),
+    "blank-within": (lambda s: s.issuer.token("alice").replace(".", " .", 1), "InvalidToken", GENERAL),
+    "blank-in-the-signature": (lambda s: _with_a_blank(s.issuer.token("alice")), "InvalidToken", GENERAL),
+    "padding": (lambda s: s.issuer.token("alice").replace(".", "=.", 1), "InvalidToken", GENERAL),
+    "very-many-groups": (lambda s: s.issuer.token("alice", groups=["g"] * 257), "InvalidToken", GENERAL),
+    "groups-that-are-none": (lambda s: s.issuer.token("alice", groups={"admins": True}), "InvalidToken", GENERAL),
+    "expiry-is-text": (lambda s: _by_issuer(s, claims_of("alice", exp="99999999999")), "InvalidToken", GENERAL),
+    "never-expires": (lambda s: _by_issuer(s, claims_of("alice", exp=None)), "InvalidToken", GENERAL),
+    "expires-at-infinity": (
+        lambda s: _by_issuer(s, json.dumps(claims_of("alice", exp=7)).replace('"exp": 7', '"exp": 1e999')),
+        "InvalidToken",
+        GENERAL,
+    ),
+    "sign-in-level-is-a-number": (lambda s: s.issuer.token("alice", acr=3), "InvalidToken", GENERAL),
+    "sign-in-time-is-text": (lambda s: s.issuer.token("alice", auth_time="now"), "InvalidToken", GENERAL),
+    "sign-in-methods-are-text": (lambda s: s.issuer.token("alice", amr="otp"), "InvalidToken", GENERAL),
 }
+
+
+def _with_a_blank(token: str) -> str:
+    return token[:-10] + " " + token[-10:]
 
 
 def _own_key_file(stage: AttackStage) -> str:
@@ -151,11 +222,18 @@ async def test_forged(stage: AttackStage, name: str) -> None:
     """A client sees 401 in the contract's words; a stolen gateway gets nothing for it; no log holds the token."""
     forge, code, words = FORGERIES[name]
     token = forge(stage)
-    assert stage.rest("/tasks", token) == (401, {"description": words})
-    line = stage.events("gateway", "request")[-1]
+    status, headers, body = stage.rest_with_headers("/tasks", token)
+    assert (status, body) == (401, {"description": words})
+    trace_id = headers["traceparent"].split("-")[1]
+    line = stage.traced("gateway", "request", trace_id)
     assert (line["route"], line["status"], line["user"]) == ("/tasks", 401, None)
+    reason = stage.traced("gateway", "identity.token.refused", trace_id)
+    assert reason["code"] == code
+    assert headers["WWW-Authenticate"] == f'Bearer error="invalid_token", error_description="{reason["reason"]}"'
     for error in await _ask(stage, token):
-        assert (error["code"], error["retryable"]) == (code, False)
+        assert (error["code"], error["message"], error["retryable"]) == (code, reason["reason"], False)
+        logged = stage.events("delegation", "identity.token.refused")[-1]
+        assert (logged["code"], logged["reason"]) == (code, reason["reason"])
     left = stage.log("gateway") + stage.log("delegation") + stage.audit_file.read_text()
     assert token not in left
     assert not token.split(".")[1] or token.split(".")[1] not in left
@@ -187,6 +265,35 @@ async def test_somebody_elses_user(stage: AttackStage) -> None:
     """A good token of bob gives neither a grant nor a certificate for alice."""
     for error in await _ask(stage, stage.issuer.token("bob")):
         assert (error["code"], error["message"]) == ("PolicyDenied", "the token is of bob, not of alice")
+
+
+async def test_grant_as_a_token(stage: AttackStage) -> None:
+    """Our own word, shown where a token is asked for: neither the gateway nor delegation takes it, though the key is ours."""
+    caller = stage.caller_token("goldcrest-api")
+    _, granted = await post(stage, "/v1/grants", grant_body(stage.issuer.token("alice")), token=caller)
+    assert stage.rest("/tasks", granted["grant"]) == (401, {"description": ALGORITHM})
+    for error in await _ask(stage, granted["grant"]):
+        assert error["code"] == "InvalidAlgorithm"
+
+
+async def test_token_of_the_gateway_as_a_token(stage: AttackStage) -> None:
+    """A service account's token for delegation is no REST caller's: its issuer has no rule here."""
+    token = stage.caller_token("goldcrest-api")
+    assert stage.rest("/tasks", token) == (401, {"description": GENERAL})
+    for error in await _ask(stage, token):
+        assert error["message"] == "the token's issuer is not configured here"
+
+
+async def test_missing_scope(stage: AttackStage) -> None:
+    """Named in the contract's words, and for programs as RFC 6750 says; delegation says the same."""
+    token = stage.issuer.token("alice", scope="openid")
+    status, headers, body = stage.rest_with_headers("/tasks", token)
+    sentence = "Scope 'firecrest' wasn't found in JWT"
+    assert (status, body) == (401, {"description": sentence})
+    expected = f'Bearer error="insufficient_scope", error_description="{sentence}", scope="firecrest"'
+    assert headers["WWW-Authenticate"] == expected
+    for error in await _ask(stage, token):
+        assert (error["code"], error["message"]) == ("MissingScope", sentence)
 
 
 def test_good_token(stage: AttackStage) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from goldcrest.errors import InvalidInput, TooLarge, Unauthenticated, Unavailable
+from goldcrest.errors import InsufficientAuthentication, InvalidInput, TooLarge, Unauthenticated, Unavailable
 from goldcrest.telemetry import Trace
 from goldcrest_api.body import read_form
 from goldcrest_api.caller import Caller
+from goldcrest_api.challenge import bearer_challenge
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
@@ -19,6 +20,7 @@ from goldcrest_api.system_cache import SystemView
 
 _GENERAL = "Bad header or JWT, general exception raised"
 _CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
+_IN_ITS_OWN_WORDS = {"MissingScope", InsufficientAuthentication.code}
 _REASONS = {
     "TokenMissing": "No Auth Header given",
     "TokenExpired": "JWT token has expired",
@@ -96,7 +98,7 @@ async def authenticated(request: Request) -> Call:
 
 
 def unauthenticated(error: Unauthenticated) -> Refusal:
-    """The answer to a token that is missing or not accepted (contract 3.2)."""
-    # The verifier's own sentence names the missing scope, in the contract's words.
-    reason = error.message if error.code == "MissingScope" else _REASONS.get(error.code, _GENERAL)
-    return Refusal(401, description=reason, headers={"WWW-Authenticate": "Bearer"})
+    """The answer to a token that is missing or not accepted (contract 3.2); the header tells programs what to do."""
+    # The verifier's own sentence names the missing scope, in the contract's words; policy's says what sign-in it wants.
+    reason = error.message if error.code in _IN_ITS_OWN_WORDS else _REASONS.get(error.code, _GENERAL)
+    return Refusal(401, description=reason, headers={"WWW-Authenticate": bearer_challenge(error)})
