@@ -1,7 +1,8 @@
 // The bed's light OIDC provider: `node server.mjs CONFIG.json`. Certified library, no checks of our own.
 //
-// Access tokens are RS256 JWTs for one audience with `scope`, `preferred_username` and `azp`, as Keycloak makes them.
-// People (authorisation code with PKCE) see a bare login form; consent is taken for granted.
+// Access tokens are RS256 JWTs for one audience with `scope`, `preferred_username` and `azp`, as Keycloak makes them; those of people
+// also say how and when they signed in (`acr`, `amr`, `auth_time`), and a client without a person is `service-account-<client>`.
+// People (authorisation code with PKCE, or a device's code) see a bare login form; consent is taken for granted.
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 
@@ -10,6 +11,7 @@ import { Provider } from 'oidc-provider';
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 // The library wants an absolute URI as resource indicator; tokens carry the plain audience.
 const RESOURCE = 'urn:goldcrest-bed:resource';
+const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
 
 function signingKeys(path) {
   if (!existsSync(path)) {
@@ -25,12 +27,13 @@ function signingKeys(path) {
 function clientMetadata([id, client]) {
   const scope = ['openid', 'profile', ...client.scopes].join(' ');
   if (client.public) {
+    const redirects = client.redirect_uris ?? [];
     return {
       client_id: id,
       token_endpoint_auth_method: 'none',
-      grant_types: ['authorization_code'],
-      response_types: ['code'],
-      redirect_uris: client.redirect_uris,
+      grant_types: [redirects.length ? 'authorization_code' : DEVICE_CODE],
+      response_types: redirects.length ? ['code'] : [],
+      redirect_uris: redirects,
       scope,
     };
   }
@@ -65,6 +68,7 @@ const provider = new Provider(config.issuer, {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: (ctx, client) => {
@@ -83,10 +87,17 @@ const provider = new Provider(config.issuer, {
       }),
     },
   },
-  extraTokenClaims: (ctx, token) => ({
-    azp: token.clientId,
-    preferred_username: token.accountId ?? config.clients[token.clientId].username,
-  }),
+  extraTokenClaims: (ctx, token) => {
+    const { AuthorizationCode, DeviceCode } = ctx.oidc.entities;
+    const { acr, amr, authTime } = AuthorizationCode ?? DeviceCode ?? {};
+    return {
+      azp: token.clientId,
+      preferred_username: token.accountId ?? config.clients[token.clientId].username ?? `service-account-${token.clientId}`,
+      acr,
+      amr,
+      auth_time: authTime,
+    };
+  },
   findAccount: (ctx, id) =>
     id in config.users ? { accountId: id, claims: () => ({ sub: id, preferred_username: id }) } : undefined,
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
@@ -133,7 +144,7 @@ provider.use(async (ctx, next) => {
     ctx.body = FORM(uid, 'Wrong user or password.');
     return;
   }
-  const result = { login: { accountId: username } };
+  const result = { login: { accountId: username, acr: '1', amr: ['pwd'] } };
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission: false }));
 });
 

@@ -46,6 +46,7 @@ class Stack:
         self.node = node
         self.folder = bed.paths.keys / "goldcrest"
         self.identity_file = bed.paths.data / "goldcrest" / "identity.toml"
+        self.kubernetes_jwks = self.identity_file.with_name("kubernetes-jwks.json")
         self.audit_file = bed.paths.logs / "audit.jsonl"
         self.admission_url = f"https://{HOST}:{bed.config.port('admission')}"
         self.api_url = f"http://{HOST}:{bed.config.port('api')}"
@@ -78,6 +79,7 @@ class Stack:
             env=env,
             ready_url=f"{url}/livez",
             needs=(Definitions.name, "token-keeper", "opa", "oidc"),
+            inputs=[self.identity_file, self.kubernetes_jwks],
             configured=self._write_keys_and_identity,
         )
 
@@ -146,6 +148,7 @@ class Stack:
             env=env,
             ready_url=f"{self.api_url}/readyz",
             needs=(Resources.name, DELEGATION, "node"),
+            inputs=[self.identity_file, self.kubernetes_jwks],
             facts={
                 "goldcrest": {
                     "api": {"url": self.api_url},
@@ -153,6 +156,7 @@ class Stack:
                     "admission": {"url": self.admission_url},
                     "delegation": {"url": f"https://{HOST}:{bed.config.port('delegation')}"},
                     "audit": str(self.audit_file),
+                    "pods": bed.config["oidc"]["kubernetes"],
                     "namespaces": {user: namespace_of_user(user) for user in bed.config["system"]["users"]},
                 }
             },
@@ -217,8 +221,14 @@ class Stack:
                 raise BedError(f"{name} init: {done.stderr}")
 
     def _identity(self) -> str:
+        """Two issuers: the light OIDC server for people and clients, the API server for pods."""
         settings = self.bed.config["oidc"]
         facts = oidc(self.bed).facts()["oidc"]
+        users = "\n".join(
+            f"{json.dumps(name)} = {json.dumps(user)}" for name, user in settings["service_accounts"].items()
+        )
+        kubernetes = json.loads(self.kubectl.admin("get", "--raw", "/.well-known/openid-configuration"))
+        write_private(self.kubernetes_jwks, self.kubectl.admin("get", "--raw", "/openid/v1/jwks"))
         return f"""\
 # Written by the test bed at every start.
 [[issuer]]
@@ -229,6 +239,19 @@ algorithms = ["RS256"]
 username_claim = "preferred_username"
 systems = ["*"]
 required_scope = {json.dumps(settings["scopes"][0])}
+
+[issuer.users]
+{users}
+
+[[issuer]]
+issuer = {json.dumps(kubernetes["issuer"])}
+jwks_file = {json.dumps(str(self.kubernetes_jwks))}
+audience = {json.dumps(settings["audience"])}
+algorithms = {json.dumps(kubernetes["id_token_signing_alg_values_supported"])}
+username_claim = "sub"
+username_pattern = 'system:serviceaccount:{settings["kubernetes"]["namespace"]}:(?P<username>[a-z][a-z0-9-]*)'
+systems = [{json.dumps(self.bed.config["system"]["name"])}]
+implied_scopes = [{json.dumps(settings["scopes"][0])}]
 """
 
     @property
@@ -274,7 +297,7 @@ class Resources(Component):
         self._stack = stack
 
     def start(self) -> None:
-        items = [self._system(), *self._accounts(), *self._webhooks()]
+        items = [self._system(), *self._accounts(), *self._pods(), *self._webhooks()]
         whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         self._stack.kubectl.admin("apply", "-f", "-", stdin=whole)
 
@@ -325,6 +348,16 @@ class Resources(Component):
                 _bind("ClusterRoleBinding", role, None, to=("ClusterRole", role), subject=there),
             ]
         return items
+
+    def _pods(self) -> list[dict[str, Any]]:
+        """Service accounts whose tokens the second issuer's rule makes Unix users of."""
+        table = self._stack.bed.config["oidc"]["kubernetes"]
+        place = table["namespace"]
+        named = [{"name": name, "namespace": place} for name in table["service_accounts"]]
+        return [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}},
+            *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata} for metadata in named),
+        ]
 
     def _webhooks(self) -> list[dict[str, Any]]:
         return [

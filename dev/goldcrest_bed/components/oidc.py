@@ -46,6 +46,7 @@ def identity_facts(bed: Bed, issuer: str, endpoints: dict[str, str]) -> dict[str
         **endpoints,
         "audience": bed.config["oidc"]["audience"],
         "scopes": bed.config["oidc"]["scopes"],
+        "service_accounts": bed.config["oidc"]["service_accounts"],
         "clients": {
             name: {key: entry.get(key) for key in ("secret", "username", "scopes", "token_seconds", "redirect_uris")}
             for name, entry in described_clients(bed).items()
@@ -74,6 +75,7 @@ def oidc(bed: Bed) -> HostProcess:
         "token_endpoint": f"{issuer}/token",
         "jwks_uri": f"{issuer}/jwks",
         "authorization_endpoint": f"{issuer}/auth",
+        "device_authorization_endpoint": f"{issuer}/device/auth",
     }
     return HostProcess(
         name="oidc",
