@@ -96,6 +96,9 @@ _ERRORS |= dict.fromkeys(RefusalCode, Unauthenticated)
 def error_of(value: Mapping[str, Any]) -> GoldcrestError:
     """The exception that an error answer means."""
     code, message = str(value.get("code", "Error")), str(value.get("message", "no reason was given"))
+    if code == Unauthenticated.code:
+        # It is our service account that was not accepted: whoever asks through us did nothing wrong, and cannot help it.
+        return DelegationUnavailable(f"delegation does not accept our own token: {message}")
     kind = _ERRORS.get(code, DelegationUnavailable if value.get("retryable") else Denied)
     if issubclass(kind, Unauthenticated):
         challenge = value.get("challenge")

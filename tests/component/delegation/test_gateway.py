@@ -10,9 +10,16 @@ import pytest
 
 from component.admission.stage import JOB, SYSTEM, Stage, service_account
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, post, rest_job, shown, signed_command
-from goldcrest.authority import ByToken
+from goldcrest.authority import Authority, ByToken
 from goldcrest.commands import Cancel, Queue, StatFile, WhoAmI
-from goldcrest.errors import Denied, GoldcrestError, NotFound, PolicyUnavailable, Unauthenticated
+from goldcrest.errors import (
+    DelegationUnavailable,
+    Denied,
+    GoldcrestError,
+    NotFound,
+    PolicyUnavailable,
+    Unauthenticated,
+)
 from goldcrest.wellknown import namespace_of_user, rest_name
 
 pytestmark = pytest.mark.component
@@ -295,7 +302,7 @@ async def test_grants_that_are_not_made(stage: Stage, change: dict[str, Any], co
 async def test_missing_scope(stage: Stage) -> None:
     """A token without the scope is refused with the scope's name."""
     token = stage.issuer.token("alice", scope="openid")
-    with pytest.raises((Unauthenticated, Denied), match="Scope 'firecrest'"):
+    with pytest.raises(Unauthenticated, match="Scope 'firecrest'"):
         await certificate(stage, STAT, token)
 
 
@@ -335,3 +342,17 @@ _MERGE = "application/merge-patch+json"
 
 def _path(namespace: str, name: str) -> str:
     return f"/apis/hpc.goldcrest.dev/v1alpha1/namespaces/{namespace}/jobs/{name}"
+
+
+async def test_our_own_token_is_not_accepted(stage: Stage, tmp_path: Path) -> None:
+    """It is the gateway's fault, not that of whoever asks through it: retryable, and not about their token."""
+    ours = tmp_path / "token"
+    ours.write_text("rubbish")
+    gateway = Authority(url=f"unix:{stage.delegation_socket}", ca_file=None, token_file=ours)
+    try:
+        with pytest.raises(DelegationUnavailable, match="does not accept our own token"):
+            await gateway.session_certificate(
+                public_key=PUBLIC_KEY, system="cluster", user="alice", basis=ByToken("x"), trace=TRACE
+            )
+    finally:
+        await gateway.close()

@@ -11,11 +11,12 @@ from component.identity.key_server import KeyServer
 
 
 @pytest.fixture(scope="package")
-def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
-    """The bed's two OIDC servers, on free ports; Keycloak is still starting, while others are tested."""
+def issuers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
+    """The bed's two OIDC servers, on free ports; Keycloak, if a test wants it, is still starting, while others are tested."""
     running = Issuers(tmp_path_factory.mktemp("issuers"))
+    wanted = any("keycloak" in getattr(item, "fixturenames", ()) for item in request.session.items)
     try:
-        running.start()
+        running.start(keycloak=wanted)
         yield running
     finally:
         running.stop()

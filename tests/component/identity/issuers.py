@@ -42,12 +42,14 @@ class Issuers:
         self._waiting = threading.Thread(target=self._start_keycloak)
         self._failure: BaseException | None = None
 
-    def start(self) -> None:
-        self._waiting.start()
+    def start(self, *, keycloak: bool) -> None:
+        if keycloak:
+            self._waiting.start()
         _start(self._light)
 
     def stop(self) -> None:
-        self._waiting.join()
+        if self._waiting.ident is not None:
+            self._waiting.join()
         for component in (self._keycloak, self._light):
             component.stop()
 

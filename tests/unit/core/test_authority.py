@@ -28,6 +28,13 @@ def test_a_better_sign_in() -> None:
     assert plain.challenge == {}
 
 
+def test_our_own_token() -> None:
+    """Not the fault of whoever asks through us, and mended by time or an administrator."""
+    error = error_of({"code": "Unauthenticated", "message": "not valid for the audience", "retryable": False})
+    assert isinstance(error, DelegationUnavailable)
+    assert error.message == "delegation does not accept our own token: not valid for the audience"
+
+
 def test_unknown_codes() -> None:
     """Denied, unless the same question may succeed later."""
     assert type(error_of({"code": "New", "message": "m"})) is Denied
