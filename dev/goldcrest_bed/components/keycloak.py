@@ -21,6 +21,8 @@ from goldcrest_bed.kubeconfig import write_private
 NAME = "keycloak"
 REALM = "goldcrest"
 
+_ADMIN = "keycloak-admin"  # the secret's name
+
 # What is compiled in; the rest is said at the start.
 _BUILT_WITH = ("--db=dev-mem",)
 # Half of the time to start: it runs for minutes, with two people, on a machine that does other things.
@@ -57,7 +59,7 @@ def keycloak(bed: Bed) -> HostProcess:
                 f"--http-port={port}",
                 f"--hostname=http://127.0.0.1:{port}",
             ],
-            env=_JAVA,
+            env=_JAVA | {"KC_BOOTSTRAP_ADMIN_USERNAME": "admin", "KC_BOOTSTRAP_ADMIN_PASSWORD": bed.pki.secret(_ADMIN)},
             cwd=folder,
         )
 
@@ -78,8 +80,8 @@ def keycloak(bed: Bed) -> HostProcess:
         prepared=lambda: build(bed),
         configured=configured,
         data=folder,
-        facts_of=lambda: {NAME: identity_facts(bed, issuer, endpoints)},
-        ready_seconds=180,
+        facts_of=lambda: {NAME: identity_facts(bed, issuer, endpoints) | {"admin_password": bed.pki.secret(_ADMIN)}},
+        ready_seconds=300,
     )
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
+import jwt
 import pytest
 
 from component.identity import flows
 from component.identity.identity_stage import IdentityStage, claims_in
 from component.identity.issuers import Issuers
+from goldcrest.errors import Unauthenticated
+from goldcrest.identity import TokenVerifier, load_rules
+from goldcrest.identity.keys import AGE_SECONDS, REFRESH_SECONDS
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]  # the first start downloads and compiles it
 
@@ -63,6 +70,65 @@ async def test_device(stage: IdentityStage, keycloak: dict[str, Any]) -> None:
     """A person who approves a program elsewhere."""
     claims = await stage.granted(await flows.by_device(keycloak, user="bob"), user="bob")
     assert claims["claims"]["token"]["azp"] == "terminal"
+
+
+async def test_rotation(stage: IdentityStage, keycloak: dict[str, Any]) -> None:
+    """A realm gets another key, and loses it again: its tokens count after half a minute, and for five minutes after its end."""
+    ticks = [1000.0]
+    verifier = TokenVerifier(load_rules(stage.issuer.identity_file), ticks=lambda: ticks[0])
+
+    async def token() -> str:
+        return await flows.by_client_credentials(keycloak, "alice-client")
+
+    try:
+        old = await token()
+        await verifier.verify(old)
+        async with another_key(keycloak):
+            new = await token()
+            assert kid_of(new) != kid_of(old)
+            ticks[0] += REFRESH_SECONDS - 1
+            with pytest.raises(Unauthenticated, match="by a key that its issuer does not publish"):
+                await verifier.verify(new)
+            ticks[0] += 1
+            assert (await verifier.verify(new)).username == "alice"
+            assert (await verifier.verify(old)).username == "alice"  # both are published
+            later = await token()
+        ticks[0] += AGE_SECONDS
+        with pytest.raises(Unauthenticated, match="by a key that its issuer does not publish"):
+            await verifier.verify(later)
+        assert (await verifier.verify(await token())).username == "alice"
+    finally:
+        await verifier.close()
+
+
+def kid_of(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+@asynccontextmanager
+async def another_key(keycloak: dict[str, Any]) -> AsyncIterator[None]:
+    """A new key that the realm signs with, beside the one that it has."""
+    server, _, realm = keycloak["issuer"].partition("/realms/")
+    form = {"grant_type": "password", "client_id": "admin-cli", "username": "admin"}
+    master = {"token_endpoint": f"{server}/realms/master/protocol/openid-connect/token"}
+    status, answer = await flows.token_request(master, **form, password=keycloak["admin_password"])
+    assert status == 200, answer
+    key = {
+        "name": "another",
+        "providerId": "rsa-generated",
+        "providerType": "org.keycloak.keys.KeyProvider",
+        "config": {"priority": ["200"], "algorithm": ["RS256"]},
+    }
+    components = f"{server}/admin/realms/{realm}/components"
+    headers = {"Authorization": f"Bearer {answer['access_token']}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        async with session.post(components, json=key) as made:
+            assert made.status == 201, await made.text()
+        try:
+            yield
+        finally:
+            async with session.delete(made.headers["Location"]) as removed:
+                assert removed.status == 204, await removed.text()
 
 
 async def test_without_the_scope(stage: IdentityStage, keycloak: dict[str, Any]) -> None:
