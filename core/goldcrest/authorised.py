@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 
 from goldcrest.commands import (
     Account,
@@ -47,7 +48,8 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
         if not finished:
             commands.append(Find(token))
             if not ending and not job.spec.suspend:
-                commands.append(submit_command(job, system, token=token))
+                submit = submit_command(job, system, token=token)
+                commands += [submit, replace(submit, again=True)]
         return tuple(commands)
     commands.append(Cancel(token, keep=(job_id,)))  # the sweep of doubles (T10.5)
     if not finished:

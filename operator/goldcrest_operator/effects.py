@@ -32,7 +32,14 @@ from goldcrest_operator.reconcile.observation import Attempt, Trouble
 from goldcrest_operator.reconcile.steps import Notice, Step
 from goldcrest_operator.reconcile.troubles import refusal_of, trouble_of
 from goldcrest_operator.recorder import Recorder, Regarding
-from goldcrest_operator.scheduler.interface import NotInThatState, Scheduler, SubmissionUncertain, Target
+from goldcrest_operator.scheduler.interface import (
+    NotInThatState,
+    NotTaken,
+    Scheduler,
+    SubmissionUncertain,
+    SubmittedBefore,
+    Target,
+)
 from goldcrest_operator.store import Store
 from goldcrest_operator.tracker import Tracker
 
@@ -126,8 +133,8 @@ class JobEffects:
                 return await self._write_intent(status, notices, subject, attempt)
             case steps.Find():
                 return await self._find(subject, attempt)
-            case steps.Submit():
-                return await self._submit(subject, attempt)
+            case steps.Submit(again):
+                return await self._submit(subject, attempt, again=again)
             case steps.Persist(status, notices):
                 return await self._persist(status, notices, subject, attempt)
             case steps.Release(job_id):
@@ -159,7 +166,8 @@ class JobEffects:
         await self._write(status, subject, notices)
         self._faults.point("after-intent")
         if is_certain(subject.job, attempt):
-            return replace(attempt, clean=True, found=None, unclear_until=None)
+            nothing_taken = attempt.nothing_taken or attempt.found == ()
+            return replace(attempt, clean=True, found=None, unclear_until=None, nothing_taken=nothing_taken)
         return replace(attempt, unclear_until=settled_at(subject.job, attempt))
 
     # T10.1 (retry only): look for the token.
@@ -180,13 +188,22 @@ class JobEffects:
 
     # T10.2: sbatch --hold, marked with the token.
 
-    async def _submit(self, subject: Subject, attempt: Attempt) -> Attempt:
+    async def _submit(self, subject: Subject, attempt: Attempt, *, again: bool) -> Attempt:
         self._faults.point("before-submit")
         certain, began = is_certain(subject.job, attempt), self._clock()
         until = None if certain else settled_at(subject.job, attempt)
         uncertain = replace(attempt, clean=False, found=None, unclear_until=until)
         try:
-            submitted = await self._scheduler.submit(self._target(subject), subject.job, self._token(subject))
+            submitted = await self._scheduler.submit(
+                self._target(subject), subject.job, self._token(subject), again=again
+            )
+        except SubmittedBefore as error:
+            # Of a Job of this name that was deleted, or of a try that nobody knows of any more: as after a restart, the token is looked for.
+            _log.info("job.submitted_before", **self._names(subject), message=error.message)
+            until = subject.now + self._clock() - began + LATE_SECONDS
+            return replace(uncertain, unclear_until=until, assumed=False)
+        except NotTaken as error:
+            return await self._failed(error, subject, replace(uncertain, clean=certain, nothing_taken=True))
         except (AnswerLost, SubmissionUncertain) as error:
             _log.warning("job.submission_uncertain", **self._names(subject), message=error.message)
             until = subject.now + self._clock() - began + LATE_SECONDS

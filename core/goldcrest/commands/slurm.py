@@ -68,7 +68,11 @@ def submit_payload(environment: Mapping[str, str], script: bytes) -> bytes:
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit(Command):
-    """``sbatch``, held, marked with the submission's token (T10)."""
+    """``sbatch``, held, marked with the submission's token (T10).
+
+    ``again``: the token was looked for, and what was begun before took nothing. Without it a node where this submission was
+    begun before answers ERROR ``repeated``.
+    """
 
     token: str
     job_directory: str
@@ -78,6 +82,7 @@ class Submit(Command):
     script_path: str | None = None
     script_sha256: str | None = None
     hold: bool = True
+    again: bool = False
     options: SubmitOptions = field(default_factory=SubmitOptions)
 
     op: ClassVar[str] = "slurm.submit"
@@ -89,6 +94,7 @@ class Submit(Command):
             "workDirectory": self.work_directory,
             "scriptName": self.script_name,
             "hold": self.hold,
+            "again": self.again,
             "options": self.options.dump(),
         }
         if self.script_path is not None and self.script_sha256 is not None:
@@ -125,6 +131,7 @@ class Submit(Command):
             script_path=script_path,
             script_sha256=script_sha256,
             hold=given.take("hold", bool),
+            again=given.take("again", bool),
             options=SubmitOptions.load(given.take("options", dict)),
             content=payload,
         )

@@ -224,7 +224,10 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
     if observed.now - parse_time(intent.time) > FRESH_SECONDS:
         renewed = intent.model_copy(update={"time": iso(observed.now)})
         return WriteIntent(job.status.model_copy(update={"submission": renewed}))
-    return Submit()
+
+    # 9. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
+    # made again with its grant has the token of the first.
+    return Submit(again=attempt.nothing_taken or attempt.found is not None)
 
 
 def _after_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, job_id: str) -> Step:

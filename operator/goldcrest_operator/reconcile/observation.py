@@ -47,6 +47,8 @@ class Attempt:
     only the stored intent says so."""
     assumed: bool = False
     """That time is not of an sbatch that this process ran, but of one that its predecessor may have died in."""
+    nothing_taken: bool = False
+    """Whatever was begun with the token is known to have taken nothing: a node that remembers it may be asked again."""
     submitted: Submitted | None = None
     """What sbatch answered, until it is stored."""
     refusal: Refusal | None = None

@@ -48,7 +48,9 @@ class Find:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """sbatch, held (T10.2)."""
+    """sbatch, held (T10.2). ``again``: what was begun before with this token took nothing."""
+
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,16 @@ class SubmissionUncertain(SchedulerUnavailable):
     code = "SubmissionUncertain"
 
 
+class SubmittedBefore(GoldcrestError):
+    """A submission with this token was begun before, perhaps for another resource: look for the token, then submit again."""
+
+    code = "SubmittedBefore"
+
+
+class NotTaken(SchedulerUnavailable):
+    """The scheduler was asked, and took nothing for now."""
+
+
 class SiteRefused(GoldcrestError):
     """The login node refused for good: ssh-filter's rules, or the file system."""
 
@@ -119,12 +129,17 @@ class JobView:
 class Scheduler(Protocol):
     """One batch scheduler. Every method may raise what the SSH pool raises (unreachable, denied, …) and SchedulerUnavailable."""
 
-    async def submit(self, target: Target, job: JobResource, token: str) -> Submitted:
+    async def submit(self, target: Target, job: JobResource, token: str, *, again: bool) -> Submitted:
         """Submit, held where the system's fence says so.
 
+        Args:
+            again: what was begun before with this token is known to have taken nothing.
+
         Raises:
+            SubmittedBefore: without ``again``, and something was begun before.
             SchedulerRefused, SiteRefused: for good.
-            SchedulerUnavailable: not taken, for now.
+            NotTaken: the scheduler did not take it, for now.
+            SchedulerUnavailable: it did not come to the scheduler, for now.
             SubmissionUncertain, AnswerLost: perhaps taken.
         """
 

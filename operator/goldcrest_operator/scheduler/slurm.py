@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from goldcrest.authorised import payload_of, submit_command
@@ -35,9 +36,11 @@ from goldcrest_operator.scheduler.interface import (
     CommandRunner,
     JobView,
     NotInThatState,
+    NotTaken,
     SiteRefused,
     SubmissionUncertain,
     Submitted,
+    SubmittedBefore,
     Target,
 )
 from goldcrest_operator.scheduler.states import Row, view_of
@@ -62,11 +65,13 @@ class SlurmScheduler:
     def __init__(self, runner: CommandRunner) -> None:
         self._runner = runner
 
-    async def submit(self, target: Target, job: JobResource, token: str) -> Submitted:
-        command = submit_command(job, target.spec, token=token)
+    async def submit(self, target: Target, job: JobResource, token: str, *, again: bool) -> Submitted:
+        command = replace(submit_command(job, target.spec, token=token), again=again)
         try:
             answer = await self._run(command, target, payload=payload_of(job.spec))
         except CommandFailed as error:
+            if error.kind == "repeated":
+                raise SubmittedBefore(error.message) from error
             if error.kind in ("os", "limit", "state"):  # before sbatch was started
                 if _is_passing(error):
                     raise SchedulerUnavailable(_os_words(error)) from error
@@ -182,7 +187,7 @@ def _not_submitted(output: CommandOutput) -> Exception:
         case SubmissionVerdict.REFUSED:
             return SchedulerRefused(text)
         case SubmissionVerdict.NOT_NOW:
-            return SchedulerUnavailable(text)
+            return NotTaken(text)
         case SubmissionVerdict.UNCERTAIN:
             return SubmissionUncertain(text)
 

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.component
 
 TASK = "0f" * 16
 GRANTED = {"via": "Grant", "issuer": "https://issuer.example", "subject": "0001", "username": "alice", "groups": []}
-NOT_YET = "the operator looks for the token only after an intent of its own; the node does not remember submissions"
 
 
 @pytest.fixture
@@ -45,7 +44,6 @@ def _make(world: World) -> None:
     world.kube.create(Kind.JOB, rest_name(TASK), spec, namespace=NAMESPACE)
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 @pytest.mark.parametrize("same_operator", [True, False])
 async def test_it_does_not_run_twice(world: World, same_operator: bool) -> None:
     """The Job made again shows the job that there was; Slurm has one, and it ran once."""
@@ -68,7 +66,6 @@ async def test_it_does_not_run_twice(world: World, same_operator: bool) -> None:
     assert job.status.job_id == "101"
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 def test_the_node_remembers(node: Node) -> None:
     """A second submission with the same token is not started, on another channel and after days too, and says so."""
     node.program("sbatch", f"echo run >> {node.scratch}/runs; echo 17")
@@ -79,6 +76,7 @@ def test_the_node_remembers(node: Node) -> None:
         "workDirectory": f"{node.home}/work",
         "scriptName": "job.sh",
         "hold": True,
+        "again": False,
         "options": {},
     }
     header = json.dumps({"environment": {}}).encode()
@@ -87,6 +85,9 @@ def test_the_node_remembers(node: Node) -> None:
     again = node.open().call("slurm.submit", args, data)
     assert (node.scratch / "runs").read_text() == "run\n"
     assert again.type == ERROR
+    assert again.json["kind"] == "repeated"
+    assert node.open().call("slurm.submit", {**args, "again": True}, data).type == ANSWER  # who looked for the token
+    assert (node.scratch / "runs").read_text() == "run\nrun\n"
 
 
 async def test_it_is_the_same_submission(stage: AttackStage) -> None:

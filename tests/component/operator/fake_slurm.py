@@ -89,6 +89,7 @@ class FakeSlurm:
         self.accounting_down = False
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.calls: list[str] = []
+        self._begun: set[str] = set()  # tokens whose mark is in the job's folder
         self._next = 100
 
     def carrying(self, token: str) -> list[BatchJob]:
@@ -113,8 +114,12 @@ class FakeSlurm:
         def effect() -> dict[str, Any]:
             return self._do(command, user)
 
+        if isinstance(command, Submit) and command.token in self._begun and not command.again:
+            raise CommandFailed("this submission was begun before", kind="repeated")
         fault = self.faults[command.op].pop(0) if self.faults[command.op] else None
         result = await fault(effect) if fault else effect()
+        if isinstance(command, Submit):
+            self._begun.add(command.token)  # sbatch was started, whatever it said
         return Answer(result, host="login1:2222")
 
     def _authorise(self, command: Command, spec: SystemSpec, user: str, basis: Basis) -> None:
@@ -153,6 +158,7 @@ class FakeSlurm:
 
     def _submit(self, command: Submit, user: str) -> dict[str, Any]:
         self._next += 1
+        self._begun.add(command.token)
         job = BatchJob(self._next, user, command.token, command.hold, self.ends_as)
         self.jobs[job.id] = job
         describe = self._describe(str(job.id))["stdout"]

@@ -181,6 +181,7 @@ def test_submission_from_end_to_end(node: Node) -> None:
         "workDirectory": f"{node.home}/work",
         "scriptName": "job.sh",
         "hold": True,
+        "again": False,
         "options": {"timeLimit": "5", "jobName": "a b; $(id)"},
     }
     job_file = f"{node.home}/goldcrest/1/job.sh"
@@ -200,7 +201,7 @@ def test_submission_from_end_to_end(node: Node) -> None:
     assert f"USER={USER}".encode() in variables
     owner = Path(job_file).stat()
     assert (owner.st_uid, owner.st_mode & 0o777) == (UID, 0o700)
-    assert [path.name for path in Path(job_file).parent.iterdir()] == ["job.sh"]
+    assert sorted(path.name for path in Path(job_file).parent.iterdir()) == [".goldcrest-submitted", "job.sh"]
 
 
 def test_directive_that_was_not_signed(node: Node) -> None:
@@ -213,6 +214,7 @@ def test_directive_that_was_not_signed(node: Node) -> None:
         "workDirectory": f"{node.home}/work",
         "scriptName": "job.sh",
         "hold": True,
+        "again": False,
         "options": {},
     }
     got = node.open().call("slurm.submit", args, data)
@@ -237,6 +239,7 @@ def test_a_command_that_is_cut_off_may_not_leave_its_environment(node: Node) -> 
         "workDirectory": f"{node.home}/work",
         "scriptName": "job.sh",
         "hold": True,
+        "again": False,
         "options": {},
     }
     data = submission(b"#!/bin/sh\n", SECRET="s3cret")
@@ -247,7 +250,7 @@ def test_a_command_that_is_cut_off_may_not_leave_its_environment(node: Node) -> 
         time.sleep(0.02)
     channel.send(struct.pack(">IIB", 5, request_id, 3))
     assert channel.finish(request_id).json["kind"] == "cancelled"
-    assert [path.name for path in (node.home / "job").iterdir()] == ["job.sh"]
+    assert sorted(path.name for path in (node.home / "job").iterdir()) == [".goldcrest-submitted", "job.sh"]
 
 
 def test_folder_of_another_user(node: Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -160,6 +161,63 @@ def test_in_every_state(spec: dict[str, Any], status: dict[str, Any], deleted: b
         if isinstance(command, Submit | Find | Release | Hold | Cancel):
             assert command.token == TOKEN
         assert not observer_commands_allow(command) or isinstance(command, Describe)
+    assert {job_id for command in made for job_id in _ids(command)} <= {status.get("jobId")}
+    assert made == commands(resource)
+
+
+def _ids(command: Command) -> tuple[str, ...]:
+    """Jobs that a command names."""
+    match command:
+        case Release() | Hold():
+            return (command.job_id,)
+        case Describe() | Account():
+            return command.job_ids
+        case Cancel():
+            return command.keep
+    return ()
+
+
+_LINES = st.lists(
+    st.one_of(
+        st.text(max_size=40),
+        st.sampled_from(["#SBATCH --time=5", "#SBATCH -n 2", "#SBATCH --hold", "#SBATCH --uid=0", "#SBATCH", "true"]),
+        st.text(max_size=20).map("#SBATCH --{}".format),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(
+    st.one_of(
+        _LINES.map("\n".join).filter(bool).map(lambda text: {"inline": text}),
+        st.text("AZaz09+/=", min_size=1, max_size=40).map(lambda text: {"base64": text}),
+        st.just({"path": "/scratch/alice/x"}),
+        st.just({"path": "/scratch/alice/x", "sha256": "0" * 64}),
+        st.just({}),
+    ),
+    st.dictionaries(st.sampled_from(["A", "PATH", "SLURM_CONF"]), st.text(max_size=20), max_size=2),
+)
+def test_every_spec_has_an_answer(script: dict[str, Any], environment: dict[str, str]) -> None:
+    """Whatever the schema lets through: commands, or InvalidInput; a submission, and that same one for who knows that it may be repeated."""
+    try:
+        resource = job(spec={"script": script, "environment": environment})
+    except InvalidInput:
+        return  # the schema says no
+    try:
+        made = commands(resource)
+    except InvalidInput:
+        return
+    submissions = [command for command in made if isinstance(command, Submit)]
+    assert [command.again for command in submissions] == [False, True]
+    assert submissions[0] == dataclasses.replace(submissions[1], again=False)
+
+
+@given(st.text(max_size=40), st.lists(st.text(max_size=20), max_size=3))
+def test_who_asked_changes_nothing(username: str, groups: list[str]) -> None:
+    """What may be run follows from what was asked for, never from a name."""
+    asked = job(spec={"requestedBy": {"via": "Kubernetes", "username": username, "groups": groups}})
+    assert commands(asked) == commands(job())
 
 
 def test_the_token_of_a_rest_job_is_its_task_id() -> None:

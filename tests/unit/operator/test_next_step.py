@@ -77,7 +77,21 @@ def test_intent_of_another_try(attempt: Attempt) -> None:
     assert step.status.submission is not None
     assert step.status.submission.time == "2030-03-17T17:46:40Z"
     assert step.status.model_copy(update={"submission": resource.status.submission}) == resource.status
-    assert decide(resource.model_copy(update={"status": step.status}), attempt) == steps.Submit()
+    again = attempt.found is not None
+    assert decide(resource.model_copy(update={"status": step.status}), attempt) == steps.Submit(again)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "again"),
+    [
+        (Attempt(clean=True), False),  # first of all: a node that knows the token refuses, and it is looked for
+        (Attempt(clean=True, nothing_taken=True), True),  # sbatch itself said no, for now
+        (Attempt(found=(), found_at=INTENDED + 5), True),  # looked for, and not there
+    ],
+)
+def test_only_who_knows_what_was_begun_submits_again(attempt: Attempt, again: bool) -> None:
+    """A Job that is made again with its grant has the token of the first, whose submission a node remembers."""
+    assert decide(job(status=SUBMITTING), attempt, now=INTENDED + 5) == steps.Submit(again)
 
 
 def test_unknown_intent() -> None:
@@ -88,7 +102,7 @@ def test_unknown_intent() -> None:
 def test_nothing_found() -> None:
     """Nothing found: with the fence it is submitted at once, without only when nothing can come late any more."""
     resource, early = job(status=SUBMITTING), INTENDED + 5
-    assert decide(resource, Attempt(found=(), found_at=early), now=early) == steps.Submit()
+    assert decide(resource, Attempt(found=(), found_at=early), now=early) == steps.Submit(again=True)
     told = written(decide(resource, Attempt(found=(), found_at=early), fence="None", now=early))
     assert told.message == (
         "Not submitted again yet: what came of an earlier submission is certain at 2030-03-17T17:48:30Z."

@@ -64,7 +64,7 @@ async def test_files_of_an_array() -> None:
     """Output paths of an array have %a where scontrol shows the number of no element."""
     described = (DATA / "scontrol_array.txt").read_text()
     answer = {**printed("52;cluster\n"), "jobFile": "/scratch/alice/j/job.sh", "describe": described}
-    submitted = await slurm(answer).submit(TARGET, job(), TOKEN)
+    submitted = await slurm(answer).submit(TARGET, job(), TOKEN, again=False)
     assert submitted.job_id == "52"
     assert submitted.files is not None
     assert submitted.files.stdout == "/tmp/slurm-52_%a.out"
@@ -75,7 +75,7 @@ async def test_files_of_a_script_by_path() -> None:
     """A script by path is shown as the user named it; without a description it is all that is known."""
     spec = {"script": {"path": "/home/alice/run.sh", "sha256": "0" * 64}}
     answer = {**printed("52\n"), "jobFile": "/scratch/alice/j/job.sh", "describe": ""}
-    submitted = await slurm(answer).submit(TARGET, job(spec=spec), TOKEN)
+    submitted = await slurm(answer).submit(TARGET, job(spec=spec), TOKEN, again=False)
     assert submitted.files is not None
     assert submitted.files.script == "/home/alice/run.sh"
 
@@ -103,7 +103,7 @@ async def test_files_of_a_script_by_path() -> None:
 async def test_not_submitted(result: Any, error: type[Exception]) -> None:
     """Each way in which a submission can fail has its own meaning."""
     with pytest.raises(error):
-        await slurm(result).submit(TARGET, job(), TOKEN)
+        await slurm(result).submit(TARGET, job(), TOKEN, again=False)
 
 
 async def test_payload_that_the_node_does_not_take() -> None:
@@ -115,7 +115,7 @@ async def test_payload_that_the_node_does_not_take() -> None:
     with pytest.raises(TooLarge) as caught:
         attempt.check_allowed(SimpleNamespace(hello=hello), 5)  # type: ignore[arg-type]
     with pytest.raises(SiteRefused, match=r"5 bytes are more than login host login1:2222 takes \(4\)"):
-        await slurm(caught.value).submit(TARGET, job(), TOKEN)
+        await slurm(caught.value).submit(TARGET, job(), TOKEN, again=False)
 
 
 async def test_found_by_comment_or_submit_line() -> None:

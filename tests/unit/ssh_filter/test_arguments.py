@@ -24,6 +24,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "scriptPath": "/home/a/script",
         "scriptSha256": "0" * 64,
         "hold": True,
+        "again": False,
         "options": {},
     },
     "slurm.find": {"token": TOKEN},
@@ -34,7 +35,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.describe": {"jobIds": ["12", "13_1"]},
     "slurm.account": {"scope": "all", "jobIds": ["12"]},
 }
-OPTIONAL = {"scriptPath", "scriptSha256"}
+OPTIONAL = {"again", "scriptPath", "scriptSha256"}
 WRONG_TYPES: list[Any] = [None, 1.5, [], {}, "", 7, True, "text", [1], ["x"], {"x": 1}, -1]
 
 
@@ -84,6 +85,7 @@ def test_argument_of_a_wrong_type(f: Any, op: str, name: str) -> None:
             "parents",
             "overwrite",
             "hold",
+            "again",
         ):
             continue  # another value of the same type may be right
         if type(wrong) is int and type(good) is int and wrong >= 0:

@@ -204,6 +204,7 @@ def submission(home: Path, **changes: Any) -> dict[str, Any]:
         "workDirectory": f"{home}/work",
         "scriptName": "job.sh",
         "hold": True,
+        "again": False,
         "options": {"partition": "debug"},
         **changes,
     }
@@ -249,7 +250,7 @@ def test_submit(f: Any, session: Any, home: Path) -> None:
         ]
     )
     assert seen["mode"] == b"0o600"
-    assert [path.name for path in (home / "goldcrest" / "1").iterdir()] == ["job.sh"]
+    assert names(home / "goldcrest" / "1") == [".goldcrest-submitted", "job.sh"]
     assert Path(job_file).read_bytes() == b"#!/bin/sh\ntrue\n"
     assert Path(job_file).stat().st_mode & 0o777 == 0o700
     for folder in (home / "goldcrest", home / "goldcrest" / "1", home / "work"):
@@ -265,8 +266,46 @@ def test_submit_without_hold(f: Any, session: Any, home: Path) -> None:
 def test_submit_again_replaces_the_script(f: Any, session: Any, home: Path) -> None:
     """A retry finds the folder of the first attempt."""
     for script in (b"#!/bin/sh\n1\n", b"#!/bin/sh\n2\n"):
-        Steps(f, session, "slurm.submit", submission(home), result("1"), result(), payload=payload(script))
+        arguments = submission(home, again=True)
+        Steps(f, session, "slurm.submit", arguments, result("1"), result(), payload=payload(script))
     assert (home / "goldcrest" / "1" / "job.sh").read_bytes() == b"#!/bin/sh\n2\n"
+
+
+@pytest.mark.parametrize("first", [[result("17\n"), result()], [result("", 1, "no")], []])
+def test_a_submission_that_was_begun_is_not_begun_unasked(f: Any, session: Any, home: Path, first: list[Any]) -> None:
+    """Whatever became of the first: without `again` sbatch is not started, and the values of variables do not stay behind."""
+    if first:
+        Steps(f, session, "slurm.submit", submission(home), *first, payload=payload())
+    else:  # cut off
+        steps = f.slurm_submit(session, submission(home), payload())
+        next(steps)
+        steps.close()
+    with pytest.raises(f.Failed) as failed:
+        Steps(f, session, "slurm.submit", submission(home), payload=payload())
+    assert failed.value.kind == "repeated"
+    assert names(home / "goldcrest" / "1") == [".goldcrest-submitted", "job.sh"]
+
+
+def test_a_control_plane_of_before_may_repeat(f: Any, session: Any, home: Path) -> None:
+    """It does not say `again`, and looks for the token where it was cut off."""
+    arguments = submission(home)
+    del arguments["again"]
+    for _ in range(2):
+        Steps(f, session, "slurm.submit", arguments, result("1"), result(), payload=payload())
+
+
+def test_nothing_is_begun_where_that_cannot_be_remembered(f: Any, session: Any, home: Path) -> None:
+    """A link in the mark's place counts as a mark and is not followed; a mark that cannot be made is an error of the job's folder."""
+    folder = home / "goldcrest" / "1"
+    folder.mkdir(parents=True)
+    (folder / ".goldcrest-submitted").symlink_to(home / "elsewhere")
+    with pytest.raises(f.Failed):
+        Steps(f, session, "slurm.submit", submission(home), payload=payload())
+    assert not (home / "elsewhere").exists()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -293,7 +332,7 @@ def test_describe_after_submit(
 def test_an_id_is_told_even_when_describing_fails(f: Any, session: Any, home: Path) -> None:
     """The job exists by then: losing its id would make the submission ambiguous."""
     for failure in (f.Failed("timeout", "too long"), OSError(11, "no process"), result("", 1)):
-        done = Steps(f, session, "slurm.submit", submission(home), result("17"), failure, payload=payload())
+        done = Steps(f, session, "slurm.submit", submission(home, again=True), result("17"), failure, payload=payload())
         assert (done.answer["stdout"], done.answer["describe"]) == ("17", "")
         assert done.runs[1].seconds == 10
 
@@ -301,16 +340,16 @@ def test_an_id_is_told_even_when_describing_fails(f: Any, session: Any, home: Pa
 def test_environment_file_goes_away_when_sbatch_is_cut_off(f: Any, session: Any, home: Path) -> None:
     """Cancelled or timed out: values that may be secret do not stay behind."""
     for end in ("close", "throw"):
-        steps = f.slurm_submit(session, submission(home), payload())
+        steps = f.slurm_submit(session, submission(home, again=True), payload())
         next(steps)
         folder = home / "goldcrest" / "1"
-        assert len(list(folder.iterdir())) == 2
+        assert len(list(folder.iterdir())) == 3
         if end == "close":
             steps.close()
         else:
             with pytest.raises(f.Failed):
                 steps.throw(f.Failed("timeout", "too long"))
-        assert [path.name for path in folder.iterdir()] == ["job.sh"]
+        assert names(folder) == [".goldcrest-submitted", "job.sh"]
 
 
 def test_submit_by_path(f: Any, session: Any, home: Path) -> None:
