@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import uvicorn
-from pydantic import ValidationError
 
-from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tls import check_server
 from goldcrest_admission.app import build_app
 from goldcrest_admission.context import Context
-from goldcrest_admission.settings import ENVIRONMENT_PREFIX, Settings
+from goldcrest_admission.settings import Settings
 
 _log = Log(__name__)
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="goldcrest-admission",
         description="The admission webhook of Goldcrest: says who asked for a Job, and whether they may.",
-        epilog="settings (environment variables):\n" + describe_settings(),
+        epilog=describe_settings(Settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -38,41 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="serve: answer requests (default); init: make the stamp key if it is missing, and write its public half as <file>.pub",
     )
     action = parser.parse_args(arguments).action
-    try:
-        settings = Settings()
-        if action == "init":
-            _init(settings)
-        else:
-            configure_logging("admission", level=settings.log_level)
-            asyncio.run(serve(settings))
-    except ValidationError as error:
-        for fault in error.errors():
-            name = ENVIRONMENT_PREFIX + "__".join(map(str, fault["loc"])).upper() if fault["loc"] else "settings"
-            sys.stderr.write(f"goldcrest-admission: {name}: {fault['msg']}\n")
-        return 2
-    except GoldcrestError as error:
-        sys.stderr.write(f"goldcrest-admission: {error.message}\n")
-        return 1
+    return reported("goldcrest-admission", lambda: _run(action))
+
+
+def _run(action: str) -> int:
+    settings = read_settings(Settings)
+    if action == "init":
+        _init(settings)
+    else:
+        configure_logging("admission", level=settings.log_level)
+        asyncio.run(serve(settings))
     return 0
 
 
-def describe_settings() -> str:
-    """One paragraph a setting: its environment variable, its default, its meaning."""
-    lines = []
-    for name, field in Settings.model_fields.items():
-        if field.is_required():
-            default = "required"
-        else:
-            value = field.get_default(call_default_factory=True)
-            default = "not set" if value is None else f"default {value}"
-        lines.append(f"  {ENVIRONMENT_PREFIX}{name.upper()} ({default})\n      {field.description}")
-    return "\n".join(lines)
-
-
 async def serve(settings: Settings) -> None:
-    """Answer requests until SIGTERM or SIGINT."""
+    """Answer requests until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidInput, Unavailable: what keeps it from starting, with the file and what to do.
+    """
     async with AsyncExitStack() as stack:
         context = await Context.open(settings, stack)
+        check_server(settings.tls_cert, settings.tls_key, client_ca=settings.tls_client_ca_file)
         server = uvicorn.Server(uvicorn_config(settings, context))
         _log.info(
             "admission.started",

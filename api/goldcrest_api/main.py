@@ -9,18 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
-from pydantic import ValidationError
 
 from goldcrest.authority import Authority
-from goldcrest.errors import GoldcrestError
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
+from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
-from goldcrest_api.settings import ENVIRONMENT_PREFIX, Settings
-from goldcrest_api.settings_page import settings_page
+from goldcrest_api.settings import Settings
 
 _log = Log(__name__)
 _ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources and typed commands."
@@ -60,25 +58,23 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 def main() -> None:
     """Entry point."""
     if len(sys.argv) > 1:
-        page = settings_page(Settings, prefix=ENVIRONMENT_PREFIX, program="goldcrest-api", about=_ABOUT)
         if sys.argv[1:] in (["--help"], ["-h"]):
-            sys.stdout.write(page)
+            sys.stdout.write(help_page(Settings, program="goldcrest-api", about=_ABOUT))
             return
         sys.exit(f"goldcrest-api takes no arguments but --help; got {' '.join(sys.argv[1:])}")
-    try:
-        settings = Settings()
-        load_rules(settings.identity_file)
-    except ValidationError as error:
-        sys.exit(f"goldcrest-api: the settings are not usable (see --help):\n{_faults(error)}")
-    except GoldcrestError as error:
-        sys.exit(f"goldcrest-api: {error.message}")
+    sys.exit(reported("goldcrest-api", _run))
+
+
+def _run() -> int:
+    settings = read_settings(Settings)
+    load_rules(settings.identity_file)
     configure_logging("api", level=settings.log_level)
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     server = uvicorn.Server(_server(settings))
     server.run()
-    sys.exit(0 if server.started else 2)
+    return 0 if server.started else 2
 
 
 def _server(settings: Settings) -> uvicorn.Config:
@@ -100,14 +96,6 @@ def _server(settings: Settings) -> uvicorn.Config:
         ssl_certfile=listen.tls_certificate_file,
         ssl_keyfile=listen.tls_key_file,
     )
-
-
-def _faults(error: ValidationError) -> str:
-    lines = []
-    for fault in error.errors():
-        name = ENVIRONMENT_PREFIX + "__".join(str(part).upper() for part in fault["loc"])
-        lines.append(f"  {name}: {fault['msg']}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

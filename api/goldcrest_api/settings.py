@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     """The whole. Nested ones are written with two underscores: GOLDCREST_API_LISTEN__PORT."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     identity_file: Path = Field(description="identity.toml: the issuers of tokens and their mapping rules.")

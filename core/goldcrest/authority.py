@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from goldcrest.errors import (
     Unavailable,
 )
 from goldcrest.identity import RefusalCode
+from goldcrest.tls import client_context
 
 REQUEST_SECONDS = 10.0
 _BATCH = 32  # requests in one call
@@ -122,7 +122,7 @@ class Authority:
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=16)
             self._base = "http://delegation"
         elif url.startswith("https://"):
-            connector = aiohttp.TCPConnector(limit=16, ssl=ssl.create_default_context(cafile=ca_file))
+            connector = aiohttp.TCPConnector(limit=16, ssl=client_context(ca_file))
             self._base = url.rstrip("/")
         else:
             raise InvalidInput(f"delegation's URL {url!r} must begin with https:// or unix:")

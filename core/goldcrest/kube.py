@@ -7,7 +7,6 @@ signatures are made over the JSON as the API server stores it.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from goldcrest.errors import (
     NotFound,
     Unauthenticated,
 )
+from goldcrest.tls import client_context
 from goldcrest.wellknown import GROUP, VERSION, Kind
 
 REQUEST_SECONDS = 10.0
@@ -88,7 +88,7 @@ class Kube:
     def __init__(self, configuration: Configuration, kubeconfig: Path | None) -> None:
         self._configuration = configuration
         self._kubeconfig = kubeconfig
-        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        context = client_context(configuration.ssl_ca_cert)
         if configuration.cert_file:
             context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
         self._session = aiohttp.ClientSession(

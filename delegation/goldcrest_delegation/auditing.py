@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from goldcrest.errors import InvalidInput
+from goldcrest.settings import read_settings
 from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, AuditSettings
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -187,7 +188,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def files_of(arguments: argparse.Namespace) -> list[Path]:
     """The logs to read."""
-    return arguments.file or with_rotated(AuditSettings().audit_file)
+    return arguments.file or with_rotated(read_settings(AuditSettings).audit_file)
 
 
 def query_of(arguments: argparse.Namespace, **more: str) -> Query:

@@ -21,6 +21,7 @@ import orjson
 
 from goldcrest.errors import GoldcrestError, InvalidInput
 from goldcrest.policy import Question
+from goldcrest.settings import read_settings
 from goldcrest.wellknown import OPA_SIGNING, Kind
 from goldcrest_delegation.auditing import plain
 from goldcrest_delegation.callers import Caller, Role
@@ -66,7 +67,7 @@ def _say(check: str, found: str) -> None:
 
 async def _explain(arguments: argparse.Namespace, say: Say) -> int:
     async with AsyncExitStack() as stack:
-        checks = await Checks.open(Settings(), stack, ask_lease=False)
+        checks = await Checks.open(read_settings(Settings), stack, ask_lease=False)
         explanation = _Explanation(checks, say)
         try:
             await explanation.follow(arguments)

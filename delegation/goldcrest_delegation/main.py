@@ -10,16 +10,16 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 import uvicorn
-from pydantic import ValidationError
 
-from goldcrest.errors import GoldcrestError
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tls import check_server
 from goldcrest_delegation import auditing, explaining, revoking, rotating
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca_key import make_ca_key
 from goldcrest_delegation.context import Context
-from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, Settings
+from goldcrest_delegation.settings import Settings
 
 _log = Log(__name__)
 
@@ -44,23 +44,14 @@ _TOOLS: Final[tuple[tuple[str, Tool, str], ...]] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parsed = _parser().parse_args(arguments)
-    try:
-        return _run(parsed)
-    except ValidationError as error:
-        for fault in error.errors():
-            name = ENVIRONMENT_PREFIX + "__".join(map(str, fault["loc"])).upper() if fault["loc"] else "settings"
-            sys.stderr.write(f"goldcrest-delegation: {name}: {fault['msg']}\n")
-        return 2
-    except GoldcrestError as error:
-        sys.stderr.write(f"goldcrest-delegation: {error.message}\n")
-        return 1
+    return reported("goldcrest-delegation", lambda: _run(parsed))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="goldcrest-delegation",
         description="Signs SSH certificates for single commands, and grants. The only process with the CA key.",
-        epilog="settings (environment variables):\n" + describe_settings(),
+        epilog=describe_settings(Settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -75,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for name, module, _ in _TOOLS:
         if arguments.action == name:
             return module.run(arguments)
-    settings = Settings()
+    settings = read_settings(Settings)
     if arguments.action == "init":
         _init(settings)
     else:
@@ -84,21 +75,10 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe_settings() -> str:
-    """One paragraph a setting: its environment variable, its default, its meaning."""
-    lines = []
-    for name, field in Settings.model_fields.items():
-        if field.is_required():
-            default = "required"
-        else:
-            value = field.get_default(call_default_factory=True)
-            default = "not set" if value is None else f"default {value}"
-        lines.append(f"  {ENVIRONMENT_PREFIX}{name.upper()} ({default})\n      {field.description}")
-    return "\n".join(lines)
-
-
 async def serve(settings: Settings) -> None:
     """Answer requests until SIGTERM or SIGINT."""
+    if settings.listen_socket is None and settings.tls_cert and settings.tls_key:
+        check_server(settings.tls_cert, settings.tls_key)
     async with AsyncExitStack() as stack:
         context = await Context.open(settings, stack)
         server = uvicorn.Server(uvicorn_config(settings, context))

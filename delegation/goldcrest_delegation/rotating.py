@@ -8,6 +8,7 @@ from pathlib import Path
 
 from goldcrest.errors import InvalidInput
 from goldcrest.identity.keyfiles import public_path
+from goldcrest.settings import read_settings
 from goldcrest_delegation.ca_key import FileKey, make_ca_key
 from goldcrest_delegation.settings import ENVIRONMENT_PREFIX, Settings
 
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """``goldcrest-delegation rotate``."""
-    settings = Settings()
+    settings = read_settings(Settings)
     if settings.ca_key_file is None:
         sys.stdout.write(_AGENT.format(socket=settings.ca_agent_socket, prefix=ENVIRONMENT_PREFIX))
     elif arguments.switch:

@@ -108,7 +108,7 @@ class OperatorSettings(BaseSettings):
     """Settings of ``goldcrest-operator``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GOLDCREST_OPERATOR_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix="GOLDCREST_OPERATOR_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     kubeconfig: Path | None = Field(

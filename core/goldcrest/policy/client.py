@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import orjson
 from goldcrest.errors import Denied, InsufficientAuthentication, InvalidInput, PolicyUnavailable
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
+from goldcrest.tls import client_context
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
@@ -61,7 +61,7 @@ class Policy:
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=32)
             self._base = "http://opa"
         elif url.startswith("https://"):
-            connector = aiohttp.TCPConnector(limit=32, ssl=ssl.create_default_context(cafile=ca_file))
+            connector = aiohttp.TCPConnector(limit=32, ssl=client_context(ca_file))
             self._base = url.rstrip("/")
         else:
             raise InvalidInput(f"OPA's URL {url!r} must begin with https:// or unix:")

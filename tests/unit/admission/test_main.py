@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from goldcrest_admission.main import main
-from goldcrest_admission.settings import Settings
 
 pytestmark = pytest.mark.unit
 
 PREFIX = "GOLDCREST_ADMISSION_"
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: it
+contexts: [{name: it, context: {cluster: it, user: it}}]
+clusters: [{name: it, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: it, user: {token: none}}]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +30,10 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:], root.level = before
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """--help shows each setting with its environment variable."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    shown = capsys.readouterr().out
-    for name in Settings.model_fields:
-        assert PREFIX + name.upper() in shown
-
-
-def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """init makes the stamp key; before it, a start says what to do."""
+def test_what_keeps_it_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each file that is missing or wrong is named, with what to do; init makes the stamp key."""
     for name in ("STAMP_KEY_FILE", "TLS_CERT", "TLS_KEY"):
         monkeypatch.setenv(PREFIX + name, str(tmp_path / name.lower()))
     monkeypatch.setenv(PREFIX + "GRANT_KEY_FILES", f'["{tmp_path / "grant.pub"}"]')
@@ -44,3 +44,20 @@ def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert f"made {tmp_path / 'stamp_key_file'}" in capsys.readouterr().out
     assert main(["serve"]) == 1
     assert "grant.pub cannot be read" in capsys.readouterr().err
+    (tmp_path / "grant.pub").write_bytes((tmp_path / "stamp_key_file.pub").read_bytes())
+    monkeypatch.setenv(PREFIX + "KUBECONFIG", str(tmp_path / "kubeconfig"))
+    assert main(["serve"]) == 1
+    assert f"no credentials for the Kubernetes API in {tmp_path / 'kubeconfig'}" in capsys.readouterr().err
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    assert main(["serve"]) == 1
+    assert f"the TLS file {tmp_path / 'tls_cert'} is not there" in capsys.readouterr().err
+    monkeypatch.setenv(PREFIX + "OPA_URL", "http://opa:8181")
+    assert main(["serve"]) == 1
+    assert "OPA's URL 'http://opa:8181' must begin with https:// or unix:" in capsys.readouterr().err
+    monkeypatch.setenv(PREFIX + "OPA_URL", "https://opa:8181")
+    monkeypatch.setenv(PREFIX + "OPA_CA_FILE", str(tmp_path / "ca.crt"))
+    assert main(["serve"]) == 1
+    assert f"the TLS file {tmp_path / 'ca.crt'} is not there" in capsys.readouterr().err
+    (tmp_path / "stamp_key_file").chmod(0o640)
+    assert main(["serve"]) == 1
+    assert f"has mode 0640: chmod 0400 {tmp_path / 'stamp_key_file'}" in capsys.readouterr().err

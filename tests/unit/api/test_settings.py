@@ -1,4 +1,4 @@
-"""Settings, and the page that --help prints."""
+"""Settings of the gateway."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from goldcrest_api.settings import ENVIRONMENT_PREFIX, Settings
-from goldcrest_api.settings_page import settings_page
+from goldcrest_api.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -53,15 +52,3 @@ def test_settings_that_are_not_usable(environment: pytest.MonkeyPatch, name: str
     environment.setenv(name, value)
     with pytest.raises(ValidationError):
         Settings()
-
-
-def test_help_names_every_setting_with_its_reason() -> None:
-    """Environment name, default and reason of each, nested ones too."""
-    page = settings_page(Settings, prefix=ENVIRONMENT_PREFIX, program="goldcrest-api", about="About.")
-    for name in (*LEAST, "GOLDCREST_API_LIMITS__VIEW_BYTES", "GOLDCREST_API_SSH__CHANNELS", "GOLDCREST_API_LOG_LEVEL"):
-        assert f"  {name}  (" in page
-    assert "GOLDCREST_API_IDENTITY_FILE  (required)" in page
-    for first, second in zip(page.splitlines(), page.splitlines()[1:], strict=False):
-        if first.startswith("  GOLDCREST_"):
-            assert second.startswith("      ")
-            assert second.strip()

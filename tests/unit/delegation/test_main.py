@@ -10,7 +10,6 @@ import pytest
 from goldcrest.errors import Unavailable
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.main import main
-from goldcrest_delegation.settings import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -24,15 +23,6 @@ def _logging_as_before() -> Iterator[None]:
     before = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = before
-
-
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """--help shows each setting with its environment variable."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    shown = capsys.readouterr().out
-    for name in Settings.model_fields:
-        assert PREFIX + name.upper() in shown
 
 
 def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Settings come from the environment, and --help explains each."""
+"""Settings come from the environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from goldcrest_operator.settings import OperatorSettings
-from goldcrest_operator.settings_help import help_text
 
 pytestmark = pytest.mark.unit
 
@@ -26,14 +25,3 @@ def test_lease_times_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLDCREST_OPERATOR_LEASE__RENEW_DEADLINE_SECONDS", "20")
     with pytest.raises(ValidationError, match="renew_deadline_seconds"):
         OperatorSettings()
-
-
-def test_help() -> None:
-    """Every setting is there with its environment name and a reason."""
-    text = help_text(OperatorSettings, program="goldcrest-operator", what="…")
-    for name in ("WORKERS=32", "DELEGATION__URL  (required)", "SSH__CONNECT_SECONDS", "LEASE__DURATION_SECONDS=15"):
-        assert f"GOLDCREST_OPERATOR_{name}" in text
-    lines = text.splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("  GOLDCREST"):
-            assert below.startswith("      "), line
