@@ -1,8 +1,12 @@
-"""The webhook: ``POST /mutate`` and ``POST /validate``, called by the API server. Nothing is written anywhere (dry run)."""
+"""The webhook: ``POST /mutate`` and ``POST /validate``, called by the API server.
+
+Nothing is written anywhere, so a dry run is answered like any other. ``/mutate`` is also asked about changes and deletions, where it
+changes nothing: it is called before the API server's own policies (dev/manifests/policies.yaml), and so our log has each refusal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -14,35 +18,46 @@ from starlette.routing import Route
 from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import GROUP, Kind
+from goldcrest_admission.advice import advice_on_change
 from goldcrest_admission.context import Context
-from goldcrest_admission.review import Raw, Review, allowed, parse_review, refused
+from goldcrest_admission.review import Admitted, Raw, Review, allowed, mapping, parse_review, refused
 
 BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes: an object and its old form, each at most etcd's 1.5 MiB
 
 _JOBS: Final = f"{Kind.JOB.plural}.{GROUP}"
 _log = Log(__name__)
 
-_Decide = Callable[[Review], Awaitable[Sequence[Raw]]]
+_NOT_REVIEWED: Final = "this webhook reviews CREATE, UPDATE and DELETE, not {}: correct its configuration"
+
+_Decide = Callable[[Review], Awaitable[Admitted]]
 
 
 def build_app(context: Context) -> Starlette:
     """The application over a context that was built once."""
 
-    async def mutate(review: Review) -> Sequence[Raw]:
+    async def mutate(review: Review) -> Admitted:
         match review.operation:
             case "CREATE":
                 return await context.create.mutate(review)
             case "UPDATE":
                 await context.update.check(review)
-        return ()
+                return Admitted(warnings=advice_on_change(mapping(review.old, "spec"), review.spec))
+            case "DELETE":
+                await context.delete.check(review)
+                return Admitted()
+        raise InvalidInput(_NOT_REVIEWED.format(review.operation))
 
-    async def validate(review: Review) -> Sequence[Raw]:
+    async def validate(review: Review) -> Admitted:
         match review.operation:
             case "CREATE":
                 context.create.validate(review)
             case "UPDATE":
                 await context.update.check(review)
-        return ()
+            case "DELETE":
+                await context.delete.check(review)
+            case _:
+                raise InvalidInput(_NOT_REVIEWED.format(review.operation))
+        return Admitted()
 
     async def alive(_: Request) -> Response:
         return Response("ok\n", media_type="text/plain")
@@ -83,13 +98,15 @@ def _webhook(decide: _Decide) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) -> Raw:
+    spec = mapping(review.current, "spec")
     fields: dict[str, Any] = {
         "operation": review.operation,
         "namespace": review.namespace,
-        "name": review.name or str((review.new.get("metadata") or {}).get("generateName", "")),
+        "name": review.name or str(mapping(review.current, "metadata").get("generateName", "")),
         "user": review.username,
-        "run_as": str(review.spec.get("runAs", ""))[:64],
-        "system": str(review.spec.get("system", ""))[:64],
+        "run_as": str(spec.get("runAs", ""))[:64],
+        "system": str(spec.get("system", ""))[:64],
+        "dry_run": review.dry_run,
     }
     if error is None:
         _log.info("admission.allowed", **fields)

@@ -11,6 +11,8 @@ from goldcrest.kube import Kube
 from goldcrest.policy import Policy
 from goldcrest.policy.systems import Systems
 from goldcrest_admission.create import CreateReview
+from goldcrest_admission.delete import DeleteReview
+from goldcrest_admission.manager import Managers
 from goldcrest_admission.requester import Accounts, Requesters
 from goldcrest_admission.settings import Settings
 from goldcrest_admission.update import UpdateReview
@@ -22,6 +24,7 @@ class Context:
 
     create: CreateReview
     update: UpdateReview
+    delete: DeleteReview
     policy: Policy
 
     @classmethod
@@ -40,6 +43,7 @@ class Context:
         stack.push_async_callback(policy.close)
         kube = await Kube.connect(settings.kubeconfig)
         stack.push_async_callback(kube.close)
+        managers = Managers(reviews=kube, policy=policy)
         return cls(
             create=CreateReview(
                 requesters=Requesters(accounts=accounts, grants=grants, stamps=stamps),
@@ -48,6 +52,7 @@ class Context:
                 reviews=kube,
                 policy=policy,
             ),
-            update=UpdateReview(accounts=accounts, grants=grants, reviews=kube, policy=policy),
+            update=UpdateReview(accounts=accounts, grants=grants, managers=managers),
+            delete=DeleteReview(accounts=accounts, managers=managers),
             policy=policy,
         )

@@ -25,8 +25,9 @@ from goldcrest.wellknown import (
     Via,
     is_rest_name,
 )
+from goldcrest_admission.advice import advice_on_creation
 from goldcrest_admission.requester import Requester, Requesters
-from goldcrest_admission.review import Raw, Review, finalizers_of, mapping, pointer
+from goldcrest_admission.review import Admitted, Raw, Review, finalizers_of, mapping, pointer
 
 
 class CreateReview:
@@ -41,8 +42,8 @@ class CreateReview:
         self._reviews = reviews
         self._policy = policy
 
-    async def mutate(self, review: Review) -> list[Raw]:
-        """The changes that make the Job complete: requestedBy, stamp, finalizer.
+    async def mutate(self, review: Review) -> Admitted:
+        """The changes that make the Job complete (requestedBy, stamp, finalizer), and what its requester should know.
 
         Raises:
             Denied, InvalidInput, NotFound, Unavailable: why it is refused, as a sentence for people.
@@ -79,7 +80,7 @@ class CreateReview:
         )
         if not decision.allow:
             raise Denied(decision.reason)
-        return self._patch(review, requester)
+        return Admitted(patch=self._patch(review, requester), warnings=advice_on_creation(spec))
 
     def validate(self, review: Review) -> None:
         """The Job as it will be stored is what was stamped or granted.

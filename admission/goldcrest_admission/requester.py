@@ -24,6 +24,12 @@ from goldcrest.wellknown import (
 from goldcrest_admission.review import Review
 
 ADMINISTRATORS: Final = "system:masters"
+# Kubernetes' own controllers. All of them have the second name where kube-controller-manager runs with one account only.
+NAMESPACE_CONTROLLER: Final = "system:serviceaccount:kube-system:namespace-controller"
+GARBAGE_COLLECTORS: Final = (
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:kube-controller-manager",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,11 @@ class Accounts:
             service_account_user(SERVICE_ACCOUNT_API, namespace),
             service_account_user(SERVICE_ACCOUNT_OPERATOR, namespace),
         )
+
+    @property
+    def deleting(self) -> frozenset[str]:
+        """Who deletes on somebody else's word: when a TTL is over, with a namespace, with an owner."""
+        return frozenset({self.operator, NAMESPACE_CONTROLLER, *GARBAGE_COLLECTORS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Review:
         resource: plural and group, e.g. ``jobs.hpc.goldcrest.dev``.
         new: the object; for CREATE with ``generateName`` it has no name yet.
         old: the object before; empty on CREATE.
+        dry_run: nothing will be stored; only the log is told.
     """
 
     uid: str
@@ -36,6 +37,7 @@ class Review:
     user_info: Raw
     new: Raw
     old: Raw
+    dry_run: bool = False
 
     @property
     def username(self) -> str:
@@ -54,8 +56,26 @@ class Review:
         return annotations_of(self.new)
 
     @property
+    def current(self) -> Raw:
+        """The object, or as it was when it is being deleted."""
+        return self.new or self.old
+
+    @property
     def name(self) -> str:
-        return str(mapping(self.new, "metadata").get("name") or "")
+        return str(mapping(self.current, "metadata").get("name") or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """The answer yes.
+
+    Args:
+        patch: changes to the object (RFC 6902).
+        warnings: what kubectl shows beside it.
+    """
+
+    patch: Sequence[Raw] = ()
+    warnings: Sequence[str] = ()
 
 
 def parse_review(body: bytes) -> Review:
@@ -86,11 +106,13 @@ def parse_review(body: bytes) -> Review:
         user_info=user_info,
         new=mapping(request, "object"),
         old=mapping(request, "oldObject"),
+        dry_run=request.get("dryRun") is True,
     )
     for resource_object in (review.new, review.old):
         if resource_object:
             annotations_of(resource_object)
             finalizers_of(resource_object)
+            mapping(resource_object, "spec")
     return review
 
 
@@ -131,12 +153,14 @@ def _text(value: Mapping[str, Any], name: str) -> str:
     return content
 
 
-def allowed(uid: str, patch: Sequence[Raw] = ()) -> Raw:
-    """The answer yes, with changes to the object."""
+def allowed(uid: str, admitted: Admitted) -> Raw:
+    """The answer yes."""
     response: Raw = {"uid": uid, "allowed": True}
-    if patch:
+    if admitted.warnings:
+        response["warnings"] = list(admitted.warnings)
+    if admitted.patch:
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(orjson.dumps(list(patch))).decode()
+        response["patch"] = base64.b64encode(orjson.dumps(list(admitted.patch))).decode()
     return _answer(response)
 
 

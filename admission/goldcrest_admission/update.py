@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.grants import ACTION_GRANT_TYPE, Verifier
-from goldcrest.policy import Policy, Question, Subject, Trigger
-from goldcrest.policy.accounts import AccessReviews, review_account
-from goldcrest.policy.requester import requester_of_user
 from goldcrest.wellknown import (
     ANNOTATION_ACTION_GRANT,
+    ANNOTATION_BODY_SHA256,
     ANNOTATION_GRANT,
+    ANNOTATION_PAUSED,
     ANNOTATION_STAMP,
+    ANNOTATION_TRACEPARENT,
     FINALIZER,
+    LABEL_DIALECT,
+    LABEL_SHARD,
     MUTABLE_SPEC_FIELDS,
-    OPA_ADMISSION,
     Kind,
 )
-from goldcrest_admission.requester import ADMINISTRATORS, Accounts
+from goldcrest_admission.manager import Managers
+from goldcrest_admission.requester import ADMINISTRATORS, GARBAGE_COLLECTORS, Accounts
 from goldcrest_admission.review import Raw, Review, annotations_of, finalizers_of, mapping
+
+FROZEN_ANNOTATIONS: Final = (ANNOTATION_GRANT, ANNOTATION_STAMP, ANNOTATION_TRACEPARENT, ANNOTATION_BODY_SHA256)
+ADMINISTRATORS_LABELS: Final = (LABEL_DIALECT, LABEL_SHARD)  # once the Job is made
 
 _ABSENT = object()
 _WRITTEN_BY_API_SERVER = ("managedFields", "resourceVersion", "generation")
@@ -29,11 +34,10 @@ _WRITTEN_BY_API_SERVER = ("managedFields", "resourceVersion", "generation")
 class UpdateReview:
     """Decides on changes of Jobs."""
 
-    def __init__(self, *, accounts: Accounts, grants: Verifier, reviews: AccessReviews, policy: Policy) -> None:
+    def __init__(self, *, accounts: Accounts, grants: Verifier, managers: Managers) -> None:
         self._accounts = accounts
         self._grants = grants
-        self._reviews = reviews
-        self._policy = policy
+        self._managers = managers
 
     async def check(self, review: Review) -> None:
         """Whether this change may be made by this requester.
@@ -41,10 +45,11 @@ class UpdateReview:
         Raises:
             Denied, InvalidInput, Unavailable: why not, as a sentence for people.
         """
-        self._check_annotations(review)
-        self._check_finalizer(review)
         if review.username == self._accounts.gateway:
             _check_only_action_grant(review)
+        self._check_annotations(review)
+        self._check_finalizer(review)
+        _check_labels(review)
         old, new = mapping(review.old, "spec"), review.spec
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name, _ABSENT) != new.get(name, _ABSENT))
         frozen = [name for name in changed if name not in MUTABLE_SPEC_FIELDS]
@@ -53,16 +58,15 @@ class UpdateReview:
                 f"spec.{frozen[0]}: field is immutable; only {', '.join(MUTABLE_SPEC_FIELDS)} may change. "
                 "Make a new gjob instead"
             )
-        if not changed:
-            return
         if review.username == self._accounts.gateway:
-            self._check_action_grant(review, changed)
+            if changed:
+                self._check_action_grant(review, changed)
         else:
             await self._check_manager(review, changed)
 
     def _check_annotations(self, review: Review) -> None:
         old, new = annotations_of(review.old), review.annotations
-        for name in (ANNOTATION_GRANT, ANNOTATION_STAMP):
+        for name in FROZEN_ANNOTATIONS:
             if old.get(name) != new.get(name):
                 raise Denied(f"annotation {name}: field is immutable")
         action = new.get(ANNOTATION_ACTION_GRANT)
@@ -104,30 +108,33 @@ class UpdateReview:
             raise Denied("the action grant has expired")
 
     async def _check_manager(self, review: Review, changed: list[str]) -> None:
-        spec: Raw = mapping(review.old, "spec")
-        system, user = str(spec.get("system")), str(spec.get("runAs"))
-        requester = requester_of_user(review.user_info)
-        wildcards = await review_account(
-            self._reviews, requester, verb="manage", namespace=review.namespace, system=system, user=user
-        )
-        questions = [
-            Question(
-                trigger=Trigger.REQUEST,
-                subject=Subject.of_kubernetes(requester),
-                system=system,
-                run_as=user,
-                operation=f"job.{name}",
-                kind=Kind.JOB.value,
-                namespace=review.namespace,
-                name=review.name,
-                args={"value": review.spec[name]} if name in review.spec else {},
-                wildcards=wildcards,
+        doings: dict[str, tuple[str, Raw]] = {
+            f"job.{name}": (
+                f"spec.{name} may not be changed",
+                {"value": review.spec[name]} if name in review.spec else {},
             )
             for name in changed
-        ]
-        for name, decision in zip(changed, await self._policy.decide_many(OPA_ADMISSION, questions), strict=True):
-            if not decision.allow:
-                raise Denied(f"spec.{name} may not be changed: {decision.reason}")
+        }
+        if ADMINISTRATORS not in review.groups:
+            old, new = annotations_of(review.old).get(ANNOTATION_PAUSED), review.annotations.get(ANNOTATION_PAUSED)
+            if old != new:
+                doings["job.paused"] = (f"annotation {ANNOTATION_PAUSED} may not be changed", {"value": new or ""})
+            if _owners(review.old) != _owners(review.new) and review.username not in GARBAGE_COLLECTORS:
+                # Its garbage is collected when the owner is gone, which would be a deletion that nobody reviews.
+                doings["job.ownerReferences"] = ("metadata.ownerReferences may not be changed", {})
+        if doings:
+            await self._managers.check(review, doings)
+
+
+def _check_labels(review: Review) -> None:
+    old, new = mapping(mapping(review.old, "metadata"), "labels"), mapping(mapping(review.new, "metadata"), "labels")
+    changed = [name for name in ADMINISTRATORS_LABELS if old.get(name) != new.get(name)]
+    if changed and ADMINISTRATORS not in review.groups:
+        raise Denied(f"label {changed[0]} is changed by administrators ({ADMINISTRATORS}) only")
+
+
+def _owners(resource: Raw) -> object:
+    return mapping(resource, "metadata").get("ownerReferences") or []
 
 
 def _check_only_action_grant(review: Review) -> None:

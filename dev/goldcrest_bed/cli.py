@@ -83,6 +83,10 @@ def parser() -> argparse.ArgumentParser:
     shell.add_argument("--user", default="root", help="with --node: as this user")
     shell.set_defaults(run=run_shell)
 
+    build = commands.add_parser("build", help="build programs that tests need beside the bed, where the cache has none")
+    build.add_argument("program", nargs="+", choices=sorted(Versions.load().go), metavar="PROGRAM")
+    build.set_defaults(run=run_build)
+
     env = commands.add_parser("env", help="print the facts (addresses, files, secrets of test clients) as JSON")
     env.add_argument("key", nargs="?", help="only this, e.g. oidc.token_endpoint")
     env.set_defaults(run=run_env)
@@ -157,6 +161,16 @@ def _stop_what_is_not_wanted(bed: Bed) -> None:
     if before.kube != bed.config.kube:
         gone |= {name: part for name, part in old.items() if name in ("etcd", "kube-apiserver", "token-keeper")}
     orchestrate.down(bed, gone, leftovers=False)
+
+
+def run_build(arguments: argparse.Namespace) -> int:
+    """``build``: the result is in the cache, where tests look for it."""
+    paths = Paths.from_environment()
+    paths.create()
+    bed = _existing(paths)
+    for program in arguments.program:
+        bed.builder.build(bed.versions.go[program])
+    return 0
 
 
 def run_down(arguments: argparse.Namespace) -> int:

@@ -39,6 +39,41 @@ def effective(spec: JobSpec, script: bytes | None) -> Effective:
     return Effective(options, spec.working_directory or directives.work_directory)
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A line of the script that does not count, because the request says something else.
+
+    Args:
+        line: its number; 0 where it is not known.
+        flag: long option of sbatch, without hyphens.
+        field: where the request says it: ``timeLimit`` or ``schedulerOptions.nice``.
+    """
+
+    line: int
+    flag: str
+    field: str
+
+
+def overrides(spec: JobSpec, script: bytes) -> list[Override]:
+    """Which lines of the script lose against fields of the spec, by line.
+
+    Raises:
+        InvalidInput: as :func:`effective` does.
+    """
+    fields, options = _fields(spec), _scheduler_options(spec)
+    directives = directives_of(script)
+    found = []
+    for name, value in directives.options.values().items():
+        given = fields.get(name, options.get(name))
+        if given is not None and not OPTIONS[name].adds and given != value:
+            place = name if name in fields else f"schedulerOptions.{name}"
+            place = "dependencies" if place == "dependency" else place
+            found.append(Override(directives.lines[name], OPTIONS[name].flag, place))
+    if spec.working_directory and directives.work_directory not in (None, spec.working_directory):
+        found.append(Override(0, "chdir", "workingDirectory"))
+    return sorted(found, key=lambda override: override.line)
+
+
 def _over(name: str, field: Value | None, directive: Value, line: int) -> Value:
     if field is None:
         return directive

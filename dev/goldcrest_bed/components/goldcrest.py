@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from goldcrest_bed.paths import REPOSITORY
 
 HOST = "127.0.0.1"
 CORE = REPOSITORY / "core" / "goldcrest"
+MANIFESTS = REPOSITORY / "dev" / "manifests"
 API, OPERATOR, DELEGATION, ADMISSION = (
     "goldcrest-api",
     "goldcrest-operator",
@@ -263,7 +265,7 @@ implied_scopes = [{json.dumps(settings["scopes"][0])}]
 
 
 class Definitions(Component):
-    """CRDs and RBAC: what the processes need to start."""
+    """CRDs, RBAC, and the API server's own policies: what is there before the processes start."""
 
     name = "goldcrest-definitions"
     runs = False
@@ -277,7 +279,7 @@ class Definitions(Component):
         crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
         kubectl.admin("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in crds))
         kubectl.admin("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{p.stem}.{GROUP}" for p in crds))
-        kubectl.admin("apply", "-f", str(REPOSITORY / "dev" / "manifests" / "rbac.yaml"))
+        kubectl.admin("apply", *(f"--filename={MANIFESTS / name}" for name in ("rbac.yaml", "policies.yaml")))
 
     def stop(self) -> None:
         pass
@@ -297,9 +299,10 @@ class Resources(Component):
         self._stack = stack
 
     def start(self) -> None:
-        items = [self._system(), *self._accounts(), *self._pods(), *self._webhooks()]
+        items = [self._system(), *self._accounts(), *self._pods()]
         whole = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        self._stack.kubectl.admin("apply", "-f", "-", stdin=whole)
+        for manifest in (whole, self._webhooks()):
+            self._stack.kubectl.admin("apply", "-f", "-", stdin=manifest)
 
     def _system(self) -> dict[str, Any]:
         facts = self._stack.node.facts()["system"]
@@ -359,45 +362,14 @@ class Resources(Component):
             *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata} for metadata in named),
         ]
 
-    def _webhooks(self) -> list[dict[str, Any]]:
-        return [
-            self._webhook("MutatingWebhookConfiguration", "mutate", ["CREATE"], {"reinvocationPolicy": "IfNeeded"}),
-            self._webhook(
-                "ValidatingWebhookConfiguration",
-                "validate",
-                ["CREATE", "UPDATE"],
-                {"matchConditions": [{"name": "something-guarded-changes", "expression": GUARDED_CHANGE}]},
-            ),
-        ]
-
-    def _webhook(self, kind: str, path: str, operations: list[str], more: dict[str, Any]) -> dict[str, Any]:
+    def _webhooks(self) -> str:
+        """The manifest, in YAML; admission is on this machine, not behind a Service."""
         authority = base64.b64encode(self._stack.bed.pki.ca.crt.read_bytes()).decode()
-        return {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": "goldcrest"},
-            "webhooks": [
-                {
-                    "name": f"{path}.{GROUP}",
-                    "clientConfig": {"url": f"{self._stack.admission_url}/{path}", "caBundle": authority},
-                    "rules": [
-                        {
-                            "apiGroups": [GROUP],
-                            "apiVersions": [VERSION],
-                            "operations": operations,
-                            "resources": ["jobs"],
-                            "scope": "Namespaced",
-                        }
-                    ],
-                    "admissionReviewVersions": ["v1"],
-                    "failurePolicy": "Fail",
-                    "matchPolicy": "Equivalent",
-                    "sideEffects": "None",
-                    "timeoutSeconds": 5,
-                    **more,
-                }
-            ],
-        }
+        address = rf'clientConfig: {{url: "{self._stack.admission_url}\1", caBundle: {authority}}}'
+        text, replaced = _SERVICE.subn(address, (MANIFESTS / "webhooks.yaml").read_text())
+        if replaced != 2:
+            raise BedError("dev/manifests/webhooks.yaml does not have two webhooks with a Service")
+        return text
 
     def stop(self) -> None:
         pass
@@ -420,21 +392,7 @@ def _exists(kubectl: Kubectl, resource: str) -> str:
 
 
 _RBAC = "rbac.authorization.k8s.io"
-
-# An update that changes neither spec nor a signed annotation, and does not take our finalizer off, needs no admission; the operator may
-# take it off: so a finalizer can go while admission is down (T7). The gateway's account is always looked at: it may patch anybody's Job,
-# and metadata alone can stop, hide or delete one.
-GUARDED_CHANGE = """\
-request.operation != 'UPDATE' || object.spec != oldObject.spec ||
-request.userInfo.username == 'system:serviceaccount:goldcrest:goldcrest-api' ||
-['hpc.goldcrest.dev/grant', 'hpc.goldcrest.dev/stamp', 'hpc.goldcrest.dev/action-grant'].exists(name,
-  (name in object.metadata.?annotations.orValue({}) ? object.metadata.annotations[name] : '') !=
-  (name in oldObject.metadata.?annotations.orValue({}) ? oldObject.metadata.annotations[name] : '')) ||
-(oldObject.metadata.?finalizers.orValue([]).exists(name, name == 'hpc.goldcrest.dev/cleanup') &&
- !object.metadata.?finalizers.orValue([]).exists(name, name == 'hpc.goldcrest.dev/cleanup') &&
- request.userInfo.username != 'system:serviceaccount:goldcrest:goldcrest-operator' &&
- !('system:masters' in request.userInfo.groups))
-"""
+_SERVICE = re.compile(r"clientConfig: \{service: \{[^{}]*path: (/[a-z]+)[^{}]*\}\}")
 
 
 def _rbac(kind: str, name: str, namespace: str | None, **content: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 
 def binary(name: str) -> Path:
-    """Path of etcd, kube-apiserver or opa. The test fails, rather than being skipped, when there is none."""
+    """Path of etcd, kube-apiserver, kube-controller-manager, kubectl or opa. The test fails, rather than being skipped, when there is none."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "goldcrest" / "builds"
     candidates = [Path(assets) / name] if assets else []
@@ -20,4 +20,4 @@ def binary(name: str) -> Path:
     for candidate in candidates:
         if os.access(candidate, os.X_OK):
             return candidate
-    pytest.fail(f"there is no {name}: `make bed-up` builds it, or put it on the PATH")
+    pytest.fail(f"there is no {name}: `dev/bed.py build {name}` builds it, or put it on the PATH")

@@ -29,7 +29,9 @@ from component.admission.certificates import Tls
 from component.admission.issuer import Issuer
 
 REPOSITORY = Path(__file__).parents[3]
+MANIFESTS = REPOSITORY / "dev" / "manifests"
 API = "/apis/hpc.goldcrest.dev/v1alpha1"
+REGISTRATION = "/apis/admissionregistration.k8s.io/v1"
 ACCOUNTS = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission")
 PEOPLE = {"alice": ["users"], "bob": ["users"], "gitops": [], "root": ["system:masters"]}
 
@@ -83,6 +85,7 @@ class Stage:
         self.start_delegation()
         self.start_admission()
         self.configure_webhooks()
+        self.ship_policies()
 
     def stop(self) -> None:
         for name in reversed(list(self._processes)):
@@ -110,6 +113,15 @@ class Stage:
             if self._processes[name].poll() is not None or time.monotonic() > end:
                 raise AssertionError(f"{name} does not run:\n{self.log(name)[-3000:]}")
             time.sleep(0.05)
+
+    @contextmanager
+    def running(self, name: str, argv: list[str], *, port: int) -> Iterator[None]:
+        """Another process for a while, which is there once it listens on a port."""
+        self._spawn(name, argv, lambda: listens(port), {})
+        try:
+            yield
+        finally:
+            self.stop_process(name)
 
     def _start_kubernetes(self) -> None:
         client, peer = free_port(), free_port()
@@ -238,12 +250,23 @@ class Stage:
     # ---- Kubernetes ---------------------------------------------------------------------------------------------
 
     def call(
-        self, user: str, method: str, path: str, body: object = None, *, content_type: str = "application/json"
+        self,
+        user: str,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         """One request to the API server as a user."""
         context = ssl.create_default_context(cafile=str(self.tls.ca))
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
-        headers = {"Authorization": f"Bearer {self._tokens[user]}", "Content-Type": content_type}
+        headers = {
+            "Authorization": f"Bearer {self._tokens[user]}",
+            "Content-Type": content_type,
+            **(headers or {}),
+        }
         with closing(connection):
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
@@ -341,8 +364,8 @@ class Stage:
         for kind in ("jobs", "systems", "hpcaccounts"):
             crd = yaml.safe_load((REPOSITORY / "crds" / f"{kind}.yaml").read_text())
             self.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
-        _until(lambda: self.call("root", "GET", f"{API}/jobs").status == 200, "the CRDs are served")
-        _until(lambda: self.call("root", "GET", f"{API}/systems").status == 200, "the CRDs are served")
+        until(lambda: self.call("root", "GET", f"{API}/jobs").status == 200, "the CRDs are served")
+        until(lambda: self.call("root", "GET", f"{API}/systems").status == 200, "the CRDs are served")
         self.namespace("goldcrest")
         for account in ACCOUNTS:
             self.must("POST", "/api/v1/namespaces/goldcrest/serviceaccounts", {"metadata": {"name": account}})
@@ -364,55 +387,72 @@ class Stage:
     # ---- Webhooks -----------------------------------------------------------------------------------------------
 
     def configure_webhooks(self) -> None:
+        """Those that are shipped; admission listens on this machine, not behind a Service."""
         authority = base64.b64encode(self.tls.ca.read_bytes()).decode()
-        for kind, path in (("mutating", "mutate"), ("validating", "validate")):
-            webhook = {
-                "name": f"{path}.hpc.goldcrest.dev",
-                "clientConfig": {"url": f"https://127.0.0.1:{self.webhook_port}/{path}", "caBundle": authority},
-                "rules": [
-                    {
-                        "apiGroups": ["hpc.goldcrest.dev"],
-                        "apiVersions": ["v1alpha1"],
-                        "resources": ["jobs"],
-                        "scope": "Namespaced",
-                        "operations": ["CREATE"] if path == "mutate" else ["CREATE", "UPDATE"],
-                    }
-                ],
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-                "matchPolicy": "Equivalent",
-                "admissionReviewVersions": ["v1"],
-            }
-            if path == "mutate":
-                webhook["reinvocationPolicy"] = "IfNeeded"
-            else:
-                webhook["matchConditions"] = [{"name": "something-guarded-changes", "expression": GUARDED_CHANGE}]
-            self.must(
-                "POST",
-                f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations",
-                {"metadata": {"name": "goldcrest"}, "webhooks": [webhook]},
-            )
+        for item in yaml.safe_load((MANIFESTS / "webhooks.yaml").read_text())["items"]:
+            (webhook,) = item["webhooks"]
+            path = webhook["clientConfig"]["service"]["path"]
+            webhook["clientConfig"] = {"url": f"https://127.0.0.1:{self.webhook_port}{path}", "caBundle": authority}
+            self.must("POST", f"{REGISTRATION}/{item['kind'].lower()}s", item)
         # The API server takes up a new configuration within a second or so: when a stranger is refused by our words.
         self.namespace("warm-up")
-        _until(
+        until(
             lambda: "hpcaccounts" in self.create_job("root", JOB, namespace="warm-up", dry_run=True).message,
             "the webhooks are called",
         )
 
     @contextmanager
     def without_webhooks(self) -> Iterator[None]:
-        """As after somebody deleted the configuration."""
+        """As after somebody deleted the configuration: only the API server's own policies are left."""
         for kind in ("mutating", "validating"):
-            self.must("DELETE", f"/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/goldcrest")
-        _until(
-            lambda: self.create_job("root", JOB, namespace="warm-up", dry_run=True).status == 201,
+            self.must("DELETE", f"{REGISTRATION}/{kind}webhookconfigurations/goldcrest")
+        until(
+            lambda: "hpcaccounts" not in self.create_job("root", JOB, namespace="warm-up", dry_run=True).message,
             "the webhooks are gone",
         )
         try:
             yield
         finally:
             self.configure_webhooks()
+
+    def ship_policies(self) -> None:
+        """The API server's own policies, as they are shipped."""
+        for item in policies():
+            self.must("POST", f"{REGISTRATION}/{_plural(item['kind'])}", item)
+        self._when_status_is(403, "the policies are in force")
+
+    @contextmanager
+    def without_policies(self) -> Iterator[None]:
+        """As on an API server that has none: webhooks, if they are there, and delegation are alone."""
+        for item in policies():
+            self.must("DELETE", f"{REGISTRATION}/{_plural(item['kind'])}/{item['metadata']['name']}")
+        self._when_status_is(200, "the policies are gone")
+        try:
+            yield
+        finally:
+            self.ship_policies()
+
+    @contextmanager
+    def without_admission(self) -> Iterator[None]:
+        """Neither webhooks nor policies: delegation alone decides what becomes of what is made."""
+        with self.without_webhooks(), self.without_policies():
+            yield
+
+    def _when_status_is(self, answer: int, what: str) -> None:
+        # Only the policies refuse an administrator's status; the System's is written by nobody here.
+        path = f"{API}/systems/cluster/status?dryRun=All"
+        patch = {"status": {"observedGeneration": 0}}
+        merge = "application/merge-patch+json"
+        until(lambda: self.call("root", "PATCH", path, patch, content_type=merge).status == answer, what)
+
+    def write_status(self, raw: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+        """As the operator does; what is stored then."""
+        meta = raw["metadata"]
+        path = f"{API}/namespaces/{meta['namespace']}/jobs/{meta['name']}/status"
+        operator, merge = service_account("goldcrest-operator"), "application/merge-patch+json"
+        answer = self.call(operator, "PATCH", path, {"status": status}, content_type=merge)
+        assert answer.status == 200, answer
+        return answer.body
 
     # ---- Policy -------------------------------------------------------------------------------------------------
 
@@ -444,13 +484,14 @@ class Stage:
 
 
 _EVERYTHING_ON_JOBS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs"], "verbs": ["*"]}
+_STATUS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs/status", "systems/status"], "verbs": ["patch"]}
 
 _READ_RESOURCES = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs", "systems"], "verbs": ["get", "list"]}
 _REVIEWS = {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}
 
 RIGHTS: dict[str, list[dict[str, Any]]] = {
     "goldcrest-api": [_EVERYTHING_ON_JOBS],
-    "goldcrest-operator": [_EVERYTHING_ON_JOBS],
+    "goldcrest-operator": [_EVERYTHING_ON_JOBS, _STATUS],
     "goldcrest-delegation": [
         _READ_RESOURCES,
         _REVIEWS,
@@ -463,21 +504,6 @@ RIGHTS: dict[str, list[dict[str, Any]]] = {
         _REVIEWS,
     ],
 }
-
-_GUARDED = ("hpc.goldcrest.dev/grant", "hpc.goldcrest.dev/stamp", "hpc.goldcrest.dev/action-grant")
-_FINALIZER = "hpc.goldcrest.dev/cleanup"
-
-GUARDED_CHANGE = f"""
-request.operation != 'UPDATE' || object.spec != oldObject.spec ||
-request.userInfo.username == '{service_account("goldcrest-api")}' ||
-{list(_GUARDED)}.exists(name,
-  (name in object.metadata.?annotations.orValue({{}}) ? object.metadata.annotations[name] : '') !=
-  (name in oldObject.metadata.?annotations.orValue({{}}) ? oldObject.metadata.annotations[name] : '')) ||
-(oldObject.metadata.?finalizers.orValue([]).exists(name, name == '{_FINALIZER}') &&
-  !object.metadata.?finalizers.orValue([]).exists(name, name == '{_FINALIZER}') &&
-  request.userInfo.username != '{service_account("goldcrest-operator")}' &&
-  !('system:masters' in request.userInfo.groups))
-"""
 
 SYSTEM = {
     "apiVersion": "hpc.goldcrest.dev/v1alpha1",
@@ -504,6 +530,15 @@ def job(**spec: Any) -> dict[str, Any]:
     return {**JOB, "spec": {**JOB["spec"], **spec}}
 
 
+def policies() -> list[dict[str, Any]]:
+    """The API server's own policies and their bindings, as they are shipped."""
+    return list(yaml.safe_load_all((MANIFESTS / "policies.yaml").read_text()))
+
+
+def _plural(kind: str) -> str:
+    return kind.lower().removesuffix("y") + "ies" if kind.endswith("y") else kind.lower() + "s"
+
+
 def _answers(ready: Callable[[], bool]) -> bool:
     try:
         return ready()
@@ -528,7 +563,7 @@ def socket_listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _until(check: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def until(check: Callable[[], bool], what: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"

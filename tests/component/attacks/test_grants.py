@@ -131,7 +131,7 @@ async def test_while_admission_was_away(stage: AttackStage) -> None:
     asked = {"via": "Grant", "issuer": "https://issuer.example", "subject": "id-of-alice", "username": "alice"}
     asked = {**asked, "groups": []}
     key, made = delegations_key(stage), []
-    with stage.without_webhooks():
+    with stage.without_admission():
         for name, (changes, words) in WRONG.items():
             task_id = secrets.token_hex(16)
             grant = key.sign(claims_of(task_id, **changes), type_=GRANT_TYPE)

@@ -10,6 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
+from component.admission.spec_changes import additions, changes, removals, whole_spec
 from component.admission.stage import API, JOB, job
 from component.attacks.attack_stage import GATEWAY, MERGE, OPERATOR, AttackStage, path_of
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, rest_job
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.component
 FINALIZER = "hpc.goldcrest.dev/cleanup"
 EVERYTHING = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
 STATUS = [{"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs/status"], "verbs": ["patch", "update"]}]
+COLLECTIONS = [{"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs"], "verbs": ["deletecollection"]}]
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-4000-8000-000000000000"}
 ALICE = {"via": "Kubernetes", "username": "alice", "uid": "uid-alice", "groups": ["users", "system:authenticated"]}
 
 
@@ -71,23 +74,20 @@ def test_requested_by_is_changed(stage: AttackStage, made: dict[str, Any]) -> No
     assert stage.job(made)["spec"]["requestedBy"] == ALICE
 
 
-@pytest.mark.parametrize(
-    "patch",
-    [
-        {"partition": "debug"},
-        {"environment": {"LD_PRELOAD": "/tmp/x.so"}},
-        {"script": {"inline": "id\n", "base64": "aWQK"}},
-        {"jobName": None},
-        {"runAs": "bob"},
-    ],
-)
-def test_frozen_spec(stage: AttackStage, patch: dict[str, Any]) -> None:
-    """A field that is added to, changed in, or removed from a frozen spec is refused; nothing of it is stored."""
-    raw = stage.create_job("alice", job(jobName="mine"), namespace="team").body
-    answer = stage.call("alice", "PATCH", path_of(raw), {"spec": patch}, content_type=MERGE)
-    assert answer.status == 422
-    assert "field is immutable" in answer.message
-    assert stage.job(raw)["spec"] == raw["spec"]
+def test_every_field_of_a_frozen_spec(stage: AttackStage) -> None:
+    """Each field, added, changed and removed, alone: refused by name, logged, and nothing of it is stored."""
+    least = stage.create_job("alice", JOB, namespace="team").body
+    whole = stage.create_job("alice", {**JOB, "spec": whole_spec()}, namespace="team").body
+    assert set(whole_spec()) | {"requestedBy"} == set(whole["spec"])
+    attempts = [(least, name, value) for name, value in additions()]
+    attempts += [(whole, name, value) for name, value in changes()]
+    attempts += [(whole, name, None) for name in removals()]
+    for raw, name, value in attempts:
+        answer = stage.call("alice", "PATCH", path_of(raw), {"spec": {name: value}}, content_type=MERGE)
+        line = stage.refused(answer, f"spec.{name}: field is immutable")
+        assert (line["operation"], line["name"], line["user"]) == ("UPDATE", raw["metadata"]["name"], "alice")
+    for raw in (least, whole):
+        assert stage.job(raw)["spec"] == raw["spec"]
 
 
 # ---- Somebody else's account --------------------------------------------------------------------------------------
@@ -156,6 +156,37 @@ def test_somebody_elses_job_is_changed(stage: AttackStage, made: dict[str, Any],
     assert stage.job(made)["spec"] == made["spec"]
 
 
+def test_somebody_elses_job_is_deleted(stage: AttackStage, made: dict[str, Any]) -> None:
+    """Who may delete Jobs in the namespace cannot cancel, or lose sight of, those of an account that they may not manage."""
+    words = "bob may not manage hpcaccounts.hpc.goldcrest.dev 'cluster:alice'"
+    for query in ("", "?propagationPolicy=Orphan", "?propagationPolicy=Foreground", "?gracePeriodSeconds=0"):
+        line = stage.refused(stage.call("bob", "DELETE", path_of(made) + query), words)
+        assert (line["operation"], line["user"], line["run_as"]) == ("DELETE", "bob", "alice")
+    stage.bind("bob", COLLECTIONS, name="collections", namespace="team")
+    stage.refused(stage.call("bob", "DELETE", f"{API}/namespaces/team/jobs"), words)
+    assert "deletionTimestamp" not in stage.job(made)["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"annotations": {"hpc.goldcrest.dev/paused": "true"}}, "bob may not manage"),
+        ({"ownerReferences": [OWNER]}, "bob may not manage"),
+        ({"labels": {"hpc.goldcrest.dev/shard": "nobodys"}}, "is changed by administrators (system:masters) only"),
+        ({"labels": {"hpc.goldcrest.dev/dialect": "x"}}, "is changed by administrators (system:masters) only"),
+        ({"annotations": {"hpc.goldcrest.dev/traceparent": None}}, "traceparent: field is immutable"),
+        ({"annotations": {"hpc.goldcrest.dev/body-sha256": "0"}}, "body-sha256: field is immutable"),
+    ],
+)
+def test_somebody_elses_job_is_stopped_from_beside(
+    stage: AttackStage, made: dict[str, Any], metadata: dict[str, Any], words: str
+) -> None:
+    """Pausing, an owner that is gone, a shard that nobody follows, another trace: not with the right to edit Jobs alone."""
+    answer = stage.call("bob", "PATCH", path_of(made), {"metadata": metadata}, content_type=MERGE)
+    assert stage.refused(answer, words)["user"] == "bob"
+    assert stage.job(made)["metadata"] == made["metadata"]
+
+
 # ---- Finalizer and status -----------------------------------------------------------------------------------------
 
 
@@ -193,15 +224,25 @@ def test_status_is_written_by_a_user(stage: AttackStage, made: dict[str, Any]) -
     assert not {"phase", "jobId"} & set(stage.job(created).get("status") or {})
 
 
-def test_more_than_the_status_is_written_through_it(stage: AttackStage, made: dict[str, Any]) -> None:
-    """Who may write a status (a `*` role does) cannot touch spec, grant, stamp or finalizer on that way, which no webhook sees."""
+def test_status_is_written_with_a_star_role(stage: AttackStage, made: dict[str, Any]) -> None:
+    """Where RBAC gives statuses (a `*` role does) the API server's own policy does not: no webhook is asked about them."""
     stage.bind("bob", STATUS, name="status-writer", namespace="team")
+    for user in ("bob", "root"):
+        answer = stage.call(user, "PATCH", path_of(made) + "/status", {"status": {"jobId": "1"}}, content_type=MERGE)
+        assert answer.status == 403
+        assert "'goldcrest-status'" in answer.message
+        assert "status is written by Goldcrest's operator alone" in answer.message
+    assert "jobId" not in (stage.job(made).get("status") or {})
+
+
+def test_more_than_the_status_is_written_through_it(stage: AttackStage, made: dict[str, Any]) -> None:
+    """A stolen operator cannot touch spec, grant, stamp or finalizer on the way of statuses, which no webhook sees."""
     patch = {
         "metadata": {"finalizers": [], "annotations": {"hpc.goldcrest.dev/stamp": "x"}, "labels": {"a": "b"}},
         "spec": {"cancel": True, "runAs": "bob", "requestedBy": None},
         "status": {"phase": "Queued"},
     }
-    assert stage.call("bob", "PATCH", path_of(made) + "/status", patch, content_type=MERGE).status == 200
+    assert stage.call(OPERATOR, "PATCH", path_of(made) + "/status", patch, content_type=MERGE).status == 200
     after = stage.job(made)
     assert after["spec"] == made["spec"]
     assert after["metadata"]["finalizers"] == made["metadata"]["finalizers"]
@@ -233,8 +274,22 @@ async def test_gateways_account(stage: AttackStage, made: dict[str, Any]) -> Non
         ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"),
         ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews"),
         ("DELETE", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/goldcrest"),
+        ("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/goldcrest-job-made"),
     ):
         assert stage.call(GATEWAY, method, path, {} if method == "POST" else None).status == 403, (method, path)
+
+
+def test_gateways_account_makes_namespaces(stage: AttackStage) -> None:
+    """With the role for it: those of users, and with no label by which other policies would leave one alone."""
+    for metadata, words in (
+        ({"name": "kube-mine"}, "the gateway makes namespaces of users (hpc-<user>-<6 hex digits>) only"),
+        ({"name": "hpc-x-000000", "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}, "without labels"),
+    ):
+        answer = stage.call(GATEWAY, "POST", "/api/v1/namespaces", {"metadata": metadata})
+        assert answer.status == 403
+        assert words in answer.message
+    for method in ("GET", "DELETE"):
+        assert stage.call(GATEWAY, method, "/api/v1/namespaces/team").status == 403
 
 
 def test_operators_account(stage: AttackStage, made: dict[str, Any]) -> None:
@@ -248,10 +303,14 @@ def test_operators_account(stage: AttackStage, made: dict[str, Any]) -> None:
         patch = {"metadata": {"annotations": {f"hpc.goldcrest.dev/{name}": "a.b.c"}}}
         answer = stage.patch_job(OPERATOR, "team", made["metadata"]["name"], patch)
         stage.refused(answer, f"annotation hpc.goldcrest.dev/{name}")
+    answer = stage.call(OPERATOR, "DELETE", path_of(made))
+    assert answer.status == 403
+    assert "the operator deletes only what has ended and has ttlSecondsAfterFinished" in answer.message
     for method, path in (
         ("GET", "/api/v1/namespaces/goldcrest/secrets"),
         ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews"),
         ("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/goldcrest"),
+        ("DELETE", "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/goldcrest-status"),
     ):
         assert stage.call(OPERATOR, method, path, {} if method == "POST" else None).status == 403, (method, path)
 
@@ -260,11 +319,28 @@ def test_operators_account(stage: AttackStage, made: dict[str, Any]) -> None:
 
 
 async def test_made_while_admission_was_away(stage: AttackStage, made: dict[str, Any]) -> None:
-    """Bare, with words of one's own, with the stamp of another Job, or as the gateway: stored, and nothing is signed for it."""
+    """Bare, with words of one's own, with the stamp of another Job, or as the gateway: the API server's own policies refuse it;
+    and where those are away too it is stored, and nothing is signed for it."""
     forged = {**JOB["spec"], "partition": "debug", "requestedBy": ALICE}
     stamp = {"hpc.goldcrest.dev/stamp": made["metadata"]["annotations"]["hpc.goldcrest.dev/stamp"]}
     unsigned = f"{_part({'typ': 'goldcrest-stamp+jwt', 'alg': 'none'})}.{_part({'kind': 'Job'})}."
+    stamp_is_missing, not_who_asks = "the stamp of Goldcrest's admission is missing", "spec.requestedBy is not who asks"
     with stage.without_webhooks():
+        for user, spec, annotations, sentence in (
+            ("bob", JOB["spec"], {}, stamp_is_missing),
+            ("bob", forged, {}, stamp_is_missing),
+            ("bob", forged, stamp, not_who_asks),
+            ("bob", {**made["spec"], "runAs": "bob"}, stamp, not_who_asks),
+            ("bob", forged, {"hpc.goldcrest.dev/stamp": unsigned}, not_who_asks),
+            ("bob", forged, {"hpc.goldcrest.dev/grant": unsigned}, "grant is the gateway's alone"),
+            (GATEWAY, JOB["spec"], {}, "the gateway makes resources only with a grant of delegation"),
+        ):
+            metadata = {"generateName": "sneaked-", "annotations": annotations}
+            answer = stage.create_job(user, {**JOB, "metadata": metadata, "spec": spec}, namespace="team")
+            assert answer.status == 403, answer
+            assert "'goldcrest-job-made'" in answer.message
+            assert sentence in answer.message
+    with stage.without_admission():
 
         def create(user: str, spec: dict[str, Any], annotations: dict[str, str] | None = None) -> dict[str, Any]:
             metadata = {"generateName": "sneaked-", "annotations": annotations or {}}
@@ -297,7 +373,7 @@ async def test_the_same_again_while_admission_was_away(stage: AttackStage) -> No
     claims = jwt.decode(stamp, options={"verify_signature": False})
     key = SigningKey(load_ed25519(stage.folder / "keys" / "stamp"))
     old = key.sign({**claims, "iat": claims["iat"] - 120}, type_=STAMP_TYPE)
-    with stage.without_webhooks():
+    with stage.without_admission():
         copies = []
         for stolen, words in (
             (_stamp_of(named), "the stamp is for another name"),
@@ -308,6 +384,33 @@ async def test_the_same_again_while_admission_was_away(stage: AttackStage) -> No
             copies.append((answer.body, words))
     for raw, words in copies:
         await refused_to_the_operator(stage, raw, words)
+
+
+def test_changed_while_admission_was_away(stage: AttackStage, made: dict[str, Any]) -> None:
+    """The API server's own policies keep what is there from others: fields, deletion, finalizer, stamp, status."""
+    finalizer_goes = {"metadata": {"finalizers": None}}
+    stamp_goes = {"metadata": {"annotations": {"hpc.goldcrest.dev/stamp": None}}}
+    with stage.without_webhooks():
+        attempts: list[tuple[str, str, Any, str]] = [
+            ("bob", "PATCH", {"spec": {"cancel": True}}, "bob may not manage"),
+            ("bob", "PATCH", {"spec": {"suspend": True}}, "bob may not manage"),
+            ("bob", "DELETE", None, "bob may not manage"),
+            ("alice", "PATCH", finalizer_goes, "is removed by Goldcrest's operator once the job is cleaned up"),
+            ("alice", "PATCH", stamp_goes, "annotation hpc.goldcrest.dev/stamp: field is immutable"),
+            (GATEWAY, "PATCH", {"spec": {"cancel": True}}, "only with an action grant"),
+        ]
+        for user, method, body, words in attempts:
+            answer = stage.call(user, method, path_of(made), body, content_type=MERGE)
+            assert answer.status == 403, (user, answer)
+            assert words in answer.message
+        for name, value in changes():
+            answer = stage.call("alice", "PATCH", path_of(made), {"spec": {name: value}}, content_type=MERGE)
+            if made["spec"].get(name) == value:
+                continue
+            assert answer.status == 422, (name, answer)
+            assert "field is immutable" in answer.message
+    after = stage.job(made)
+    assert (after["spec"], after["metadata"]["finalizers"]) == (made["spec"], made["metadata"]["finalizers"])
 
 
 def _stamp_of(raw: dict[str, Any]) -> str:

@@ -31,8 +31,6 @@ from goldcrest.models.system import SystemSpec
 
 pytestmark = pytest.mark.component
 
-_MERGE = "application/merge-patch+json"
-
 
 async def certificate(
     stage: Stage,
@@ -65,8 +63,7 @@ def path_of(raw: dict[str, Any]) -> str:
 
 def submitted(stage: Stage, raw: dict[str, Any]) -> dict[str, Any]:
     """The Job with a job id in its status."""
-    status = {"status": {"phase": "Queued", "jobId": "4711"}}
-    return stage.must("PATCH", path_of(raw) + "/status", status, content_type=_MERGE)
+    return stage.write_status(raw, {"phase": "Queued", "jobId": "4711"})
 
 
 @pytest.fixture
@@ -205,7 +202,7 @@ async def test_a_job_made_without_admission(stage: Stage) -> None:
     asked = {"via": "Kubernetes", "username": "alice", "uid": "uid-alice", "groups": ["users", "system:authenticated"]}
     forged_spec = {**JOB["spec"], "requestedBy": asked, "partition": "debug"}
     stamp = real["metadata"]["annotations"]["hpc.goldcrest.dev/stamp"]
-    with stage.without_webhooks():
+    with stage.without_admission():
         bare = stage.create_job("alice", JOB, namespace="team").body
         unstamped = stage.create_job("alice", {**JOB, "spec": forged_spec}, namespace="team").body
         copied = stage.create_job(

@@ -1,0 +1,91 @@
+"""What a requester is told beside a yes (``warnings`` of AdmissionReview): risks that one would rather know now than later.
+
+Pure. Names only, never values: a warning is printed by kubectl and kept in the logs of pipelines. Kubernetes asks for at most 120
+characters each and cuts all of them off at 4096 together (API reference, AdmissionResponse.warnings).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from goldcrest.models.job import JobSpec
+from goldcrest.policy.question import script_content
+from goldcrest.sbatch.effective import Override, effective, overrides
+
+WARNING_LIMIT: Final = 120  # characters of one
+WARNINGS_LIMIT: Final = 16  # of one answer
+SOON_SECONDS: Final = 60  # a finished Job that is gone before that is seen by few
+
+_SECRET: Final = re.compile(
+    r"(TOKEN|PASSWORDS?|PASSWD|SECRETS?|CREDENTIALS?|(ACCESS|API|PRIVATE)KEY|(^|_)KEYS?|(^|_)TOKENS)(_|$)",
+    re.IGNORECASE,
+)
+_A_FILE: Final = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
+_NAME_SHOWN: Final = 40  # characters of a name that are shown
+# Options whose text means something to a plugin or on the node only.
+_OPAQUE: Final = ("bb", "container", "network")
+_SBATCH_REFUSES: Final = "sbatch refuses it"
+
+
+def advice_on_creation(spec: JobSpec) -> tuple[str, ...]:
+    """Warnings for a new Job that is otherwise fine."""
+    return _bounded([*_on_secrets(spec), *_on_script(spec), *_on_options(spec), *_on_the_end(spec.dump())])
+
+
+def advice_on_change(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
+    """Warnings for what a change of the spec brings."""
+    return _bounded(list(_on_the_end({name: value for name, value in new.items() if old.get(name) != value})))
+
+
+def _on_secrets(spec: JobSpec) -> Iterator[str]:
+    names = [name for name in sorted(spec.environment) if _SECRET.search(name) and not _A_FILE.search(name)]
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"spec.environment: {_short(names[0])}{more}: all who read this gjob read that; better in a file"
+
+
+def _on_script(spec: JobSpec) -> Iterator[str]:
+    content = script_content(spec)
+    if content is None:
+        yield "spec.script.path: #SBATCH lines in the file are refused on the system unless the spec says the same"
+        return
+    if not content.startswith(b"#!"):
+        yield f"spec.script: the first line is not #! and an interpreter, such as #!/bin/bash: {_SBATCH_REFUSES}"
+    if b"\r\n" in content:
+        yield f"spec.script: lines end with CR LF, as on DOS: {_SBATCH_REFUSES}; convert it with dos2unix"
+    if b"\0" in content:
+        yield f"spec.script: there is a NUL byte in it: {_SBATCH_REFUSES}"
+    yield from map(_on_override, overrides(spec, content))
+
+
+def _on_override(override: Override) -> str:
+    where = f"line {override.line} of the script" if override.line else "the script"
+    return f"{where}: --{override.flag} is not used, because spec.{override.field} says something else"
+
+
+def _on_options(spec: JobSpec) -> Iterator[str]:
+    asked = effective(spec, script_content(spec)).options.values()
+    for name in _OPAQUE:
+        if name in asked:
+            yield f"option {name}: policy sees its text only; what it leads to is decided on the system, which may refuse it"
+
+
+def _on_the_end(fields: dict[str, Any]) -> Iterator[str]:
+    if fields.get("deletionPolicy") == "Orphan":
+        yield "spec.deletionPolicy: Orphan: when this gjob is deleted, its job runs on, and nobody follows or cancels it"
+    seconds = fields.get("ttlSecondsAfterFinished")
+    if isinstance(seconds, int) and seconds < SOON_SECONDS:
+        yield f"spec.ttlSecondsAfterFinished: {seconds} s after the end this gjob is gone, with its state and exit code"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_SHOWN else name[: _NAME_SHOWN - 1] + "…"
+
+
+def _bounded(warnings: list[str]) -> tuple[str, ...]:
+    kept = warnings[: WARNINGS_LIMIT - 1] if len(warnings) > WARNINGS_LIMIT else warnings
+    if len(kept) < len(warnings):
+        kept = [*kept, f"and {len(warnings) - len(kept)} more warnings"]
+    return tuple(text if len(text) <= WARNING_LIMIT else text[: WARNING_LIMIT - 1] + "…" for text in kept)
