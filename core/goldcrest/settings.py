@@ -21,8 +21,10 @@ STATUS_FAILED: Final = 1  # exit status: something that the settings name cannot
 STATUS_SETTINGS: Final = 2  # exit status: the settings themselves are wrong
 
 _WIDTH: Final = 100
-# What Kubernetes puts into a pod's environment for a Service of the process' own name (goldcrest-api: GOLDCREST_API_PORT=tcp://…).
-_SERVICE_LINK: Final = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
+# What Kubernetes puts into a pod's environment for Services whose names begin as ours do (goldcrest-api: GOLDCREST_API_PORT=tcp://…).
+_SERVICE_LINK: Final = re.compile(
+    r"[^=]*_(SERVICE_HOST=|SERVICE_PORT(_[^=]+)?=|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|PORT=(tcp|udp|sctp)://)"
+)
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)
 
@@ -108,8 +110,8 @@ def _unknown(model: type[BaseSettings]) -> Iterator[str]:
     if model.model_config.get("extra") != "forbid":  # a part of another process' settings
         return
     known = {name for name, _ in _leaves(model, prefix)} | {f"{prefix}{name.upper()}" for name in model.model_fields}
-    for name in sorted(map(str.upper, os.environ)):
-        if not name.startswith(prefix) or name in known or _SERVICE_LINK.fullmatch(name.removeprefix(prefix)):
+    for name, value in sorted((name.upper(), value) for name, value in os.environ.items()):
+        if not name.startswith(prefix) or name in known or _SERVICE_LINK.match(f"{name}={value}"):
             continue
         near = difflib.get_close_matches(name, sorted(known), n=1)
         yield f"{name}: there is no such setting" + (f"; {near[0]} is meant?" if near else "; see --help")

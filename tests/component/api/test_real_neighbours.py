@@ -109,8 +109,7 @@ def stored(stage: Stage, task_id: str) -> dict[str, Any]:
 
 
 def set_status(stage: Stage, task_id: str, status: dict[str, Any]) -> None:
-    path = f"{API}/namespaces/{namespace_of_user('alice')}/jobs/r-{task_id}/status"
-    stage.must("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
+    stage.write_status({"metadata": {"namespace": namespace_of_user("alice"), "name": f"r-{task_id}"}}, status)
 
 
 @pytest.mark.parametrize("content", [b"#!/bin/sh\nhostname\n", b"#!/bin/sh\n\xff\x00", b"#!/bin/sh\n" + b"#" * 70_000])
@@ -217,22 +216,27 @@ def test_process(stage: Stage, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "said", "status"),
     [
-        ({}, "GOLDCREST_API_IDENTITY_FILE"),
-        ({"GOLDCREST_API_IDENTITY_FILE": "/nowhere.toml", "GOLDCREST_API_DELEGATION__URL": "unix:/x"}, "/nowhere.toml"),
+        ({}, "GOLDCREST_API_IDENTITY_FILE", 2),
+        (
+            {"GOLDCREST_API_IDENTITY_FILE": "/nowhere.toml", "GOLDCREST_API_DELEGATION__URL": "unix:/x"},
+            "/nowhere.toml",
+            1,
+        ),
         (
             {"GOLDCREST_API_DELEGATION__URL": "unix:/x", "GOLDCREST_API_LISTEN__PORT": "http"},
             "GOLDCREST_API_LISTEN__PORT",
+            2,
         ),
     ],
 )
-def test_process_that_is_set_up_wrongly(environment: dict[str, str], said: str) -> None:
-    """One sentence that names the setting or file, and a failure; no traceback."""
+def test_process_that_is_set_up_wrongly(environment: dict[str, str], said: str, status: int) -> None:
+    """One sentence that names the setting (2) or the file (1), and a failure; no traceback."""
     ended = subprocess.run(
         [sys.executable, "-m", "goldcrest_api.main"], env=environment, capture_output=True, text=True, timeout=60
     )
-    assert ended.returncode == 1
+    assert ended.returncode == status
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -126,8 +126,12 @@ def test_what_a_pod_has_besides(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ADMISSION.items():
         monkeypatch.setenv(name, value)
     for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT", "PORT_443_TCP", "PORT_443_TCP_ADDR"):
-        monkeypatch.setenv(f"GOLDCREST_ADMISSION_{name}", "x")
+        for service in ("", "INTERNAL_"):
+            monkeypatch.setenv(f"GOLDCREST_ADMISSION_{service}{name}", "tcp://10.96.0.7:443")
     assert read_settings(Admission).stamp_key_file == Path("/keys/stamp")
+    monkeypatch.setenv("GOLDCREST_ADMISSION_LISTN_PORT", "9443")
+    with pytest.raises(InvalidSettings, match="GOLDCREST_ADMISSION_LISTEN_PORT is meant"):
+        read_settings(Admission)
 
 
 def test_a_part_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
