@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from component.admission.binaries import binary
-from component.admission.stage import API, Stage, job
+from component.admission.stage import API, MANIFESTS, Stage, job
 
 pytestmark = pytest.mark.component
 
@@ -159,3 +159,23 @@ def test_a_difference_is_shown(stage: Stage) -> None:
     assert status > 1
     assert "field is immutable" in err
     assert stored(stage) == before
+
+
+# ---- What is shipped ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifest", "way"),
+    [
+        ("rbac.yaml", ("apply", *SERVER_SIDE, "--force-conflicts")),
+        ("policies.yaml", ("apply", *SERVER_SIDE, "--force-conflicts")),
+        ("webhooks.yaml", ("replace",)),  # the stage's have an address in the place of the Service
+    ],
+)
+def test_manifests_as_they_are(stage: Stage, manifest: str, way: tuple[str, ...]) -> None:
+    """kubectl takes each file as it is shipped, and the API server warns of nothing in it."""
+    arguments = ("--namespace=goldcrest", "--dry-run=server", f"--filename={MANIFESTS / manifest}")
+    status, out, err = kubectl(stage, "root", *way, *arguments)
+    assert (status, err) == (0, "")
+    assert all(line.endswith("(server dry run)") for line in out.splitlines())
+    assert out
