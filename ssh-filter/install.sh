@@ -214,9 +214,10 @@ put "$here/goldcrest_node_check.py" "$libexec/goldcrest_node_check.py" 644
 put "$here/account-not-locked" "$libexec/account-not-locked" 755
 put "$here/launcher" "$libexec/ssh-filter" 755
 # A module's compiled form counts only for the very source and Python that it was made of. Made again each time: it
-# costs nothing, and Python may have been updated.
+# costs nothing, and Python may have been updated. With this variable Python 3.7 and newer compare the source's digest at
+# each start, instead of its time in whole seconds and its size.
 act rm -rf "$libexec/__pycache__"
-act "$python" -I -m py_compile "$libexec/goldcrest_ssh_filter.py" "$libexec/goldcrest_node_check.py"
+act env SOURCE_DATE_EPOCH=1 "$python" -I -m py_compile "$libexec/goldcrest_ssh_filter.py" "$libexec/goldcrest_node_check.py"
 
 # The policy file is the site's: made once, never written again.
 if [ -f "$etc/ssh-filter.json" ]; then
