@@ -40,8 +40,8 @@ faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs
 	FAULT_JOBS=$${FAULT_JOBS:-34} $(PYTEST) tests/faults
 
 .PHONY: fuzz
-fuzz: .venv/.ready ## Fuzz the parsers for long (FUZZ_EXAMPLES of each test)
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) --timeout=0 tests/fuzz
+fuzz: .venv/.ready ## Fuzz the parsers for hours (FUZZ_SECONDS of each guided by coverage, FUZZ_EXAMPLES of each other)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-1800} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) --timeout=0 tests/fuzz
 
 .PHONY: guards
 guards: .venv/.ready ## Take each guard out of a copy of the code, and show that its test then fails

@@ -106,6 +106,11 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         """What came instead of a hello so far."""
         return self._finder.noise if self._finder else b""
 
+    @property
+    def filter_spoke(self) -> bool:
+        """Whether ssh-filter itself said why it does not serve: then nothing before it is to blame."""
+        return b"goldcrest-ssh-filter: " in self._stderr
+
     # What others may do.
 
     def retire(self) -> None:
@@ -341,11 +346,11 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         reason = "the connection was cut" if exc else "ssh-filter ended"
         if self._exit:
             reason += f" with {self._exit}"
-        said = _printable(self._stderr)
+        said = printable(self._stderr)
         self._end(f"{reason} ({said})" if said else reason)
 
 
-def _printable(data: bytes) -> str:
+def printable(data: bytes) -> str:
     """The last line that a program printed, short and without control characters."""
     lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
     return "".join(c for c in lines[-1].strip() if c.isprintable())[:300] if lines else ""

@@ -12,8 +12,8 @@ from typing import Final
 
 import asyncssh
 
-from goldcrest.ssh.channel import Channel
-from goldcrest.ssh.hello import Hello, NoHello
+from goldcrest.ssh.channel import Channel, printable
+from goldcrest.ssh.hello import Hello, NoHello, UnusableHello
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.line import Line
 from goldcrest.ssh.login import LoginRefused
@@ -250,13 +250,15 @@ class Connection:
     def _not_opened(self, error: Exception, channel: Channel) -> Exception:
         """What it means that no channel could be opened, in words for people."""
         host, user = f"login host {self.key.endpoint.name}", self.key.user
-        hint = _STARTUP_FILES if channel.noise.strip() else ""
+        hint = _hint(channel)
         if self._ssh.is_closed():
             return ChannelLost("the connection was cut")
         match error:
             case TimeoutError():
                 seconds = self._settings.hello_seconds
                 return LoginRefused(f"{host} let {user} in, but ssh-filter did not answer within {seconds:g} s{hint}")
+            case UnusableHello():
+                return LoginRefused(f"{host}, as {user}: {error}")
             case NoHello():
                 return LoginRefused(f"ssh-filter on {host}, as {user}: {error}{hint}")
             case asyncssh.Error():
@@ -342,10 +344,16 @@ class _Use:
         self._connection.last_used = time.monotonic()
 
 
-_STARTUP_FILES: Final = (
-    ". Other output came instead: the user's start-up files (.bashrc, .profile) should print, ask and end "
-    "the shell for interactive shells only"
-)
+def _hint(channel: Channel) -> str:
+    """What came before the filter could say hello: the user's login shell, which sshd starts it through (T4)."""
+    if channel.hello is not None or channel.filter_spoke:
+        return ""
+    said = printable(channel.noise)
+    instead = f". Other output came instead ({said})" if said else ""
+    return (
+        f"{instead}: their login shell may be none (nologin), or the user's start-up files (.bashrc, .profile) print, ask, "
+        "wait or end the shell: they should do so for interactive shells only"
+    )
 
 
 def _jittered(seconds: float, chance: Callable[[], float] = random.random) -> float:

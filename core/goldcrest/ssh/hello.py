@@ -25,6 +25,10 @@ class NoHello(ValueError):
     """What came is not the hello of a filter that this client can talk to. The text is for people."""
 
 
+class UnusableHello(NoHello):
+    """A filter said hello, and this client cannot talk to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the node takes: bytes of a frame, of a payload, of a result; commands at once on a channel."""
@@ -70,22 +74,22 @@ class Hello:
         """Read the marker line, without its newline.
 
         Raises:
-            NoHello: malformed, or no protocol version in common.
+            UnusableHello: malformed, or no protocol version in common.
         """
         try:
             value = orjson.loads(b64url_decode(line.removeprefix(MARKER).decode("ascii")))
         except (InvalidInput, ValueError):
-            raise NoHello("the hello of ssh-filter cannot be read") from None
+            raise UnusableHello("the hello of ssh-filter cannot be read") from None
         if not isinstance(value, dict):
-            raise NoHello("the hello of ssh-filter is no object")
+            raise UnusableHello("the hello of ssh-filter is no object")
         protocol = _list_of(value, "protocol", int)
         version = _text(value, "version")
         if PROTOCOL not in protocol:
             spoken = ", ".join(map(str, protocol)) or "none"
-            raise NoHello(f"ssh-filter {version} speaks protocol {spoken}, not {PROTOCOL}: one of the two is too old")
+            raise UnusableHello(f"ssh-filter {version} speaks protocol {spoken}, not {PROTOCOL}: {_too_old(protocol)}")
         sid = _text(value, "sid")
         if not _SID.fullmatch(sid):
-            raise NoHello("the session id in the hello of ssh-filter is not 32 hexadecimal digits")
+            raise UnusableHello("the session id in the hello of ssh-filter is not 32 hexadecimal digits")
         return cls(
             version=version,
             sid=sid,
@@ -97,17 +101,23 @@ class Hello:
         )
 
 
+def _too_old(protocol: list[int]) -> str:
+    if protocol and max(protocol) < PROTOCOL:
+        return "it is too old; run install.sh of a newer release on the login node"
+    return "it is newer than this Goldcrest, which must be updated"
+
+
 def _text(value: dict[str, Any], name: str) -> str:
     text = value.get(name)
     if not isinstance(text, str) or len(text) > 256:
-        raise NoHello(f"the hello of ssh-filter has no usable {name!r}")
+        raise UnusableHello(f"the hello of ssh-filter has no usable {name!r}")
     return text
 
 
 def _list_of(value: dict[str, Any], name: str, kind: type) -> list[Any]:
     items = value.get(name)
     if not isinstance(items, list) or not all(type(item) is kind for item in items):
-        raise NoHello(f"the hello of ssh-filter has no usable {name!r}")
+        raise UnusableHello(f"the hello of ssh-filter has no usable {name!r}")
     return items
 
 
@@ -115,9 +125,9 @@ def _limits(value: object) -> Limits:
     numbers = dict(value) if isinstance(value, dict) else {}
     for name in ("frame", "payload", "output", "commands"):
         if type(numbers.get(name)) is not int or numbers[name] < 1:
-            raise NoHello(f"the hello of ssh-filter has no usable limit {name!r}")
+            raise UnusableHello(f"the hello of ssh-filter has no usable limit {name!r}")
     if numbers["frame"] < _LEAST_FRAME:
-        raise NoHello(f"ssh-filter takes frames of {numbers['frame']} bytes only; {_LEAST_FRAME} are needed")
+        raise UnusableHello(f"ssh-filter takes frames of {numbers['frame']} bytes only; {_LEAST_FRAME} are needed")
     return Limits(
         frame=min(numbers["frame"], FRAME_LIMIT),
         payload=numbers["payload"],

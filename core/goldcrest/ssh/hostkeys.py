@@ -90,6 +90,11 @@ class HostKeyWatch(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.shown: asyncssh.SSHKey | None = None
         self.shown_authority: asyncssh.SSHKey | None = None
+        self.logging_in = False
+        """Whether the host has proved who it is, and was asked to let the user in."""
+
+    def begin_auth(self, username: str) -> None:
+        self.logging_in = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self.shown = key

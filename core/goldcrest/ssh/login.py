@@ -139,6 +139,13 @@ async def _connect(
     except TimeoutError:
         raise HostDown(f"login host {endpoint.name} did not answer within {seconds:g} s") from None
     except asyncssh.DisconnectError as error:
+        if isinstance(error, asyncssh.ConnectionLost) and watch.logging_in:
+            # How sshd says no to an account that PAM keeps out; were this a failure of the host, one expired account
+            # would keep everybody away from it.
+            raise LoginRefused(
+                f"login host {endpoint.name} ended the connection while {options['username']} logged in: the account may "
+                "be expired, locked, or kept out by an access rule or nologin there (ssh-filter --check --user says which)"
+            ) from None
         raise HostDown(f"login host {endpoint.name} ended the connection: {error.reason}") from None
     except OSError as error:
         raise HostDown(f"login host {endpoint.name} cannot be reached: {error.strerror or error}") from None

@@ -198,6 +198,8 @@ class Node(Component):
         pam = FILTER / "pam.d-sshd-goldcrest"
         if pam.exists():
             files.append(_file("/etc/pam.d/sshd-goldcrest", pam.read_bytes(), restarts=restarts))
+            program = "account-not-locked"  # which that service runs
+            files.append(_file(f"/usr/libexec/goldcrest/{program}", (FILTER / program).read_bytes(), mode="0755"))
         return files
 
     def _policy(self) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def test_started_by_the_force_command_of_a_certificate(node: Node) -> None:
     assert (done.returncode, "SSH_USER_AUTH" in done.stderr) == (118, True)
 
 
-@pytest.mark.parametrize("arguments", [["--polic", "x"], ["--policy"], ["x"], ["--check", "--force"]])
+@pytest.mark.parametrize("arguments", [["--polic", "x"], ["--policy"], ["x"], ["--check"], ["--version", "x"]])
 def test_unknown_arguments(node: Node, arguments: list[str]) -> None:
     """A slip in ForceCommand is noticed."""
     done = subprocess.run([PYTHON, "-IS", str(node.filter), *arguments], capture_output=True, check=False, text=True)
@@ -281,36 +281,16 @@ def test_version_and_help(node: Node) -> None:
         assert words in done.stdout
 
 
-def test_check_of_a_node(node: Node) -> None:
-    """Names what is wrong and ends with 1; with all of it mended, 0."""
+def test_as_a_login_shell(node: Node) -> None:
+    """Where accounts have the filter as their shell (T4), sshd hands it the forced command with -c; nothing of it counts."""
     node.policy_file.write_text(json.dumps(node.policy))
-
-    def check() -> tuple[int, str]:
+    for command in ("/usr/libexec/goldcrest/ssh-filter", "id; echo evil", "--policy /tmp/evil"):
         done = subprocess.run(
-            [PYTHON, "-IS", str(node.filter), "--check", "--policy", str(node.policy_file)],
+            [PYTHON, "-IS", str(node.filter), "-c", command],
             capture_output=True,
             check=False,
             text=True,
+            env={},
         )
-        return done.returncode, done.stdout
-
-    status, words = check()
-    assert status == 1
-    assert "WRONG sacct" in words
-    for program in ("sbatch", "squeue", "sacct", "scontrol", "scancel"):
-        node.program(program, "")
-    assert check()[0] == 0
-    node.ca_file.chmod(0o666)
-    status, words = check()
-    assert (status, f"chmod go-w {node.ca_file}" in words) == (1, True)
-
-
-def test_check_of_a_node_without_a_policy(node: Node) -> None:
-    """The first run on a new node."""
-    done = subprocess.run(
-        [PYTHON, "-IS", str(node.filter), "--check", "--policy", str(node.folder / "none")],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert (done.returncode, "WRONG policy file" in done.stdout) == (1, True)
+        assert (done.returncode, done.stdout) == (78, "")  # its own policy file is not on this machine
+        assert "/etc/goldcrest/ssh-filter.json" in done.stderr

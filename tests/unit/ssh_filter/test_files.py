@@ -161,6 +161,38 @@ def test_link_that_changes_while_we_look(f: Any, session: Any, home: Path, tmp_p
     assert [path.name for path in outer.iterdir()] == ["x"]
 
 
+@pytest.mark.parametrize("op", ["fs.read", "fs.checksum", "fs.write", "fs.mkdir", "parents"])
+def test_a_race_between_check_and_open(
+    f: Any, session: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, op: str
+) -> None:
+    """The link is changed in the very moment after it was found good: what was looked at is used, and not its name again."""
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    (outer / "x").write_bytes(b"outer")
+    (home / "inner").mkdir()
+    (home / "inner" / "x").write_bytes(b"inner")
+    (home / "link").symlink_to("inner")
+    check = f.require_within_roots
+
+    def check_and_change(*arguments: Any) -> None:
+        check(*arguments)
+        (home / "temporary").symlink_to(outer)
+        (home / "temporary").rename(home / "link")
+
+    monkeypatch.setattr(f, "require_within_roots", check_and_change)
+    if op == "fs.read":
+        assert do(f, session, op, home / "link" / "x", offset=0, length=9)[1] == b"inner"
+    elif op == "fs.checksum":
+        assert do(f, session, op, home / "link" / "x", limit=9)["sha256"] == hashlib.sha256(b"inner").hexdigest()
+    elif op == "fs.write":
+        do(f, session, op, home / "link" / "new", b"x", mode=0o600, overwrite=True)
+    else:
+        do(f, session, "fs.mkdir", home / "link" / "new", mode=0o700, parents=op == "parents")
+    assert [path.name for path in outer.iterdir()] == ["x"]
+    assert (home / "inner" / "new").exists() is (op not in ("fs.read", "fs.checksum"))
+    assert (home / "link").readlink() == outer  # it was changed
+
+
 def test_mkdir(f: Any, session: Any, home: Path) -> None:
     """One folder with its mode; again is an error."""
     assert do(f, session, "fs.mkdir", home / "a", mode=0o750, parents=False) == {}

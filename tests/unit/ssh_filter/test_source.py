@@ -12,6 +12,11 @@ from component.ssh_filter.node import FILTER
 pytestmark = pytest.mark.unit
 
 TREE = ast.parse(FILTER.read_text(), feature_version=(3, 6))
+# What runs on login nodes too: the program that starts the filter, and the one that looks at a node.
+BESIDE = {
+    name: ast.parse((FILTER.parent / name).read_text(), feature_version=(3, 6))
+    for name in ("launcher", "goldcrest_node_check.py")
+}
 
 # Modules of Python 3.6's standard library that the filter may use; each costs start-up time and attack surface.
 ALLOWED_IMPORTS = {
@@ -30,9 +35,8 @@ FORBIDDEN_ATTRIBUTES = {
 
 def test_syntax_is_that_of_python_3_6() -> None:
     """No walrus, no match, no positional-only parameters; f-strings not at all, for `=` in them cannot be told apart."""
-    assert isinstance(TREE, ast.Module)
     # feature_version does not cover all of these.
-    for node in ast.walk(TREE):
+    for node in [node for tree in (TREE, *BESIDE.values()) for node in ast.walk(tree)]:
         assert not isinstance(node, ast.NamedExpr | ast.Match | ast.JoinedStr | ast.AsyncFunctionDef), node.lineno
         if isinstance(node, ast.arguments):
             assert not node.posonlyargs, node.lineno
@@ -90,3 +94,27 @@ def test_every_function_of_an_operation_is_in_the_table() -> None:
     functions = {node.name for node in TREE.body if isinstance(node, ast.FunctionDef)}
     named = {node.id for node in ast.walk(TREE) if isinstance(node, ast.Name)}
     assert {name for name in functions if name.startswith(("fs_", "slurm_", "sys_"))} <= named
+
+
+def test_what_is_beside_the_filter_keeps_to_python_3_6_too() -> None:
+    """No shell and nothing that 3.6 lacks; only the check, which sshd never starts, may run programs, by lists."""
+    for name, tree in BESIDE.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                assert node.id not in FORBIDDEN_NAMES, (name, node.id, node.lineno)
+            elif isinstance(node, ast.Attribute):
+                assert node.attr not in FORBIDDEN_ATTRIBUTES | {"getgrouplist"}, (name, node.attr, node.lineno)
+            elif isinstance(node, ast.keyword):  # of subprocess, and later than 3.6
+                assert node.arg not in ("shell", "capture_output", "text", "user", "group"), (name, node.arg)
+    imported = {
+        alias.name for node in ast.walk(BESIDE["launcher"]) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert imported == {"os", "sys", "goldcrest_ssh_filter", "goldcrest_node_check"}
+
+
+def test_the_launcher_is_isolated_too() -> None:
+    """It is what sshd starts: the same first line as the filter's, and Python's own modules before ours."""
+    text = (FILTER.parent / "launcher").read_text()
+    assert text.splitlines()[0] == "#!/usr/bin/python3 -IS"
+    assert "sys.path.append(" in text
+    assert "sys.path.insert" not in text

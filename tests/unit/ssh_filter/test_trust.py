@@ -343,3 +343,12 @@ def test_serial_has_64_bits(f: Any, session: Any, certificate: Certificate) -> N
     made = certificate.but(serial=2**64 - 1).build()
     assert f.parse_certificate(made).serial == 2**64 - 1
     assert struct.pack(">Q", 2**64 - 1) in made
+
+
+def test_a_command_of_a_newer_version(f: Any, session: Any, certificate: Certificate) -> None:
+    """A newer control plane is told which version is spoken here, and by which filter."""
+    newer = force_command(command()).replace(b" v1.", b" v2.")
+    with pytest.raises(f.Refused) as refused:
+        check(f, session, certificate.but(critical=((b"force-command", newer),)).build())
+    assert refused.value.reason == "malformed"
+    assert f"version 1, which this ssh-filter ({f.VERSION}) speaks: the older of the two" in refused.value.message
