@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from goldcrest.grants import SigningKey, Verifier
 from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
 from goldcrest.kube import Kube
-from goldcrest.policy import Policy
+from goldcrest.policy import Policy, PolicyReadiness
 from goldcrest.policy.systems import Systems
 from goldcrest_admission.create import CreateReview
 from goldcrest_admission.delete import DeleteReview
@@ -25,7 +25,7 @@ class Context:
     create: CreateReview
     update: UpdateReview
     delete: DeleteReview
-    policy: Policy
+    readiness: PolicyReadiness
 
     @classmethod
     async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
@@ -54,5 +54,5 @@ class Context:
             ),
             update=UpdateReview(accounts=accounts, grants=grants, managers=managers),
             delete=DeleteReview(accounts=accounts, managers=managers),
-            policy=policy,
+            readiness=PolicyReadiness(policy),
         )

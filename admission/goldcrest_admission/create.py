@@ -13,7 +13,7 @@ from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
 from goldcrest.policy import Policy, Question, Trigger
 from goldcrest.policy.accounts import AccessReviews, review_account
-from goldcrest.policy.question import job_fields, script_content
+from goldcrest.policy.question import asked_by, script_content
 from goldcrest.policy.systems import Systems
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import (
@@ -63,23 +63,23 @@ class CreateReview:
                 system=spec.system,
                 user=spec.run_as,
             )
-        decision = await self._policy.decide(
-            OPA_ADMISSION,
-            Question(
-                trigger=Trigger.REQUEST,
-                subject=requester.subject,
-                system=spec.system,
-                run_as=spec.run_as,
-                operation="job.create",
-                kind=Kind.JOB.value,
-                namespace=review.namespace,
-                name=review.name,
-                fields=job_fields(spec),
-                wildcards=wildcards,
-            ),
+        asked = asked_by(spec)
+        question = Question(
+            trigger=Trigger.REQUEST,
+            subject=requester.subject,
+            system=spec.system,
+            run_as=spec.run_as,
+            operation="job.create",
+            kind=Kind.JOB.value,
+            namespace=review.namespace,
+            name=review.name,
+            fields=asked.fields,
+            resources=asked.resources,
+            wildcards=wildcards,
         )
+        decision = await self._policy.decide(OPA_ADMISSION, question)
         if not decision.allow:
-            raise Denied(decision.reason)
+            raise decision.refusal(question)
         return Admitted(patch=self._patch(review, requester), warnings=advice_on_creation(spec))
 
     def validate(self, review: Review) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from goldcrest.errors import Denied
 from goldcrest.policy import Policy, Question, Subject, Trigger
 from goldcrest.policy.accounts import AccessReviews, review_account
 from goldcrest.policy.requester import requester_of_user
@@ -28,7 +28,7 @@ class Managers:
 
         Raises:
             Denied: why not.
-            Unavailable: the API server or OPA does not answer.
+            Unavailable: the API server or OPA does not answer; DeniedForNow during a maintenance that the site stops this in.
         """
         spec: Raw = mapping(review.old, "spec")
         system, user = str(spec.get("system")), str(spec.get("runAs"))
@@ -52,6 +52,6 @@ class Managers:
             for operation, (_, args) in doings.items()
         ]
         decisions = await self._policy.decide_many(OPA_ADMISSION, questions)
-        for (sentence, _), decision in zip(doings.values(), decisions, strict=True):
+        for (sentence, _), question, decision in zip(doings.values(), questions, decisions, strict=True):
             if not decision.allow:
-                raise Denied(f"{sentence}: {decision.reason}")
+                raise replace(decision, reason=f"{sentence}: {decision.reason}").refusal(question)

@@ -44,7 +44,7 @@ def create_app(open_context: OpenContext) -> FastAPI:
     )
     app.add_middleware(RequestLayer)
     app.include_router(health_routes())
-    app.include_router(firecrest_v1.router(), prefix="/v1")
+    app.include_router(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH)
     # Also where clients of the original look for it; documented once.
     app.include_router(firecrest_v1.router(), include_in_schema=False)
     _declare_token(app)

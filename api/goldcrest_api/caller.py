@@ -17,15 +17,20 @@ class Caller:
     user: str
     systems: frozenset[str] | None
     token: str = field(repr=False)
+    route: str = ""
 
     @classmethod
-    def of(cls, identity: Identity, token: str) -> Caller:
-        return cls(identity.issuer, identity.subject, identity.username, identity.systems, token)
+    def of(cls, identity: Identity, token: str, *, route: str) -> Caller:
+        """
+        Args:
+            route: the dialect's route that is served, as method and path template; delegation is told, and policy sees it.
+        """
+        return cls(identity.issuer, identity.subject, identity.username, identity.systems, token, route)
 
     @property
     def basis(self) -> ByToken:
         """On what ground this caller's commands are signed."""
-        return ByToken(self.token)
+        return ByToken(self.token, self.route)
 
     def covers(self, system: str) -> bool:
         """Whether the rule of the token's issuer counts for this system (T5)."""

@@ -67,9 +67,19 @@ class Grants(Protocol):
     """Delegation, as far as resources are concerned (T6)."""
 
     async def grant(
-        self, *, token: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
+        self, *, token: str, route: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
     ) -> str: ...
 
     async def action_grant(
-        self, *, token: str, kind: str, namespace: str, name: str, uid: str, field: str, value: object, trace: str
+        self,
+        *,
+        token: str,
+        route: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        field: str,
+        value: object,
+        trace: str,
     ) -> str: ...

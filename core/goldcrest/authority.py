@@ -6,10 +6,12 @@ a half more throughput under load, and nothing lost for one client).
 The wire (JSON over HTTPS or a unix socket, ``Authorization: Bearer <service-account token>``):
 
 * ``POST /v1/certificates`` ``{"requests": [R…]}`` → ``{"results": [{"id", "certificate"} or {"id", "error": E}]}`` with R =
-  ``{"id", "publicKey", "kind", "system", "user", "op", "args", "payload", "sid", "trace"}`` and one of ``"token"`` (a REST caller's JWT) and
+  ``{"id", "publicKey", "kind", "system", "user", "op", "args", "payload", "sid", "trace"}`` and either ``"token"`` (a REST caller's JWT) with ``"route"`` or
   ``"resource": {"kind", "namespace", "name", "uid"}``. ``publicKey`` and ``certificate`` are base64 of the raw key and the wire form.
-* ``POST /v1/grants`` ``{"token", "kind", "namespace", "name", "spec", "trace"}`` → ``{"grant"}``
-* ``POST /v1/action-grants`` ``{"token", "kind", "namespace", "name", "uid", "field", "value", "trace"}`` → ``{"grant"}``
+* ``POST /v1/grants`` ``{"token", "route", "kind", "namespace", "name", "spec", "trace"}`` → ``{"grant"}``
+* ``POST /v1/action-grants`` ``{"token", "route", "kind", "namespace", "name", "uid", "field", "value",
+  "trace"}`` → ``{"grant"}``
+* ``route`` is the REST route that is served, as method and path template: ``DELETE /compute/jobs/{jobid}``. Policy sees it.
 * E = ``{"code", "message", "retryable"}``, and where a better token would do ``"challenge"``; as the body of a status ≥ 400 for a whole request.
 """
 
@@ -30,6 +32,7 @@ from goldcrest.commands.base import Command, session_body
 from goldcrest.errors import (
     DelegationUnavailable,
     Denied,
+    DeniedForNow,
     GoldcrestError,
     InsufficientAuthentication,
     InvalidInput,
@@ -51,12 +54,17 @@ _TOKEN_SECONDS = 60  # a projected token is read again after this
 
 @dataclass(frozen=True, slots=True)
 class ByToken:
-    """A REST caller asks: their JWT is shown."""
+    """A REST caller asks: their JWT is shown.
+
+    Args:
+        route: REST route that is served; empty when there is none: then policy takes it for every route.
+    """
 
     token: str
+    route: str = ""
 
     def dump(self) -> dict[str, Any]:
-        return {"token": self.token}
+        return {"token": self.token, "route": self.route}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,7 @@ _ERRORS: dict[str, type[GoldcrestError]] = {
         Unauthenticated,
         InsufficientAuthentication,
         Denied,
+        DeniedForNow,
         NotFound,
         PolicyUnavailable,
         DelegationUnavailable,
@@ -157,18 +166,30 @@ class Authority:
         return await self._certificate(command.body(system=system, user=user, sid=sid), public_key, basis, trace)
 
     async def grant(
-        self, *, token: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
+        self, *, token: str, route: str = "", kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
     ) -> str:
         """Delegation's word that the bearer of ``token`` may create this resource (T6)."""
-        body = {"token": token, "kind": kind, "namespace": namespace, "name": name, "spec": dict(spec), "trace": trace}
+        resource = {"kind": kind, "namespace": namespace, "name": name, "spec": dict(spec)}
+        body = {"token": token, "route": route, **resource, "trace": trace}
         return str((await self._post("/v1/grants", body))["grant"])
 
     async def action_grant(
-        self, *, token: str, kind: str, namespace: str, name: str, uid: str, field: str, value: object, trace: str
+        self,
+        *,
+        token: str,
+        route: str = "",
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        field: str,
+        value: object,
+        trace: str,
     ) -> str:
         """Delegation's word that the bearer of ``token`` may set this mutable field (T6)."""
         body = {
             "token": token,
+            "route": route,
             "kind": kind,
             "namespace": namespace,
             "name": name,

@@ -86,6 +86,12 @@ class PolicyUnavailable(Unavailable):
     code = "PolicyUnavailable"
 
 
+class DeniedForNow(Unavailable):
+    """Policy says no, and that this passes by itself: a maintenance window. The reason may be shown to the client."""
+
+    code = "DeniedForNow"
+
+
 class DelegationUnavailable(Unavailable):
     """The delegation service does not answer."""
 

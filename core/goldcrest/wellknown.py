@@ -52,6 +52,7 @@ LEASE_RETRY_SECONDS: Final = 2
 
 OPA_ADMISSION: Final = "goldcrest/admission/decision"
 OPA_SIGNING: Final = "goldcrest/signing/decision"
+OPA_PROBLEMS: Final = "goldcrest_check/problems"  # what is wrong with the site's data
 
 PORT_API: Final = 8080
 PORT_DELEGATION: Final = 8443
@@ -120,6 +121,7 @@ class Reason(StrEnum):
     REJECTED_BY_SITE = "RejectedBySite"
     POLICY_DENIED = "PolicyDenied"
     POLICY_UNAVAILABLE = "PolicyUnavailable"
+    DENIED_FOR_NOW = "DeniedForNow"  # e.g. a maintenance window: it goes on by itself
     DELEGATION_UNAVAILABLE = "DelegationUnavailable"
     SYSTEM_UNREACHABLE = "SystemUnreachable"
     SCHEDULER_UNAVAILABLE = "SchedulerUnavailable"

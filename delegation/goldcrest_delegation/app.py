@@ -79,8 +79,9 @@ def build_app(context: Context) -> Starlette:
         return Response("ok\n", media_type="text/plain")
 
     async def ready(_: Request) -> Response:
-        if not await context.policy.answers():
-            return Response("OPA does not answer\n", 503, media_type="text/plain")
+        fault = await context.readiness.fault()
+        if fault:
+            return Response(fault + "\n", 503, media_type="text/plain")
         return Response("ok\n", media_type="text/plain")
 
     return Starlette(

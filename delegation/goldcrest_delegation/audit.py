@@ -31,6 +31,7 @@ class AuditLine:
         origin: uid of the resource, or id of the request.
         decision: id in OPA's decision log, or of our question where OPA keeps none.
         rule: which rule of policy refused.
+        break_glass: why policy allowed what it usually does not; empty for what is allowed to everybody.
     """
 
     event: AuditedKind
@@ -48,6 +49,7 @@ class AuditLine:
     name: str = ""
     decision: str = ""
     rule: str = ""
+    break_glass: str = ""
     code: str = ""
     reason: str = ""
     trace: str = ""
@@ -71,6 +73,7 @@ class AuditLine:
             "name": self.name,
             "decisionId": self.decision,
             "rule": self.rule,
+            "breakGlass": self.break_glass,
             "code": self.code,
             "reason": self.reason,
             "trace_id": self.trace,

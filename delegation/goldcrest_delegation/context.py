@@ -14,7 +14,7 @@ from goldcrest.grants import SigningKey, Verifier, key_id
 from goldcrest.identity import TokenVerifier
 from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
 from goldcrest.kube import Kube
-from goldcrest.policy import Policy
+from goldcrest.policy import Policy, PolicyReadiness
 from goldcrest.policy.systems import Systems
 from goldcrest_delegation.audit import AuditLog
 from goldcrest_delegation.blocking import BlockFile, Blocks, NoBlockFile
@@ -85,7 +85,7 @@ class Context:
     callers: Callers
     signer: Signer
     granter: Granter
-    policy: Policy
+    readiness: PolicyReadiness
     grant_jwks: tuple[dict[str, Any], ...]
 
     @classmethod
@@ -121,7 +121,7 @@ class Context:
                 audit=audit,
                 user_namespaces=settings.user_namespaces,
             ),
-            policy=checks.policy,
+            readiness=PolicyReadiness(checks.policy),
             grant_jwks=tuple(map(public_jwk, (checks.grant_key.public_key(), *checks.former_grant_keys))),
         )
 

@@ -33,6 +33,9 @@ from goldcrest_delegation.standing import JobStanding, Standing
 
 DENIED_STATUS: Final = 3
 
+SHIPPED_RULES: Final = "policies/goldcrest; its data: data.goldcrest"
+SITE_RULES: Final = "package goldcrest.site, in the site's own files"
+
 Say = Callable[[str, str], None]
 """Prints a line: a word (ok, DENIED, …) and what was found."""
 
@@ -44,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     basis.add_argument("--token-file", type=Path, metavar="PATH", help="file with the token of a REST caller")
     basis.add_argument(
         "--resource", metavar="WHAT", help="Job/<namespace>/<name> or System/<name>, as the operator asks"
+    )
+    parser.add_argument(
+        "--route",
+        default="",
+        metavar="ROUTE",
+        help="with a token: REST route, e.g. 'GET /utilities/view' (default: not known)",
     )
     parser.add_argument("--system", default="", help="system (default: that of the resource)")
     parser.add_argument("--user", default="", help="Unix user (default: that of the resource)")
@@ -108,7 +117,7 @@ class _Explanation:
         """Which check it was, which rule of which file, and on which input."""
         self._say("check", self._check)
         if self._rule:
-            self._say("rule", f"{self._rule} (policies/goldcrest; its data: data.goldcrest)")
+            self._say("rule", f"{self._rule} ({_place(self._rule)})")
         if error.code == "Blocked":
             self._say("rule", "a line of the block file")
         if self._question is not None:
@@ -116,7 +125,8 @@ class _Explanation:
 
     async def _standing(self, arguments: argparse.Namespace) -> tuple[CertificateRequest, Standing]:
         if arguments.token_file is not None:
-            request = _request(arguments, token=_token(arguments.token_file), args=_json(arguments.args or "{}"))
+            basis = {"token": _token(arguments.token_file), "route": arguments.route}
+            request = _request(arguments, args=_json(arguments.args or "{}"), **basis)
             assert request.token is not None  # noqa: S101 - given just above
             self._check = "token"
             standing = await self._checks.tokens.standing(request.token, system=request.system)
@@ -170,6 +180,11 @@ class _Explanation:
             told = ", ".join(sorted({command.op for command in commands})) or "nothing"
             raise InvalidInput(f"no {arguments.op} follows from it in its present state, but {told}; or give --args")
         return replace(request, command=command, sid=_sid())
+
+
+def _place(rule: str) -> str:
+    """Where a rule and its data are."""
+    return SITE_RULES if rule.startswith("site: ") else SHIPPED_RULES
 
 
 def _request(arguments: argparse.Namespace, *, args: Any, op: str | None = None, **basis: Any) -> CertificateRequest:

@@ -14,8 +14,8 @@ from goldcrest.identity import Identity, TokenVerifier
 from goldcrest.kube import Kube
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
-from goldcrest.policy import Decision, Policy, Question, Trigger
-from goldcrest.policy.question import job_fields
+from goldcrest.policy import Policy, Question, Trigger
+from goldcrest.policy.question import asked_by
 from goldcrest.policy.systems import Systems
 from goldcrest.wellknown import (
     MUTABLE_SPEC_FIELDS,
@@ -29,7 +29,7 @@ from goldcrest.wellknown import (
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.callers import Caller, Role
-from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, text, trace_id
+from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, rest_route, text, trace_id
 from goldcrest_delegation.standing import check_reach, subject_of
 
 _TOKEN_CHARACTERS = 64 * 1024
@@ -49,6 +49,7 @@ class _Notes:
     name: str = ""
     decision: str = ""
     rule: str = ""
+    break_glass: str = ""
     trace: str = ""
 
 
@@ -114,17 +115,19 @@ class Granter:
         await self._systems.get(spec.system)
         notes.digest = spec_digest(body["spec"])
         notes.origin = task_id
+        route, asked = rest_route(body), asked_by(spec)
         await self._allowed(
             Question(
                 trigger=Trigger.REQUEST,
-                subject=subject_of(identity),
+                subject=subject_of(identity, route=route),
                 system=spec.system,
                 run_as=spec.run_as,
                 operation=notes.operation,
                 kind=Kind.JOB.value,
                 namespace=notes.namespace,
                 name=notes.name,
-                fields=job_fields(spec),
+                fields=asked.fields,
+                resources=asked.resources,
             ),
             notes,
         )
@@ -139,7 +142,7 @@ class Granter:
             name=notes.name,
             spec=body["spec"],
             jti=task_id,
-            policy_claims=identity.policy_claims(),
+            policy_claims={**identity.policy_claims(), "route": route},
         )
         return self._key.sign(claims, type_=GRANT_TYPE)
 
@@ -183,7 +186,7 @@ class Granter:
         await self._allowed(
             Question(
                 trigger=Trigger.REQUEST,
-                subject=subject_of(identity),
+                subject=subject_of(identity, route=rest_route(body)),
                 system=changed.system,
                 run_as=changed.run_as,
                 operation=notes.operation,
@@ -216,12 +219,11 @@ class Granter:
         notes.requester = identity.username
         return identity
 
-    async def _allowed(self, question: Question, notes: _Notes) -> Decision:
+    async def _allowed(self, question: Question, notes: _Notes) -> None:
         decision = await self._policy.decide(OPA_ADMISSION, question)
-        notes.decision, notes.rule = decision.id, decision.rule
+        notes.decision, notes.rule, notes.break_glass = decision.id, decision.rule, decision.break_glass
         if not decision.allow:
             raise decision.refusal(question)
-        return decision
 
 
 def _check_caller(caller: Caller) -> None:
@@ -254,6 +256,7 @@ def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | Non
         name=notes.name,
         decision=notes.decision,
         rule=notes.rule,
+        break_glass=notes.break_glass,
         code=error.code if error else "",
         reason=error.message if error else "",
         trace=notes.trace,

@@ -27,6 +27,7 @@ UNIX_USER: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,30}[a-z0-9_.$-]?")
 UID: Final = re.compile(r"[0-9a-f-]{1,64}")
 SID: Final = re.compile(r"[0-9a-f]{32}")
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_ROUTE: Final = re.compile(r"[A-Z]{3,7} /[A-Za-z0-9_.~{}/-]{0,255}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES: Final = 2**53 - 1
 
@@ -43,7 +44,10 @@ class ResourceReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRequest:
-    """One request for a certificate. ``command`` is None for one that opens a session; one of token and resource is set."""
+    """One request for a certificate. ``command`` is None for one that opens a session; one of token and resource is set.
+
+    ``route`` goes with a token, and is empty when it is not known.
+    """
 
     public_key: bytes
     system: str
@@ -52,6 +56,7 @@ class CertificateRequest:
     sid: str
     trace: str
     token: str | None
+    route: str
     resource: ResourceReference | None
 
     @property
@@ -79,6 +84,8 @@ def certificate_request(value: object) -> CertificateRequest:
     resource = _resource(value["resource"]) if "resource" in value else None
     if (token is None) == (resource is None):
         raise InvalidInput("a request needs exactly one of token and resource")
+    if resource is not None and "route" in value:
+        raise InvalidInput("route goes with a token, not with a resource")
     return CertificateRequest(
         public_key=_public_key(value),
         system=system,
@@ -87,6 +94,7 @@ def certificate_request(value: object) -> CertificateRequest:
         sid=matched(value, "sid", SID) if kind == "command" else "",
         trace=trace_id(value),
         token=token,
+        route=rest_route(value) if resource is None else "",
         resource=resource,
     )
 
@@ -152,6 +160,13 @@ def trace_id(value: Mapping[str, Any]) -> str:
     if trace is None:
         raise InvalidInput("trace is not the id of a W3C trace (32 hex digits)")
     return trace.trace_id
+
+
+def rest_route(value: Mapping[str, Any]) -> str:
+    """The REST route that the gateway names, e.g. ``DELETE /compute/jobs/{jobid}``; empty when it names none."""
+    if value.get("route", "") == "":
+        return ""
+    return matched(value, "route", _ROUTE)
 
 
 def text(value: Mapping[str, Any], name: str, *, most: int) -> str:

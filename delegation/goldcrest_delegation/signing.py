@@ -189,6 +189,7 @@ def _line(caller: Caller, item: _Item) -> AuditLine:
         name=resource.name if resource else "",
         decision=item.decision.id if item.decision else "",
         rule=item.decision.rule if item.decision else "",
+        break_glass=item.decision.break_glass if item.decision else "",
         code=error.code if error else "",
         reason=error.message if error else item.decision.reason if item.decision else "",
         trace=request.trace if request else "",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from goldcrest.authorised import observer_commands_allow
 from goldcrest.canonical import Json
+from goldcrest.commands import Submit
 from goldcrest.commands.base import Command
 from goldcrest.errors import Denied
 from goldcrest.identity import Identity
 from goldcrest.policy.question import Door, Question, Subject, Trigger
+from goldcrest.sbatch import resources
 from goldcrest.wellknown import Kind
 from goldcrest_delegation.requests import CertificateRequest, ResourceReference
 
@@ -65,7 +69,7 @@ class TokenStanding:
             raise Denied(f"{operation} is never signed for the gateway: it needs a resource")
         return Question(
             trigger=Trigger.REQUEST,
-            subject=subject_of(self.identity),
+            subject=subject_of(self.identity, route=request.route),
             system=request.system,
             run_as=request.user,
             operation=operation,
@@ -112,6 +116,7 @@ class JobStanding:
             wildcards=self.wildcards,
             args=_arguments(request),
             payload=_payload(request),
+            **_asked_of_scheduler(request.command),
         )
 
 
@@ -163,8 +168,12 @@ def check_reach(identity: Identity, *, user: str, system: str) -> None:
         raise Denied(f"tokens of the issuer {identity.issuer} do not count for system {system}")
 
 
-def subject_of(identity: Identity) -> Subject:
-    """A verified identity as policy sees it."""
+def subject_of(identity: Identity, *, route: str) -> Subject:
+    """An identity that was verified just now, as policy sees it.
+
+    Args:
+        route: REST route that the gateway names.
+    """
     return Subject(
         via=Door.TOKEN,
         username=identity.username,
@@ -173,7 +182,16 @@ def subject_of(identity: Identity) -> Subject:
         groups=identity.groups,
         scopes=sorted(identity.scopes),
         claims=identity.claims,
+        asked_at=int(time.time()),
+        route=route,
     )
+
+
+def _asked_of_scheduler(command: Command | None) -> dict[str, Mapping[str, Any]]:
+    """Limits are judged again by what is signed: the options of sbatch are the effective fields (T9)."""
+    if not isinstance(command, Submit):
+        return {}
+    return {"fields": command.options.dump(), "resources": resources(command.options)}
 
 
 def _arguments(request: CertificateRequest) -> dict[str, Json]:

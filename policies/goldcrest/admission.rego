@@ -2,7 +2,8 @@
 # title: May this resource be made or changed?
 # description: |
 #   Asked by delegation before it makes a grant, and by admission for every new or changed resource. Answers one question
-#   with {"allow", "reason"} and, when refused, "rule"; several ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
+#   with {"allow", "reason"}; when refused with "rule", and with "retry": true when the refusal passes by itself; when allowed by
+#   break-glass only, with "breakGlass". Several ({"questions": [...]}) with {"answers": [{"id", "allow", …}]}.
 package goldcrest.admission
 
 import data.goldcrest.rules
@@ -13,15 +14,14 @@ decision := {"answers": [object.union({"id": question.id}, answer(question)) | s
 	input.questions
 } else := answer(input)
 
-answer(question) := {"allow": true, "reason": "allowed"} if {
-	rules.holds(question)
+answer(question) := rules.allowance(question) if {
 	operation_known(question)
 } else := {
 	"allow": false,
 	"rule": "admission.rego: operation_known",
 	"reason": sprintf("operation %s cannot be admitted", [question.operation]),
 } if {
-	rules.holds(question)
+	rules.allowance(question)
 } else := object.union({"allow": false}, rules.refusal(question))
 
 operation_known(question) if startswith(question.operation, "job.")

@@ -1,11 +1,18 @@
 # METADATA
 # title: The rules that admission and signing share
 # description: |
-#   Denied is the default: a question is allowed only when every rule below holds for it. Site data is data.goldcrest
-#   (policies/example/data.json shows its form); what is not in it is not allowed.
+#   Denied is the default: a question is allowed only when every rule below holds for it. Site data is data.goldcrest, read in
+#   settings.rego; what is not in it is not allowed.
 package goldcrest.rules
 
-# The first rule that does not hold: in words for the client, and its name for who looks why.
+import data.goldcrest.rules.break_glass
+import data.goldcrest.rules.limits
+import data.goldcrest.rules.maintenance
+import data.goldcrest.rules.requirements
+import data.goldcrest.settings
+
+# The first rule that does not hold: in words for the client, and its name for who looks why. What passes by itself is last: who waits
+# for it would be refused for nothing else.
 default refusal(_) := {"reason": "policy does not allow this", "rule": "rules.rego: default"}
 
 refusal(question) := {
@@ -17,12 +24,13 @@ refusal(question) := {
 	"rule": "rules.rego: system_enabled",
 	"reason": sprintf("system %s is not open to Goldcrest: policy does not know it", [question.system]),
 } if {
-	not data.goldcrest.systems[question.system]
+	not settings.systems[question.system]
 } else := {
 	"rule": "rules.rego: system_enabled",
 	"reason": sprintf("system %s is switched off in policy", [question.system]),
 } if {
 	not system_enabled(question.system)
+	not break_glass.covering(question)
 } else := {
 	"rule": "rules.rego: blocked",
 	"reason": sprintf("%s is blocked", [question.subject.username]),
@@ -35,9 +43,11 @@ refusal(question) := {
 	blocked(question.runAs)
 } else := {
 	"rule": "rules.rego: scope_held",
-	"reason": sprintf("the token lacks the scope %s", [data.goldcrest.scope]),
+	"reason": sprintf("the token lacks the scope %s", [settings.scope]),
 } if {
 	not scope_held(question)
+} else := requirements.refusal(question) if {
+	not requirements.met(question)
 } else := {
 	"rule": "rules.rego: user_listed",
 	"reason": sprintf("Unix user %s may not use system %s", [question.runAs, question.system]),
@@ -51,17 +61,45 @@ refusal(question) := {
 	),
 } if {
 	count(wildcards_refused(question)) > 0
+} else := limits.refusal(question) if {
+	not limits.within(question)
+	not break_glass.covering(question)
+} else := site_refusal(question) if {
+	not site_allows(question)
+} else := maintenance.refusal(question) if {
+	not maintenance.open(question)
 }
 
-# Affirmative: every line must hold.
-holds(question) if {
+# The answer to a question for which all rules hold. Affirmative: every line must.
+allowance(question) := {"allow": true, "reason": "allowed"} if {
+	always(question)
+	usual(question)
+} else := {
+	"allow": true,
+	"reason": sprintf("allowed by break-glass until %s: %s", [entry.until, entry.reason]),
+	"breakGlass": entry.reason,
+} if {
+	always(question)
+	entry := break_glass.covering(question)
+}
+
+always(question) if {
 	well_formed(question)
-	system_enabled(question.system)
+	settings.systems[question.system]
 	not blocked(question.subject.username)
 	not blocked(question.runAs)
 	scope_held(question)
+	requirements.met(question)
 	user_listed(question)
-	count(wildcards_refused(question)) == 0
+	wildcards_refused(question) == []
+	site_allows(question)
+}
+
+# What break-glass passes.
+usual(question) if {
+	system_enabled(question.system)
+	limits.within(question)
+	maintenance.open(question)
 }
 
 well_formed(question) if {
@@ -74,25 +112,25 @@ well_formed(question) if {
 	is_array(question.wildcards)
 }
 
-system_enabled(name) if data.goldcrest.systems[name].enabled == true
+system_enabled(name) if settings.systems[name].enabled == true
 
 blocked(name) if name in data.goldcrest.blocked
 
 # Who comes with a token needs the site's scope; Kubernetes users have no scopes.
 scope_held(question) if {
 	question.subject.via in {"Token", "Grant"}
-	data.goldcrest.scope in question.subject.scopes
+	settings.scope in question.subject.scopes
 }
 
 scope_held(question) if question.subject.via in {"Kubernetes", "Observer"}
 
 user_listed(question) if {
-	some user in data.goldcrest.systems[question.system].users
+	some user in settings.systems[question.system].users
 	user in {"*", question.runAs}
 }
 
 user_listed(question) if {
-	some group in data.goldcrest.systems[question.system].groups
+	some group in settings.systems[question.system].groups
 	group in question.subject.groups
 }
 
@@ -104,4 +142,37 @@ wildcards_refused(question) := [subject |
 	not wildcard_accepted(subject)
 ]
 
-wildcard_accepted(subject) if subject in data.goldcrest.wildcard_subjects
+wildcard_accepted(subject) if subject in settings.wildcard_subjects
+
+# The site's own rules see one question as input, also in a batch. They can deny, and nothing else.
+site_denials(question) := denials if {
+	denials := data.goldcrest.site.deny with input as question
+}
+
+site_allows(question) if {
+	site_denials(question) == set()
+} else if {
+	# No such package, and the data does not say that there must be one.
+	not site_denials(question)
+	settings.site_rules == false
+}
+
+default site_refusal(_) := {"rule": "site: deny", "reason": "the rules of this site do not allow this"}
+
+site_refusal(question) := {
+	"rule": "rules.rego: site_allows",
+	"reason": "the rules of this site are not loaded (no deny in package goldcrest.site), and its data asks for them",
+} if {
+	not site_denials(question)
+} else := {"rule": sprintf("site: %s", [denial.rule]), "reason": denial.reason} if {
+	denial := sort([told(denial) | some denial in site_denials(question); not waits(denial)])[0]
+} else := {"rule": sprintf("site: %s", [denial.rule]), "reason": denial.reason, "retry": true} if {
+	denial := sort([told(denial) | some denial in site_denials(question)])[0] # all that deny say that it passes
+}
+
+told(denial) := {"rule": "deny", "reason": denial} if is_string(denial)
+
+told(denial) := {"rule": object.get(denial, "rule", "deny"), "reason": denial.reason}
+
+# A function, as OPA's type checker looks into the site's rules, and a text has no retry.
+waits(denial) if denial.retry == true

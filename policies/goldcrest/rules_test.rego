@@ -25,13 +25,13 @@ by_token := {
 changed(change) := object.union(by_token, change)
 
 says(question, allow, words) if {
-	data.goldcrest.rules.holds(question)
+	data.goldcrest.rules.allowance(question)
 	allow
 	words == ""
 }
 
 says(question, allow, words) if {
-	not data.goldcrest.rules.holds(question)
+	not data.goldcrest.rules.allowance(question)
 	not allow
 	contains(data.goldcrest.rules.refusal(question).reason, words)
 }

@@ -1,8 +1,7 @@
 # METADATA
 # title: May this command be signed?
 # description: |
-#   Asked by delegation before every certificate. Answers one question with {"allow", "reason"} and, when refused, "rule"; several
-#   ({"questions": [...]}) with {"answers": [{"id", "allow", "reason"}]}.
+#   Asked by delegation before every certificate. Answers as admission.rego does.
 package goldcrest.signing
 
 import data.goldcrest.rules
@@ -13,15 +12,14 @@ decision := {"answers": [object.union({"id": question.id}, answer(question)) | s
 	input.questions
 } else := answer(input)
 
-answer(question) := {"allow": true, "reason": "allowed"} if {
-	rules.holds(question)
+answer(question) := rules.allowance(question) if {
 	operation_allowed(question)
 } else := {
 	"allow": false,
 	"rule": "signing.rego: operation_allowed",
 	"reason": sprintf("%s may not run %s", [question.subject.via, question.operation]),
 } if {
-	rules.holds(question)
+	rules.allowance(question)
 } else := object.union({"allow": false}, rules.refusal(question))
 
 # A token alone never submits: that needs a resource.

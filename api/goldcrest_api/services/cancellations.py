@@ -35,6 +35,7 @@ class Cancellations:
             return job
         grant = await self._grants.action_grant(
             token=caller.token,
+            route=caller.route,
             kind=Kind.JOB.value,
             namespace=job.namespace,
             name=job.name,

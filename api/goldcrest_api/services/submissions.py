@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any, NoReturn
 
 from goldcrest.canonical import canonical, sha256_hex
-from goldcrest.errors import Conflict, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
+from goldcrest.errors import Conflict, DeniedForNow, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
 from goldcrest.kube import AlreadyExists, Kube, Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
@@ -135,6 +135,9 @@ class Submissions:
                 return _same(earlier, body_sha256)
         try:
             await self._access.check(submission.system, caller, trace)
+        except DeniedForNow as error:
+            # A maintenance window: the Job is made all the same if policy takes it, and waits for the end.
+            _log.info("job.access_later", system=submission.system.name, user=caller.user, message=error.message)
         except GoldcrestError as error:
             _fail(Stage.ACCESS, error)
         fields = await self._script_fields(submission, task_id, caller, trace)
@@ -143,6 +146,7 @@ class Submissions:
             parse_model(JobSpec, spec, what="the request")
             grant = await self._grants.grant(
                 token=caller.token,
+                route=caller.route,
                 kind=Kind.JOB.value,
                 namespace=namespace,
                 name=name,

@@ -2,5 +2,6 @@
 
 from goldcrest.policy.client import Decision, Policy
 from goldcrest.policy.question import Question, Subject, Trigger
+from goldcrest.policy.readiness import PolicyReadiness
 
-__all__ = ["Decision", "Policy", "Question", "Subject", "Trigger"]
+__all__ = ["Decision", "Policy", "PolicyReadiness", "Question", "Subject", "Trigger"]

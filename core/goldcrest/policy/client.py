@@ -11,17 +11,28 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from goldcrest.errors import Denied, InsufficientAuthentication, InvalidInput, PolicyUnavailable
+from goldcrest.errors import (
+    Denied,
+    DeniedForNow,
+    GoldcrestError,
+    InsufficientAuthentication,
+    InvalidInput,
+    PolicyUnavailable,
+)
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
+from goldcrest.telemetry import Log
 from goldcrest.tls import client_context
+from goldcrest.wellknown import OPA_PROBLEMS
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
 REASON_LIMIT: Final = 1024  # characters shown to a client
 
-_RULE_LIMIT = 256  # characters
+_TEXT_LIMIT = 512  # characters of a rule's name or of a reason to break the glass
 _NO_REASON = "policy gave no reason"
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class Decision:
         id: finds it in OPA's decision log: OPA's own id when it keeps one, else ``decisionId`` of the input.
         rule: which rule of which file refused, when policy says so.
         challenge: what sign-in would be enough, when policy says so.
+        passes: it is a no that passes by itself, e.g. with a maintenance window.
+        break_glass: why it is allowed although it usually is not; empty for what is allowed to everybody.
     """
 
     allow: bool
@@ -39,9 +52,14 @@ class Decision:
     id: str = ""
     rule: str = ""
     challenge: Mapping[str, str] = field(default_factory=dict)
+    passes: bool = False
+    break_glass: str = ""
 
-    def refusal(self, question: Question) -> Denied | InsufficientAuthentication:
-        """What is raised when it does not allow: only who holds a token now can get a better one."""
+    def refusal(self, question: Question) -> GoldcrestError:
+        """What is raised when it does not allow: only who holds a token now can get a better one, and only a no that passes by itself
+        is asked again."""
+        if self.passes:
+            return DeniedForNow(self.reason)
         if self.challenge and question.subject.via is Door.TOKEN:
             return InsufficientAuthentication(self.reason, challenge=self.challenge)
         return Denied(self.reason)
@@ -79,7 +97,7 @@ class Policy:
             PolicyUnavailable: no answer, or none in the agreed form.
         """
         result, decision_id = await self._ask(path, question.dump())
-        return _decision(result, decision_id)
+        return _noted(question, _decision(result, decision_id))
 
     async def decide_many(self, path: str, questions: Sequence[Question]) -> list[Decision]:
         """Several questions in one call, answers in their order; one without exactly one answer is denied.
@@ -98,7 +116,10 @@ class Policy:
         for answer in answers:
             if isinstance(answer, dict) and isinstance(answer.get("id"), str):
                 by_id.setdefault(answer["id"], []).append(answer)
-        return [_only(by_id.get(str(number), []), decision_id) for number in range(len(questions))]
+        return [
+            _noted(question, _only(by_id.get(str(number), []), decision_id))
+            for number, question in enumerate(questions)
+        ]
 
     async def answers(self) -> bool:
         """Whether OPA is there and has its policies."""
@@ -108,12 +129,33 @@ class Policy:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
+    async def problems(self) -> list[str]:
+        """What is wrong with the site's data: a sentence each, none when it is as it should be.
+
+        Raises:
+            PolicyUnavailable: no answer, or none in the agreed form.
+        """
+        # Without strictness: that a date cannot be read is what is looked for.
+        result = (await self._post(OPA_PROBLEMS, {}, strict=False)).get("result")
+        if not isinstance(result, list) or not all(isinstance(problem, str) for problem in result):
+            raise PolicyUnavailable(f"OPA does not check its data; load all of policies/, which has {OPA_PROBLEMS}")
+        return result
+
     async def _ask(self, path: str, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
         own_id = secrets.token_hex(16)
+        answer = await self._post(path, {"decisionId": own_id, **question}, strict=True)
+        result = answer.get("result")
+        if not isinstance(result, dict):
+            raise PolicyUnavailable(f"OPA gave no decision; check that the policy {path} is loaded")
+        return result, str(answer.get("decision_id") or own_id)
+
+    async def _post(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+        # An error in a rule would else leave the rule out: a rule that denies would allow.
+        query = "?strict-builtin-errors=true" if strict else ""
         try:
             async with self._session.post(
-                f"{self._base}/v1/data/{path}",
-                data=orjson.dumps({"input": {"decisionId": own_id, **question}}),
+                f"{self._base}/v1/data/{path}{query}",
+                data=orjson.dumps({"input": question}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
@@ -125,10 +167,35 @@ class Policy:
             answer = orjson.loads(body) if len(body) <= ANSWER_LIMIT else None
         except ValueError:
             answer = None
-        result = answer.get("result") if isinstance(answer, dict) else None
-        if status != 200 or not isinstance(answer, dict) or not isinstance(result, dict):
-            raise PolicyUnavailable(f"OPA gave no decision (status {status}); check that the policy {path} is loaded")
-        return result, str(answer.get("decision_id") or own_id)
+        if status != 200 or not isinstance(answer, dict):
+            raise PolicyUnavailable(f"OPA gave no decision (status {status}{_where(answer)}); check the policy {path}")
+        return answer
+
+
+def _where(answer: object) -> str:
+    """``, an error in site.rego line 3``: where a rule failed. OPA's own words may hold what users sent, and stay in its log."""
+    try:
+        place = answer["errors"][0]["location"]  # type: ignore[index]
+        return f", an error in {Path(str(place['file'])).name[:64]} line {int(place['row'])}"
+    except (KeyError, IndexError, TypeError, ValueError):
+        return ""
+
+
+def _noted(question: Question, decision: Decision) -> Decision:
+    """A broken glass is seen in the log of whoever asked, too."""
+    if decision.allow and decision.break_glass:
+        _log.warning(
+            "policy.break_glass",
+            reason=decision.break_glass,
+            operation=question.operation,
+            requester=question.subject.username,
+            system=question.system,
+            run_as=question.run_as,
+            namespace=question.namespace,
+            name=question.name,
+            decision=decision.id,
+        )
+    return decision
 
 
 def _only(answers: list[dict[str, Any]], decision_id: str) -> Decision:
@@ -141,11 +208,16 @@ def _only(answers: list[dict[str, Any]], decision_id: str) -> Decision:
 def _decision(result: dict[str, Any], decision_id: str) -> Decision:
     reason = result.get("reason")
     text = reason[:REASON_LIMIT] if isinstance(reason, str) and reason else _NO_REASON
-    rule = result.get("rule")
     return Decision(
-        result.get("allow") is True,
-        text,
-        decision_id,
-        rule[:_RULE_LIMIT] if isinstance(rule, str) else "",
-        challenge_of(result.get("challenge")),
+        allow=result.get("allow") is True,
+        reason=text,
+        id=decision_id,
+        rule=_text(result.get("rule")),
+        challenge=challenge_of(result.get("challenge")),
+        passes=result.get("retry") is True,
+        break_glass=_text(result.get("breakGlass")),
     )
+
+
+def _text(value: object) -> str:
+    return value[:_TEXT_LIMIT] if isinstance(value, str) else ""

@@ -12,7 +12,7 @@ from typing import Any
 from goldcrest.canonical import sha256_hex
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.models.job import JobSpec, RequestedBy
-from goldcrest.sbatch import effective
+from goldcrest.sbatch import effective, resources
 
 
 class Trigger(StrEnum):
@@ -34,7 +34,12 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who asks."""
+    """Who asks.
+
+    Args:
+        asked_at: epoch seconds at which the token was shown; 0 for who has none.
+        route: REST route that the token was shown for, as the gateway says (``GET /utilities/view``); empty when it is not known.
+    """
 
     via: Door
     username: str
@@ -43,6 +48,8 @@ class Subject:
     groups: Sequence[str] = ()
     scopes: Sequence[str] = ()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    asked_at: int = 0
+    route: str = ""
 
     @classmethod
     def of_grant(cls, claims: Mapping[str, Any]) -> Subject:
@@ -63,6 +70,8 @@ class Subject:
                 groups=tuple(map(str, kept.get("groups", ()))),
                 scopes=tuple(map(str, kept.get("scopes", ()))),
                 claims=dict(kept.get("token", {})),
+                asked_at=int(claims["iat"]),
+                route=str(kept.get("route", "")),  # grants of older releases have none
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Denied("the grant does not say whom it is for") from error
@@ -84,6 +93,7 @@ class Subject:
             "groups": list(self.groups),
             "scopes": list(self.scopes),
             "claims": dict(self.claims),
+            "askedAt": self.asked_at,
         }
 
 
@@ -95,7 +105,8 @@ class Question:
         operation: of a command (``slurm.submit``), ``session``, or of a resource (``job.create``, ``job.cancel``).
         args: typed arguments of the command, as they are signed.
         payload: digest and size of the command's payload.
-        fields: effective fields of the resource, see :func:`job_fields`.
+        fields: effective fields of the resource, see :func:`asked_by`.
+        resources: what they ask for at most, see :func:`goldcrest.sbatch.resources`.
         wildcards: subjects of the account reviews that hold a wildcard (T7); policy denies unless it lists them.
     """
 
@@ -110,12 +121,14 @@ class Question:
     args: Mapping[str, Any] = field(default_factory=dict)
     payload: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, int] = field(default_factory=dict)
     wildcards: Sequence[str] = ()
 
     def dump(self) -> dict[str, Any]:
         return {
             "trigger": self.trigger.value,
             "subject": self.subject.dump(),
+            "route": self.subject.route,
             "system": self.system,
             "runAs": self.run_as,
             "operation": self.operation,
@@ -125,6 +138,7 @@ class Question:
             "args": dict(self.args),
             "payload": dict(self.payload),
             "fields": dict(self.fields),
+            "resources": dict(self.resources),
             "wildcards": list(self.wildcards),
         }
 
@@ -132,7 +146,15 @@ class Question:
 _NOT_SHOWN = {"script", "scriptSha256", "environment", "requestedBy", "system", "runAs", "schedulerOptions"}
 
 
-def job_fields(spec: JobSpec) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a Job asks of the scheduler, as policy sees it."""
+
+    fields: Mapping[str, Any]
+    resources: Mapping[str, int]
+
+
+def asked_by(spec: JobSpec) -> Asked:
     """The fields of a Job as policy sees them: digests instead of the script, names instead of variables.
 
     Options of the scheduler are the effective ones (T9), wherever they were said: in a field, in ``schedulerOptions`` or in
@@ -152,7 +174,7 @@ def job_fields(spec: JobSpec) -> dict[str, Any]:
         fields["script"] = {"sha256": sha256_hex(content), "size": len(content)}
     else:
         fields["script"] = {"path": spec.script.path, "sha256": spec.script.sha256}
-    return fields
+    return Asked(fields, resources(asked.options))
 
 
 def script_content(spec: JobSpec) -> bytes | None:

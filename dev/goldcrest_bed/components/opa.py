@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from goldcrest_bed.component import Command, HostProcess, unix_socket_ready
 from goldcrest_bed.context import Bed
 from goldcrest_bed.kubeconfig import write_private
 from goldcrest_bed.paths import REPOSITORY
+
+
+def server_arguments(*, socket: Path, policies: Path, data: Sequence[Path]) -> list[str]:
+    """Arguments of ``opa`` for a server with the shipped policy, whose own API is closed by it (policies/system/authz.rego).
+
+    Args:
+        data: site data, and folders or files with the site's own rules.
+    """
+    return [
+        "run",
+        "--server",
+        f"--addr=unix://{socket}",
+        "--unix-socket-perm=600",
+        "--authorization=basic",
+        "--ignore=*_test.rego",
+        "--ignore=.*",
+        "--ignore=example",  # data and rules of an imaginary site
+        "--skip-version-check",
+        "--log-format=json",
+        *map(str, data),
+        str(policies),
+    ]
 
 
 def opa(bed: Bed) -> HostProcess:
@@ -24,22 +47,8 @@ def opa(bed: Bed) -> HostProcess:
         write_private(data, json.dumps(bed.config["policy"]["data"], indent=1))
 
     def command() -> Command:
-        loaded = [str(data), *([str(policies)] if policies.is_dir() else [])]
-        return Command(
-            [
-                str(bed.builder.built(program)),
-                "run",
-                "--server",
-                f"--addr=unix://{socket}",
-                "--unix-socket-perm=600",
-                "--ignore=*_test.rego",
-                "--ignore=.*",
-                "--ignore=example",  # site data of an example; the bed brings its own
-                "--disable-telemetry",
-                "--log-format=json",
-                *loaded,
-            ]
-        )
+        arguments = server_arguments(socket=socket, policies=policies, data=[data])
+        return Command([str(bed.builder.built(program)), *arguments])
 
     return HostProcess(
         name="opa",

@@ -20,6 +20,7 @@ _TROUBLES = frozenset(
         Reason.POLICY_DENIED,
         Reason.REJECTED_BY_SITE,
         Reason.POLICY_UNAVAILABLE,
+        Reason.DENIED_FOR_NOW,
         Reason.DELEGATION_UNAVAILABLE,
         Reason.SYSTEM_UNREACHABLE,
         Reason.SCHEDULER_UNAVAILABLE,
@@ -129,7 +130,7 @@ def differs(old: JobStatus, new: JobStatus) -> bool:
     """Whether a write is worth it.
 
     Not worth one: that the job was released (written with the next change; releasing again is harmless), and the same trouble in other
-    words (which login host it was asked of, after how many seconds).
+    words (which login host it was asked of, after how many seconds). What a site says of its maintenance is worth one: until when it lasts.
     """
     return _essence(old) != _essence(new)
 
@@ -138,7 +139,8 @@ def _essence(status: JobStatus) -> dict[str, Any]:
     essence = status.dump()
     if "submission" in essence:
         essence["submission"].pop("released", None)
-    trouble = any(condition["reason"] in _TROUBLES for condition in essence["conditions"])
+    passing = _TROUBLES - {Reason.DENIED_FOR_NOW.value}
+    trouble = any(condition["reason"] in passing for condition in essence["conditions"])
     if trouble and not (status.phase and status.phase.finished):
         essence.pop("message", None)
     for condition in essence["conditions"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from goldcrest.errors import (
     CommandFailed,
     Denied,
+    DeniedForNow,
     GoldcrestError,
     HostKeyChanged,
     InvalidInput,
@@ -28,6 +29,8 @@ def trouble_of(error: GoldcrestError) -> Trouble:
             return Trouble(Reason.POLICY_DENIED, error.message, stalled=True)
         case SiteRefused():
             return Trouble(Reason.REJECTED_BY_SITE, error.message, stalled=True)
+        case DeniedForNow():
+            return Trouble(Reason.DENIED_FOR_NOW, error.message)
         case PolicyUnavailable():
             return Trouble(Reason.POLICY_UNAVAILABLE, error.message)
         case SchedulerUnavailable() | CommandFailed():

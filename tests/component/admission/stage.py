@@ -6,6 +6,7 @@ It is a stage of its own, not the test bed: its webhooks refuse what does not fi
 from __future__ import annotations
 
 import base64
+import copy
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ import yaml
 from component.admission.binaries import binary
 from component.admission.certificates import Tls
 from component.admission.issuer import Issuer
+from goldcrest_bed.components.opa import server_arguments
 
 REPOSITORY = Path(__file__).parents[3]
 MANIFESTS = REPOSITORY / "dev" / "manifests"
@@ -35,7 +37,7 @@ REGISTRATION = "/apis/admissionregistration.k8s.io/v1"
 ACCOUNTS = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission")
 PEOPLE = {"alice": ["users"], "bob": ["users"], "gitops": [], "root": ["system:masters"]}
 
-SITE = {
+SITE: dict[str, Any] = {
     "scope": "firecrest",
     "blocked": ["blocked-user"],
     "wildcard_subjects": [],
@@ -71,6 +73,7 @@ class Stage:
         self.delegation_socket = folder / "delegation.sock"
         self.audit_file = folder / "audit.jsonl"
         self._opa_socket = folder / "opa.sock"
+        self.site: dict[str, Any] = SITE
         self._tokens = {name: secrets.token_hex(8) for name in [*PEOPLE, *map(service_account, ACCOUNTS)]}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -168,25 +171,14 @@ class Stage:
             {},
         )
 
-    def start_opa(self) -> None:
+    def start_opa(self, *, data: Sequence[Path] = (), more: Sequence[str] = ()) -> None:
+        """The shipped policy and the stage's site data; ``data``: further files and folders, ``more``: arguments of the server."""
         self._opa_socket.unlink(missing_ok=True)
-        data = self.folder / "data.json"
-        data.write_text(json.dumps({"goldcrest": SITE}))
-        self._spawn(
-            "opa",
-            [
-                str(binary("opa")),
-                "run",
-                "--server",
-                f"--addr=unix://{self._opa_socket}",
-                "--ignore=*_test.rego",
-                "--disable-telemetry",
-                str(data),
-                str(REPOSITORY / "policies" / "goldcrest"),
-            ],
-            lambda: socket_listens(self._opa_socket),
-            {},
-        )
+        site_data = self.folder / "data.json"
+        site_data.write_text(json.dumps({"goldcrest": self.site}))
+        policies = REPOSITORY / "policies"
+        arguments = server_arguments(socket=self._opa_socket, policies=policies, data=[site_data, *data])
+        self._spawn("opa", [str(binary("opa")), *arguments, *more], lambda: socket_listens(self._opa_socket), {})
 
     def start_delegation(self) -> None:
         self.delegation_socket.unlink(missing_ok=True)
@@ -458,24 +450,38 @@ class Stage:
 
     @contextmanager
     def policy_data(self, path: str, value: object) -> Iterator[None]:
-        """Other site data for a while, e.g. ``blocked``."""
-        keys = path.split("/")
-        before: Any = SITE
-        for key in keys:
-            before = before[key]
-        self._put_data(path, value)
+        """Other site data for a while, e.g. ``blocked``. OPA is started anew with it: its own API is closed."""
+        before = self.site
+        changed = copy.deepcopy(before)
+        *folders, name = path.split("/")
+        place: Any = changed
+        for folder in folders:
+            place = place[folder]
+        place[name] = value
         try:
+            self._restart_opa(changed)
             yield
         finally:
-            self._put_data(path, before)
+            self._restart_opa(before)
 
-    def _put_data(self, path: str, value: object) -> None:
-        connection = http.client.HTTPConnection("opa", timeout=10)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(self._opa_socket))
-        with closing(connection):
-            connection.request("PUT", f"/v1/data/goldcrest/{path}", json.dumps(value))
-            assert connection.getresponse().status == 204
+    @contextmanager
+    def site_rules(self, text: str) -> Iterator[None]:
+        """Rules of the site's own beside ours for a while."""
+        folder = self.folder / f"site-{secrets.token_hex(4)}"
+        folder.mkdir()
+        (folder / "site.rego").write_text(text)
+        self.stop_process("opa")
+        try:
+            self.start_opa(data=[folder])
+            yield
+        finally:
+            self._restart_opa(self.site)
+
+    def _restart_opa(self, site: dict[str, Any]) -> None:
+        self.site = site
+        if "opa" in self._processes:
+            self.stop_process("opa")
+        self.start_opa()
 
     # ---- Delegation ---------------------------------------------------------------------------------------------
 

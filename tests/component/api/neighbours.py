@@ -55,20 +55,35 @@ class Delegation:
 
     refusal: GoldcrestError | None = None
     granted: list[dict[str, Any]] = field(default_factory=list)
+    acted: list[str] = field(default_factory=list)
+    """Route of each action grant."""
 
     async def grant(
-        self, *, token: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
+        self, *, token: str, route: str, kind: str, namespace: str, name: str, spec: Mapping[str, Any], trace: str
     ) -> str:
         if self.refusal is not None:
             raise self.refusal
-        self.granted.append({"token": token, "namespace": namespace, "name": name, "spec": dict(spec), "trace": trace})
+        self.granted.append(
+            {"token": token, "route": route, "namespace": namespace, "name": name, "spec": dict(spec), "trace": trace}
+        )
         return f"grant-for-{name}"
 
     async def action_grant(
-        self, *, token: str, kind: str, namespace: str, name: str, uid: str, field: str, value: object, trace: str
+        self,
+        *,
+        token: str,
+        route: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str,
+        field: str,
+        value: object,
+        trace: str,
     ) -> str:
         if self.refusal is not None:
             raise self.refusal
+        self.acted.append(route)
         return f"action-grant-for-{uid}-{field}-{value}"
 
 
@@ -84,6 +99,8 @@ class LoginNode:
     """Commands of this operation fail so."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Operation and user of each command."""
+    routes: list[str] = field(default_factory=list)
+    """REST route that each was asked for on."""
 
     async def run(
         self,
@@ -100,6 +117,7 @@ class LoginNode:
         assert isinstance(basis, ByToken)
         assert seconds is not None
         self.asked.append((command.op, user))
+        self.routes.append(basis.route)
         failure = self.refusal or self.failures.get(command.op)
         if failure is not None:
             raise failure

@@ -22,11 +22,11 @@ from component.attacks.attack_stage import AttackStage
 from component.attacks.false_opa import Said, false_opa, result
 from component.attacks.test_tokens import certificate_body, grant_body
 from component.delegation.callers import post
+from goldcrest_bed.components.opa import server_arguments
 
 pytestmark = pytest.mark.component
 
-AUTHORISATION = Path(__file__).parent / "opa_authorisation.rego"
-EVIL = b"package goldcrest.rules\n\nholds(_) if true\n"
+EVIL = b'package goldcrest.rules\n\nallowance(_) := {"allow": true}\n'
 
 
 def silent(_: dict[str, Any]) -> None:
@@ -125,16 +125,15 @@ async def test_batch_with_a_missing_or_doubled_answer(stage: AttackStage, answer
 
 
 class _Opa:
-    """A real OPA as the test bed starts it, with the authorisation policy that is proposed."""
+    """A real OPA as the test bed starts it."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "opa.sock"
+        self.log = folder / "opa.log"
         (folder / "data.json").write_text(json.dumps({"goldcrest": SITE}))
-        self.argv = [
-            *(str(binary("opa")), "run", "--server", f"--addr=unix://{self.socket}", "--unix-socket-perm=600"),
-            *("--authorization=basic", "--ignore=*_test.rego", "--disable-telemetry"),
-            *(str(folder / "data.json"), str(REPOSITORY / "policies" / "goldcrest"), str(AUTHORISATION)),
-        ]
+        data = [folder / "data.json"]
+        arguments = server_arguments(socket=self.socket, policies=REPOSITORY / "policies", data=data)
+        self.argv = [str(binary("opa")), *arguments]
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection("opa", timeout=10)
@@ -166,7 +165,8 @@ class _Opa:
 @pytest.fixture(scope="module")
 def opa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Opa]:
     running = _Opa(tmp_path_factory.mktemp("opa"))
-    process = subprocess.Popen(running.argv, stderr=subprocess.DEVNULL)
+    with running.log.open("wb") as log:
+        process = subprocess.Popen(running.argv, stderr=log)
     try:
         end = time.monotonic() + 30
         while not running.socket.exists() or running.ask("GET", "/health")[0] != 200:
@@ -190,7 +190,10 @@ def opa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Opa]:
         ("PATCH", "/v1/data/goldcrest", b'[{"op": "replace", "path": "blocked", "value": []}]'),
         ("DELETE", "/v1/data/goldcrest", None),
         ("GET", "/v1/data", None),
+        ("PUT", "/v1/policies/system%2Fauthz.rego", b"package system.authz\n\ndefault allow := true\n"),
         ("GET", "/v1/data/goldcrest/signing/decision", None),
+        ("PUT", "/v1/data/goldcrest/signing/decision", b'{"allow": true}'),
+        ("POST", "/v1/data/system/authz/allow", b"{}"),
         ("POST", "/v1/data/goldcrest", b"{}"),
         ("POST", "/v1/data/goldcrest/signing/decision/../../blocked", b"{}"),
         ("POST", "/v0/data/goldcrest/signing/decision", b"{}"),
@@ -207,6 +210,9 @@ def test_opas_own_api(opa: _Opa, method: str, path: str, body: bytes | None) -> 
     assert status in (301, 401, 404), answer
     if status == 401:
         assert answer["code"] == "unauthorized"
+        logged = [json.loads(line) for line in opa.log.read_text().splitlines() if '"Sent response."' in line]
+        assert (logged[-1]["req_method"], logged[-1]["resp_status"]) == (method, 401)
+        assert logged[-1]["req_path"] == path.partition("?")[0]
     assert opa.decision()["allow"] is False
     assert "blocked-user is blocked" in opa.decision()["reason"]
 
@@ -216,6 +222,8 @@ def test_decisions_stay_open(opa: _Opa) -> None:
     subject = {"via": "Token", "username": "alice", "groups": [], "scopes": ["firecrest"]}
     assert opa.decision(runAs="alice", subject=subject)["allow"] is True
     assert opa.ask("GET", "/health?bundles")[0] == 200
+    status, answer = opa.ask("POST", "/v1/data/goldcrest_check/problems", b'{"input": {}}')
+    assert (status, answer["result"]) == (200, [])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user can be tried by root only")

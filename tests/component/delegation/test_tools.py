@@ -32,6 +32,7 @@ from component.delegation.node import refusal
 from goldcrest.authority import ByToken
 from goldcrest.commands import StatFile
 from goldcrest.errors import GoldcrestError
+from goldcrest_bed.components.opa import server_arguments
 
 pytestmark = pytest.mark.component
 
@@ -100,20 +101,9 @@ async def test_every_line_is_complete(stage: Stage, job: dict[str, Any]) -> None
 async def test_decisions_are_found_in_the_log_of_opa(stage: Stage, tmp_path: Path) -> None:
     """Where OPA keeps a decision log, the audit line has its id, and the log has ours as part of the input."""
     path = tmp_path / "opa.sock"
-    data = tmp_path / "data.json"
-    data.write_text((stage.folder / "data.json").read_text())
-    policies = [str(data), str(REPOSITORY / "policies" / "goldcrest")]
-    argv = [
-        str(binary("opa")),
-        "run",
-        "--server",
-        f"--addr=unix://{path}",
-        "--ignore=*_test.rego",
-        "--disable-telemetry",
-    ]
-    stage._spawn(
-        "opa-logging", [*argv, "--set=decision_logs.console=true", *policies], lambda: socket_listens(path), {}
-    )
+    policies = REPOSITORY / "policies"
+    argv = [str(binary("opa")), *server_arguments(socket=path, policies=policies, data=[stage.folder / "data.json"])]
+    stage._spawn("opa-logging", [*argv, "--set=decision_logs.console=true"], lambda: socket_listens(path), {})
     try:
         with another_delegation(stage, OPA_URL=f"unix:{path}") as delegation:
             await stat(stage, socket=delegation)

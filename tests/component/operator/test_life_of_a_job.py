@@ -11,6 +11,7 @@ from goldcrest.errors import (
     CommandRefused,
     DelegationUnavailable,
     Denied,
+    DeniedForNow,
     LeaseNotHeld,
     PolicyUnavailable,
     SystemUnreachable,
@@ -168,6 +169,7 @@ async def test_refused_for_good(world: World, error: Exception, reason: str) -> 
         (DelegationUnavailable("delegation does not answer"), "False", "DelegationUnavailable"),
         (LeaseNotHeld("nobody holds the Lease"), "False", "DelegationUnavailable"),
         (PolicyUnavailable("OPA does not answer"), "False", "PolicyUnavailable"),
+        (DeniedForNow("maintenance of cluster until 2030-01-01T18:00:00Z: new disks"), "False", "DeniedForNow"),
         (CommandRefused("too much at once", reason="busy"), "Unknown", "SystemUnreachable"),
         (CommandFailed("Stale file handle", kind="os", errno_name="ESTALE"), "False", "SchedulerUnavailable"),
     ],
@@ -186,6 +188,27 @@ async def test_waits_visibly_and_goes_on(world: World, error: Exception, ready: 
     assert len(world.slurm.jobs) == 1
     assert "slurm.find" not in world.slurm.calls
     assert "Waiting" in world.events()
+
+
+async def test_a_maintenance_that_lasts_longer(world: World) -> None:
+    """The Job shows the site's present message, also when it changes, on every condition that says why; it is never Failed."""
+    world.add_system()
+    first, second = "maintenance of cluster until 12:00: new disks", "maintenance of cluster until 18:00: new disks"
+    world.slurm.faults["slurm.submit"] = [*[fails(DeniedForNow(first))] * 6, *[fails(DeniedForNow(second))] * 6]
+    world.add_job()
+    await world.operator()
+    for message in (first, second):
+
+        def shows(message: str = message) -> bool:
+            job = world.job()
+            return job is not None and job.status.message == message
+
+        await world.until(shows)
+        assert condition(world, "Reconciling") == ("True", "DeniedForNow")
+        assert condition(world, "Stalled")[0] == "False"
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert "Failed" not in {raw["status"].get("phase") for raw in world.kube.status_writes}
+    assert len(world.slurm.jobs) == 1
 
 
 async def test_slurm_away(world: World) -> None:

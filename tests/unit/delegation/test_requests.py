@@ -40,6 +40,31 @@ def test_a_good_request() -> None:
     }
 
 
+@pytest.mark.parametrize("route", ["GET /utilities/view", "DELETE /compute/jobs/{jobid}", ""])
+def test_the_route_of_a_token(route: str) -> None:
+    """It is what the gateway says; none is not known."""
+    assert certificate_request({**GOOD, "route": route}).route == route
+    assert certificate_request(GOOD).route == ""
+
+
+@pytest.mark.parametrize(
+    "route", ["GET", "get /x", "GET /x y", "GET /x\n", "GET /" + "x" * 300, 5, None, ["GET /x"], "* /x"]
+)
+def test_what_is_no_route(route: object) -> None:
+    """It could mislead who reads the log, or match a pattern that it should not."""
+    with pytest.raises(InvalidInput, match="route"):
+        certificate_request({**GOOD, "route": route})
+
+
+def test_a_resource_has_no_route() -> None:
+    """What the operator asks is not served on any."""
+    resource = {"kind": "Job", "namespace": "n", "name": "x", "uid": "0"}
+    value = {name: content for name, content in GOOD.items() if name != "token"}
+    assert certificate_request({**value, "resource": resource}).route == ""
+    with pytest.raises(InvalidInput, match="route goes with a token"):
+        certificate_request({**value, "resource": resource, "route": "GET /x"})
+
+
 def test_a_whole_traceparent() -> None:
     """The trace may be given as the header; the key id gets its trace id."""
     header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

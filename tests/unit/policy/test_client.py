@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from goldcrest.errors import InvalidInput, PolicyUnavailable
-from goldcrest.policy import Policy, Question, Subject, Trigger
+from goldcrest.errors import Denied, DeniedForNow, GoldcrestError, InvalidInput, PolicyUnavailable
+from goldcrest.policy import Policy, PolicyReadiness, Question, Subject, Trigger
 from goldcrest.policy.question import Door
+from goldcrest.telemetry import configure_logging
 
 pytestmark = pytest.mark.unit
 
@@ -26,7 +27,9 @@ QUESTION = Question(
 
 
 @asynccontextmanager
-async def policy(folder: Path, answer: Callable[[dict[str, Any]], object]) -> AsyncIterator[Policy]:
+async def policy(
+    folder: Path, answer: Callable[[dict[str, Any]], object], *, healthy: bool = False
+) -> AsyncIterator[Policy]:
     """A client of a server that answers what it is told: text is sent as it is."""
 
     async def decide(request: web.Request) -> web.Response:
@@ -36,8 +39,13 @@ async def policy(folder: Path, answer: Callable[[dict[str, Any]], object]) -> As
         text = content if isinstance(content, str) else json.dumps(content)
         return web.Response(text=text, content_type="application/json")
 
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({})
+
     app = web.Application()
     app.router.add_post("/v1/data/{path:.*}", decide)
+    if healthy:
+        app.router.add_get("/health", health)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(folder / "opa.sock")).start()
@@ -104,6 +112,57 @@ async def test_a_batch(tmp_path: Path) -> None:
     assert [decision.allow for decision in decisions] == [True, False, False, True]
     assert decisions[1].reason == "policy gave no answer to this question"
     assert decisions[2].reason == "policy gave 2 answers to this question"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"allow": False, "reason": "later", "retry": True}, DeniedForNow),
+        ({"allow": False, "reason": "never"}, Denied),
+        ({"allow": False, "reason": "never", "retry": "true"}, Denied),
+        ({"allow": "true", "reason": "odd", "retry": 1}, Denied),
+    ],
+)
+async def test_what_passes_by_itself(tmp_path: Path, answer: dict[str, Any], error: type[GoldcrestError]) -> None:
+    """Only a literal retry makes a no one that is asked again; it never makes a yes."""
+    async with policy(tmp_path, lambda _: {"result": answer}) as client:
+        decision = await client.decide("x", QUESTION)
+    refusal = decision.refusal(QUESTION)
+    assert (decision.allow, type(refusal), refusal.message) == (False, error, answer["reason"])
+    assert refusal.retryable is (error is DeniedForNow)
+
+
+async def test_a_broken_glass_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who, what, why and by which decision; a refusal with those words is none."""
+    configure_logging("test", level="INFO")
+    glass = {"allow": True, "reason": "allowed by break-glass", "breakGlass": "ticket 4711"}
+    async with policy(tmp_path, lambda _: {"decision_id": "4ca6", "result": glass}) as client:
+        decision = await client.decide("x", QUESTION)
+    assert decision.allow
+    assert decision.break_glass == "ticket 4711"
+    [line] = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "break_glass" in line["event"]]
+    assert (line["level"], line["reason"], line["requester"], line["operation"], line["decision"]) == (
+        *("warning", "ticket 4711", "alice", "fs.stat", "4ca6"),
+    )
+    async with policy(tmp_path, lambda _: {"result": {**glass, "allow": False}}) as client:
+        await client.decide("x", QUESTION)
+    assert "break_glass" not in capsys.readouterr().out
+
+
+async def test_site_data(tmp_path: Path) -> None:
+    """Ready only when the site's data has no problems at the start; what becomes wrong later is logged, and no outage of all."""
+    problems: list[str] = ["data.goldcrest.limits: wrong"]
+    async with policy(tmp_path, lambda _: {"result": problems}, healthy=True) as client:
+        readiness = PolicyReadiness(client)
+        assert await readiness.fault() == "the site's policy data is wrong: data.goldcrest.limits: wrong"
+        problems.clear()
+        assert await readiness.fault() == ""
+        problems.append("data.goldcrest.limits: wrong again")
+        assert await readiness.fault() == ""
+    async with policy(tmp_path, lambda _: {}, healthy=True) as client:
+        assert "load all of policies/" in await PolicyReadiness(client).fault()
+    async with policy(tmp_path, lambda _: {"result": []}) as client:
+        assert await PolicyReadiness(client).fault() == "OPA does not answer"
 
 
 async def test_nobody_there(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
-from goldcrest.policy.question import Subject, job_fields
+from goldcrest.policy.question import Subject, asked_by
 from goldcrest.policy.requester import check_grant_name, requester_of_grant, requester_of_user
 
 pytestmark = pytest.mark.unit
@@ -16,8 +16,9 @@ GRANT = {
     "iss": "https://one.example",
     "sub": "0001",
     "username": "alice",
-    "claims": {"scopes": ["firecrest"], "groups": ["g"], "token": {"acr": "2"}},
+    "claims": {"scopes": ["firecrest"], "groups": ["g"], "token": {"acr": "2"}, "route": "POST /compute/jobs/upload"},
     "jti": "0" * 32,
+    "iat": 1_900_000_000,
 }
 
 
@@ -31,7 +32,7 @@ def test_policy_sees_no_secrets() -> None:
         "partition": "debug",
         "tasks": 4,
     }
-    fields = job_fields(parse_model(JobSpec, spec, what="spec"))
+    fields = asked_by(parse_model(JobSpec, spec, what="spec")).fields
     assert "MARKED-SECRET" not in json.dumps(fields)
     assert fields["environment"] == ["A", "TOKEN"]
     assert fields["script"]["size"] == 18
@@ -41,13 +42,16 @@ def test_policy_sees_no_secrets() -> None:
 def test_a_script_by_path() -> None:
     """A script on the system is shown by path and digest."""
     spec = {"system": "cluster", "runAs": "alice", "script": {"path": "/x", "sha256": "0" * 64}}
-    fields = job_fields(parse_model(JobSpec, spec, what="spec"))
+    fields = asked_by(parse_model(JobSpec, spec, what="spec")).fields
     assert fields["script"] == {"path": "/x", "sha256": "0" * 64}
 
 
 def test_the_subject_of_a_grant() -> None:
     """What the token said when the grant was made is what policy sees at every later decision."""
-    shown = Subject.of_grant(GRANT).dump()
+    subject = Subject.of_grant(GRANT)
+    assert subject.route == "POST /compute/jobs/upload"
+    shown = subject.dump()
+    assert shown["askedAt"] == GRANT["iat"]
     assert shown["via"] == "Grant"
     assert (shown["scopes"], shown["groups"], shown["claims"]) == (["firecrest"], ["g"], {"acr": "2"})
     assert requester_of_grant(GRANT).dump() == {
@@ -59,7 +63,7 @@ def test_the_subject_of_a_grant() -> None:
     }
 
 
-@pytest.mark.parametrize("lost", ["iss", "sub", "username", "claims"])
+@pytest.mark.parametrize("lost", ["iss", "sub", "username", "claims", "iat"])
 def test_a_grant_that_lacks_something(lost: str) -> None:
     """A grant without a subject is none."""
     with pytest.raises(Denied):

@@ -9,7 +9,7 @@ import pytest
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
-from goldcrest.policy.question import job_fields
+from goldcrest.policy.question import asked_by
 from goldcrest.sbatch import OPTIONS, directives_of, effective, fields_of
 from goldcrest.sbatch.options import Kind, Option
 from unit.sbatch.directive_vectors import VECTORS, Vector
@@ -112,7 +112,7 @@ def test_fields_that_lines_become() -> None:
 def test_policy_sees_what_counts() -> None:
     """Wherever it was said, it has one name and its type."""
     script = "#!/bin/sh\n#SBATCH --partition=debug --gres=gpu:2 -D /scratch/x -n 4\n"
-    fields = job_fields(spec_of(script={"inline": script}, tasks=8, schedulerOptions={"nice": "5"}))
+    fields = asked_by(spec_of(script={"inline": script}, tasks=8, schedulerOptions={"nice": "5"})).fields
     assert (fields["partition"], fields["gres"], fields["tasks"], fields["nice"]) == ("debug", "gpu:2", 8, 5)
     assert fields["workingDirectory"] == "/scratch/x"
     assert "schedulerOptions" not in fields

@@ -18,6 +18,8 @@ from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHI
 from goldcrest_api.request_scope import context_of, note_user, trace_of
 from goldcrest_api.system_cache import SystemView
 
+BASE_PATH = "/v1"  # where the dialect is documented; its routes are also served without
+
 _GENERAL = "Bad header or JWT, general exception raised"
 _CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
 _IN_ITS_OWN_WORDS = {"MissingScope", InsufficientAuthentication.code}
@@ -86,7 +88,7 @@ async def authenticated(request: Request) -> Call:
         if value is None:
             raise Unauthenticated("no token was sent", code="TokenMissing")
         token = value.replace("Bearer ", "").strip()
-        caller = Caller.of(await context.verifier.verify(token), token)
+        caller = Caller.of(await context.verifier.verify(token), token, route=_route(request))
     except Unauthenticated as error:
         raise unauthenticated(error) from error
     except Unavailable as error:
@@ -95,6 +97,12 @@ async def authenticated(request: Request) -> Call:
         ) from error
     note_user(request, caller.user)
     return Call(context, caller, trace_of(request), request)
+
+
+def _route(request: Request) -> str:
+    """The route as the table of the dialect has it, wherever that is mounted."""
+    path = str(getattr(request.scope.get("route"), "path", ""))
+    return f"{request.method} {path.removeprefix(BASE_PATH)}" if path else ""
 
 
 def unauthenticated(error: Unauthenticated) -> Refusal:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from goldcrest.commands.base import check_path
 from goldcrest.errors import (
     Denied,
+    DeniedForNow,
     GoldcrestError,
     InvalidInput,
     NotFound,
@@ -88,6 +89,8 @@ async def cancel(request: Request) -> Response:
         raise _denied(_DELETE, error) from error
     except NotFound as error:
         raise Refusal(400, description=_DELETE, error=error.message) from error
+    except DeniedForNow as error:
+        raise failures.for_now(error, description=_DELETE) from error
     except Unavailable as error:
         raise Refusal(400, description=_DELETE, error="Error creating task", headers=RETRY_AFTER) from error
     except GoldcrestError as error:

@@ -13,6 +13,7 @@ from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
     Denied,
+    DeniedForNow,
     GoldcrestError,
     InvalidInput,
     NotFound,
@@ -28,6 +29,7 @@ from goldcrest_api.dialects.firecrest_v1.texts import (
     NOT_ALLOWED,
     PERMISSION_DENIED,
     RETRY_AFTER,
+    RETRY_LATER,
     TIMED_OUT,
 )
 from goldcrest_api.services.files import FileFailed, FileStage
@@ -67,6 +69,8 @@ def _of_access(cause: GoldcrestError) -> Refusal:
             )
         case CommandRefused():
             return Refusal(404, description=description, headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH})
+        case DeniedForNow():
+            return for_now(cause, description=description)
         case Unavailable():
             return Refusal(400, description=description, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
     return Refusal(400, description=description)
@@ -75,6 +79,8 @@ def _of_access(cause: GoldcrestError) -> Refusal:
 def _of_script_on_system(cause: GoldcrestError, *, description: str, path: str) -> Refusal:
     """The look at the script of ``jobs/path`` (5.2)."""
     match cause:
+        case DeniedForNow():
+            return for_now(cause, description=description)
         case Unavailable():
             headers = MACHINE_NOT_AVAILABLE | RETRY_AFTER
         case Denied():
@@ -98,6 +104,8 @@ def _of_writing(cause: GoldcrestError, *, description: str) -> Refusal:
     """A large script could not be put onto the system."""
     error = "Failed to upload file"
     match cause:
+        case DeniedForNow():
+            return for_now(cause, description=description)
         case Unavailable():
             return Refusal(400, description=description, error=error, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
         case Denied():
@@ -122,11 +130,19 @@ def _of_creation(cause: GoldcrestError, *, description: str) -> Refusal:
                 error=cause.message,
                 headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH},
             )
+        case DeniedForNow():
+            return for_now(cause, description=description)
         case Unavailable():
             return Refusal(400, description=description, error="Error creating task", headers=RETRY_AFTER)
         case InvalidInput() | NotFound():
             return Refusal(400, description=description, error=cause.message)
     return Refusal(400, description=description, error=f"Error creating task: {cause.message}")
+
+
+def for_now(cause: DeniedForNow, *, description: str) -> Refusal:
+    """A maintenance window: the site's own message, and the headers of a machine that is away (3.6)."""
+    headers = MACHINE_NOT_AVAILABLE | RETRY_LATER
+    return Refusal(400, description=description, error=cause.message, headers=headers)
 
 
 def of_view(failed: FileFailed, *, description: str, path: str, user: str, machine: str) -> Refusal:
@@ -136,6 +152,8 @@ def of_view(failed: FileFailed, *, description: str, path: str, user: str, machi
         return unauthenticated(cause)
     error: str
     match cause:
+        case DeniedForNow():
+            error, headers = cause.message, MACHINE_NOT_AVAILABLE | RETRY_LATER
         case Unavailable():
             error, headers = "Machine is not available", MACHINE_NOT_AVAILABLE | RETRY_AFTER
         case Denied():

@@ -15,3 +15,4 @@ NO_PERMISSION_PATH: Final = "User does not have permissions to access path"
 TIMED_OUT: Final = "Command has finished with timeout signal"
 NOT_ALLOWED: Final = "Command execution is not allowed in machine"
 RETRY_AFTER: Final = {"Retry-After": "2"}  # seconds; what is away is mostly restarting
+RETRY_LATER: Final = {"Retry-After": "60"}  # seconds; a maintenance window is over in minutes or hours
