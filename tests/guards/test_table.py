@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_the_named_test_exists(guard: Guard) -> None:
     file, _, name = guard.test.partition("::")
     defined = {node.name for node in ast.walk(ast.parse((REPOSITORY / file).read_text())) if hasattr(node, "name")}
     assert name.partition("[")[0] in defined
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_the_patch_fits(guard: Guard) -> None:
+    """Code that moved on would leave its guard unproved, until the long run."""
+    run = subprocess.run(
+        ["git", "apply", "-C1", "--check", str(guard.path)], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_unknown_guard(capsys: pytest.CaptureFixture[str]) -> None:

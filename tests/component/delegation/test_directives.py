@@ -46,7 +46,7 @@ async def test_what_the_lines_say_is_signed(stage: Stage, tmp_path: Path) -> Non
     cluster_id = stage.must("GET", "/api/v1/namespaces/kube-system")["metadata"]["uid"]
     system = parse_model(SystemSpec, SYSTEM["spec"], what="spec")
     commands = authorised_commands(JobResource.of(answer.body), system, cluster_id=cluster_id)
-    (submit,) = (command for command in commands if isinstance(command, Submit))
+    submit = next(command for command in commands if isinstance(command, Submit))
     async with authority(stage, "goldcrest-operator", holder="operator-0") as operator:
 
         async def signed(command: Submit) -> bytes:
