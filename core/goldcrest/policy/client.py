@@ -14,6 +14,7 @@ import orjson
 from goldcrest.errors import Denied, InsufficientAuthentication, InvalidInput, PolicyUnavailable
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
+from goldcrest.renewal import TlsFiles
 from goldcrest.tls import client_context
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
@@ -53,15 +54,27 @@ class Policy:
     Args:
         url: ``unix:/path/of/socket`` or ``https://host:port``.
         ca_file: certificates that an https server is verified against; None takes the system's.
+        client_cert, client_key: what we show to an https server that asks for it (mTLS), both or neither.
         seconds: time-out of one call.
     """
 
-    def __init__(self, *, url: str, ca_file: Path | None = None, seconds: float = DECIDE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        ca_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
+        seconds: float = DECIDE_SECONDS,
+    ) -> None:
+        self._tls: TlsFiles | None = None
         if url.startswith("unix:"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=32)
             self._base = "http://opa"
         elif url.startswith("https://"):
-            connector = aiohttp.TCPConnector(limit=32, ssl=client_context(ca_file))
+            context = client_context(ca_file, certificate=client_cert, key=client_key)
+            self._tls = TlsFiles(context, certificate=client_cert, key=client_key, authorities=ca_file)
+            connector = aiohttp.TCPConnector(limit=32, ssl=context)
             self._base = url.rstrip("/")
         else:
             raise InvalidInput(f"OPA's URL {url!r} must begin with https:// or unix:")
@@ -110,6 +123,8 @@ class Policy:
 
     async def _ask(self, path: str, question: dict[str, Any]) -> tuple[dict[str, Any], str]:
         own_id = secrets.token_hex(16)
+        if self._tls is not None:
+            self._tls.refresh()
         try:
             async with self._session.post(
                 f"{self._base}/v1/data/{path}",
