@@ -136,7 +136,7 @@ class Run:
         # Of the job's own processes, and of any other.
         for owner, what in (("alice", "environ"), ("root", "environ"), ("slurm", "environ")):
             program = f"for p in $(pgrep -u {owner}); do cat /proc/$p/{what}; done 2>/dev/null; true"
-            self.secrets.search(f"node process of {owner}", self.bed.node("sh", "-c", program))
+            self.secrets.search(f"node process of {owner}", self.bed.node("sh", "-c", program, user=owner))
 
     def through_kubectl(self) -> None:
         bed = self.bed

@@ -63,13 +63,16 @@ def follow(bed: Bed) -> Trail:
         bed.faults.start("goldcrest-operator")
     job = bed.job_finished(name)
     log = Path(bed.facts["goldcrest"]["audit"])
-    audit = [json.loads(line) for line in log.read_text().splitlines() if trace in line]
-    node = bed.node("grep", trace, "/var/log/syslog").splitlines()
+    node = _on_the_node(bed, trace, job["metadata"]["uid"])
+    opened = re.search(r" serial=(\d+)", node[1])
+    assert opened is not None
+    audit = [
+        json.loads(line) for line in log.read_text().splitlines() if trace in line or f'"serial":"{opened[1]}"' in line
+    ]
     grant = next(line for line in audit if line["audit"] == "grant")
     submit = [line for line in audit if line["operation"] == "slurm.submit"][-1]
     admission = [json.loads(line) for line in bed.log_lines("goldcrest-admission", trace)]
     gateway = [json.loads(line) for line in bed.log_lines("goldcrest-api", trace)]
-    of_job = [line for line in node if job["metadata"]["uid"] in line]
     row = bed.node("sacct", "-X", "-P", "-j", job["status"]["jobId"], "-o", "JobID,User,Account,State,ExitCode,Comment")
     excerpts = {
         "token": _json(_claims(token)),
@@ -81,9 +84,7 @@ def follow(bed: Bed) -> Trail:
         "submit-audit": _line(submit),
         "certificate": re.sub(r"(v1\.\S{24})\S+", r"\1…", certificate),
         "command": _json(command),
-        "node": "".join(
-            f"{line}\n" for line in of_job if re.search(r"Accepted|event=open|op=slurm\.(submit|release)", line)
-        ),
+        "node": "".join(f"{line}\n" for line in node),
         "slurm": row,
         "status": _json(
             {name: job["status"][name] for name in ("phase", "jobId", "message", "exitCode", "submission")}
@@ -91,6 +92,25 @@ def follow(bed: Bed) -> Trail:
         "audit": _audit(bed, trace),
     }
     return Trail(excerpts, trace, token, job, audit, node, certificate, command)
+
+
+def _on_the_node(bed: Bed, trace: str, uid: str) -> list[str]:
+    """sshd's line and the filter's of the connection, which an earlier job of the user may have opened; then those of this job."""
+
+    def lines(*words: str) -> list[str]:
+        found = bed.node("grep", "-F", words[0], "/var/log/syslog").splitlines()
+        return [line for line in found if all(word in line for word in words)]
+
+    commands = [
+        line for line in lines(trace, f"/{uid}/", "event=command") if re.search(r"op=slurm\.(submit|release)", line)
+    ]
+    sid = re.search(r" sid=(\w+)", commands[0])
+    assert sid is not None
+    (opened,) = lines(sid[0], "event=open")
+    serial = re.search(r" serial=(\d+)", opened)
+    assert serial is not None
+    (accepted,) = lines(f"(serial {serial[1]})", "Accepted publickey")
+    return [accepted, opened, *commands]
 
 
 async def _certificate(bed: Bed, raw: dict[str, Any], trace: str) -> bytes:
@@ -149,7 +169,14 @@ def _shown(wire: bytes) -> tuple[str, dict[str, Any]]:
 def _audit(bed: Bed, trace: str) -> str:
     """What the security officer is shown."""
     done = subprocess.run(
-        [str(REPOSITORY / ".venv" / "bin" / "goldcrest-delegation"), "audit", "--trace", trace, "--since", "1h"],
+        [
+            str(REPOSITORY / ".venv" / "bin" / "goldcrest-delegation"),
+            "audit",
+            "--operation",
+            "slurm.submit",
+            "--trace",
+            trace,
+        ],
         env={**os.environ, "GOLDCREST_DELEGATION_AUDIT_FILE": bed.facts["goldcrest"]["audit"]},
         check=True,
         capture_output=True,
