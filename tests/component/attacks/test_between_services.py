@@ -26,7 +26,6 @@ from component.admission.binaries import binary
 from component.admission.certificates import Tls
 from component.admission.stage import JOB, REPOSITORY, free_port, listens
 from component.attacks.attack_stage import GATEWAY, OPERATOR, AttackStage
-from component.attacks.test_policy import AUTHORISATION
 from component.attacks.test_tokens import certificate_body
 from component.delegation.callers import TRACE, another_delegation
 from goldcrest.authority import Authority
@@ -34,6 +33,16 @@ from goldcrest.errors import DelegationUnavailable
 from goldcrest.renewal import LOOK_SECONDS
 
 pytestmark = pytest.mark.component
+
+# The policy for OPA's own API: shipped, or proposed.
+AUTHORISATION = next(
+    path
+    for path in (
+        REPOSITORY / "policies" / "system" / "authz.rego",
+        REPOSITORY / "tests" / "component" / "attacks" / "opa_authorisation.rego",
+    )
+    if path.exists()
+)
 
 
 @contextmanager
