@@ -118,13 +118,18 @@ def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) ->
 
 def _said_by_us(review: Review) -> Raw:
     """What admission or the gateway wrote into the resource: on whose word it is there, and in which trace."""
-    annotations = mapping(mapping(review.current, "metadata"), "annotations")
-    trace = Trace.parse(str(annotations.get(ANNOTATION_TRACEPARENT, "")))
-    username = mapping(mapping(review.current, "spec"), "requestedBy").get("username")
+    annotations = _part(review.current.get("metadata"), "annotations")
+    trace = Trace.parse(str(_part(annotations, ANNOTATION_TRACEPARENT)))
+    username = _part(_part(review.current.get("spec"), "requestedBy"), "username")
     return {
         **({"requested_by": str(username)[:256]} if username else {}),
         **({"trace_id": trace.trace_id} if trace else {}),
     }
+
+
+def _part(value: object, name: str) -> object:
+    """A field of what should be an object; "" where it is none: a refusal of it is logged here too."""
+    return value.get(name) or "" if isinstance(value, dict) else ""
 
 
 async def _body(request: Request) -> bytes:
