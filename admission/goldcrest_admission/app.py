@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
-from goldcrest.telemetry import Log
-from goldcrest.wellknown import GROUP, Kind
+from goldcrest.telemetry import Log, Trace
+from goldcrest.wellknown import ANNOTATION_TRACEPARENT, GROUP, Kind
 from goldcrest_admission.advice import advice_on_change
 from goldcrest_admission.context import Context
 from goldcrest_admission.review import Admitted, Raw, Review, allowed, mapping, parse_review, refused
@@ -108,12 +108,29 @@ def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) ->
         "run_as": str(spec.get("runAs", ""))[:64],
         "system": str(spec.get("system", ""))[:64],
         "dry_run": review.dry_run,
+        **_said_by_us(review),
     }
     if error is None:
         _log.info("admission.allowed", **fields)
     else:
         _log.info("admission.refused", code=error.code, reason=error.message, **fields)
     return answer
+
+
+def _said_by_us(review: Review) -> Raw:
+    """What admission or the gateway wrote into the resource: on whose word it is there, and in which trace."""
+    annotations = _part(review.current.get("metadata"), "annotations")
+    trace = Trace.parse(str(_part(annotations, ANNOTATION_TRACEPARENT)))
+    username = _part(_part(review.current.get("spec"), "requestedBy"), "username")
+    return {
+        **({"requested_by": str(username)[:256]} if username else {}),
+        **({"trace_id": trace.trace_id} if trace else {}),
+    }
+
+
+def _part(value: object, name: str) -> object:
+    """A field of what should be an object; "" where it is none: a refusal of it is logged here too."""
+    return value.get(name) or "" if isinstance(value, dict) else ""
 
 
 async def _body(request: Request) -> bytes:

@@ -39,7 +39,12 @@ class Context:
         older = (load_public_ed25519(path) for path in settings.older_stamp_key_files)
         stamps = Verifier.of(key.public_key(), *older)
         accounts = Accounts.in_namespace(settings.namespace)
-        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
+        policy = Policy(
+            url=settings.opa_url,
+            ca_file=settings.opa_ca_file,
+            client_cert=settings.opa_client_cert,
+            client_key=settings.opa_client_key,
+        )
         stack.push_async_callback(policy.close)
         kube = await Kube.connect(settings.kubeconfig)
         stack.push_async_callback(kube.close)

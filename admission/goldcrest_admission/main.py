@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 import uvicorn
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
@@ -60,7 +61,14 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         context = await Context.open(settings, stack)
         check_server(settings.tls_cert, settings.tls_key, client_ca=settings.tls_client_ca_file)
-        server = uvicorn.Server(uvicorn_config(settings, context))
+        config = uvicorn_config(settings, context)
+        config.load()
+        assert config.ssl is not None  # noqa: S101 - it is always TLS
+        files = TlsFiles(
+            config.ssl, certificate=settings.tls_cert, key=settings.tls_key, authorities=settings.tls_client_ca_file
+        )
+        await stack.enter_async_context(renewed(files))
+        server = uvicorn.Server(config)
         _log.info(
             "admission.started",
             listen=f"{settings.listen_address}:{settings.listen_port}",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION
@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     opa_ca_file: Path | None = Field(
         default=None, description="Certificates that an https OPA is verified against; default: the system's."
     )
+    opa_client_cert: Path | None = Field(
+        default=None, description="PEM certificate chain that we show to an https OPA which asks for one (mTLS)."
+    )
+    opa_client_key: Path | None = Field(default=None, description="Its private key in PEM.")
     kubeconfig: Path | None = Field(default=None, description="kubeconfig; default: the pod's own service account.")
     namespace: str = Field(
         default=NAMESPACE,
@@ -52,3 +56,11 @@ class Settings(BaseSettings):
         default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> Self:
+        if (self.opa_client_cert is None) != (self.opa_client_key is None):
+            raise ValueError(
+                f"set {ENVIRONMENT_PREFIX}OPA_CLIENT_CERT and {ENVIRONMENT_PREFIX}OPA_CLIENT_KEY together, or neither"
+            )
+        return self

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
@@ -13,6 +14,7 @@ import uvicorn
 from goldcrest.authority import Authority
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
+from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
@@ -25,8 +27,13 @@ _ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources 
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[Context]:
+async def open_context(
+    settings: Settings, *, tls: Callable[[], ssl.SSLContext | None] = lambda: None
+) -> AsyncIterator[Context]:
     """Connect to everything, keep the caches up to date, and close it all at the end.
+
+    Args:
+        tls: gives what our clients are served with, whose files are read again when they change.
 
     Raises:
         GoldcrestError, OSError: something that the settings name cannot be used.
@@ -44,6 +51,11 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         stack.push_async_callback(_end, tasks)
+        served = tls()
+        if served is not None:
+            listen = settings.listen
+            files = TlsFiles(served, certificate=listen.tls_certificate_file, key=listen.tls_key_file)
+            await stack.enter_async_context(renewed(files))
         _log.info("api.started", host=settings.listen.host, port=settings.listen.port)
         yield context
         _log.info("api.stopping")
@@ -79,8 +91,8 @@ def _run() -> int:
 
 def _server(settings: Settings) -> uvicorn.Config:
     listen = settings.listen
-    return uvicorn.Config(
-        create_app(lambda: open_context(settings)),
+    config = uvicorn.Config(
+        create_app(lambda: open_context(settings, tls=lambda: config.ssl)),
         host=listen.host,
         port=listen.port,
         loop="uvloop",
@@ -96,6 +108,7 @@ def _server(settings: Settings) -> uvicorn.Config:
         ssl_certfile=listen.tls_certificate_file,
         ssl_keyfile=listen.tls_key_file,
     )
+    return config
 
 
 if __name__ == "__main__":

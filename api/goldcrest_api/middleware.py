@@ -104,6 +104,9 @@ def _report(scope: Scope, answer: _Answer, request_id: str, *, milliseconds: flo
         "client": (scope.get("client") or ("",))[0],
         "request_id": request_id,
     }
+    if answer.status >= 400:  # why, in the log alone where the answer's words are the contract's
+        state = scope.get("state", {})
+        fields |= {name: state[name] for name in ("code", "reason") if name in state}
     # The route, not the path: paths and queries hold what users name.
     if scope["path"] in _QUIET:
         _log.debug("request", **fields)

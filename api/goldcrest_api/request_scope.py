@@ -6,6 +6,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from goldcrest.errors import Denied, GoldcrestError, Unauthenticated, Unavailable
 from goldcrest.telemetry import Trace, current_trace
 from goldcrest_api.context import Context
 
@@ -23,3 +24,17 @@ def trace_of(request: Request) -> Trace:
 def note_user(request: Request, user: str) -> None:
     """Let the access log name the user."""
     request.state.user = user
+
+
+def note_refusal(request: Request, refusal: Exception) -> None:
+    """Let the access log say why a request was refused: the code of the error behind the answer.
+
+    The reason itself only where it speaks of tokens, rights or what does not answer. Others name what users name.
+    """
+    error = refusal.__cause__
+    if isinstance(error, GoldcrestError):
+        request.state.code = error.code
+        # A failed step carries the error that it failed with.
+        cause = getattr(error, "cause", error)
+        if isinstance(cause, Unauthenticated | Denied | Unavailable):
+            request.state.reason = cause.message

@@ -43,6 +43,7 @@ from goldcrest.errors import (
     Unavailable,
 )
 from goldcrest.identity import RefusalCode
+from goldcrest.renewal import TlsFiles
 from goldcrest.tls import client_context
 
 REQUEST_SECONDS = 10.0
@@ -127,11 +128,14 @@ class Authority:
     """
 
     def __init__(self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "") -> None:
+        self._tls: TlsFiles | None = None
         if url.startswith("unix:"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=16)
             self._base = "http://delegation"
         elif url.startswith("https://"):
-            connector = aiohttp.TCPConnector(limit=16, ssl=client_context(ca_file))
+            context = client_context(ca_file)
+            self._tls = TlsFiles(context, authorities=ca_file)
+            connector = aiohttp.TCPConnector(limit=16, ssl=context)
             self._base = url.rstrip("/")
         else:
             raise InvalidInput(f"delegation's URL {url!r} must begin with https:// or unix:")
@@ -246,8 +250,16 @@ class Authority:
         headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}
         if self._holder:
             headers[_HOLDER_HEADER] = self._holder
+        if self._tls is not None:
+            self._tls.refresh()
         try:
-            async with self._session.post(self._base + path, data=orjson.dumps(body), headers=headers) as response:
+            async with self._session.post(
+                # A redirect would carry people's tokens to a place that nobody verified.
+                self._base + path,
+                data=orjson.dumps(body),
+                headers=headers,
+                allow_redirects=False,
+            ) as response:
                 data = orjson.loads(await response.read())
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -256,6 +268,8 @@ class Authority:
             raise DelegationUnavailable("delegation answered something that is no object")
         if status >= 400:
             raise error_of(data)
+        if status != 200:
+            raise DelegationUnavailable(f"delegation answered with status {status}")
         return data
 
     def _caller_token(self) -> str:

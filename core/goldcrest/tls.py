@@ -9,8 +9,13 @@ from pathlib import Path
 from goldcrest.errors import InvalidInput
 
 
-def client_context(ca_file: Path | str | None) -> ssl.SSLContext:
+def client_context(
+    ca_file: Path | str | None, *, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
     """For connections to a server that is verified against ``ca_file`` (PEM), or the system's certificates.
+
+    Args:
+        certificate, key: what is shown to a server that asks for it (mTLS), both or neither.
 
     Raises:
         InvalidInput: naming the file and what to do.
@@ -18,9 +23,12 @@ def client_context(ca_file: Path | str | None) -> ssl.SSLContext:
     if ca_file is not None:
         _check_file(Path(ca_file))
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"the file {ca_file} holds no certificates in PEM: {_reason(error)}") from error
+    if certificate is not None and key is not None:
+        _load_pair(context, certificate, key)
+    return context
 
 
 def check_server(certificate: Path, key: Path, *, client_ca: Path | None = None) -> None:
@@ -29,17 +37,21 @@ def check_server(certificate: Path, key: Path, *, client_ca: Path | None = None)
     Raises:
         InvalidInput: naming the file and what to do.
     """
+    _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
+    if client_ca is not None:
+        client_context(client_ca)
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     for path in (certificate, key):
         _check_file(path)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"the TLS certificate {certificate} and the private key {key} cannot be used together ({_reason(error)}): "
             "both must be PEM, and the first certificate that of the key"
         ) from error
-    if client_ca is not None:
-        client_context(client_ca)
 
 
 def _check_file(path: Path) -> None:

@@ -84,7 +84,7 @@ class AuditLog:
     """Appends lines to a file; several processes may share it, as each write is one call in append mode.
 
     A log that was moved away (logrotate) or removed is begun anew with the next line: it would go on in a file that is about to be
-    compressed, and be lost.
+    compressed, and be lost. A line that the disk took only in part is ended before the next one, which would be lost with it.
     """
 
     def __init__(self, path: Path, *, output: TextIO | None = None) -> None:
@@ -92,6 +92,7 @@ class AuditLog:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._open()
+            self._torn = _ends_within_a_line(path)
         except OSError as error:
             raise InvalidInput(f"the audit log {path} cannot be opened: {error.strerror}") from error
         self._output = output
@@ -105,10 +106,13 @@ class AuditLog:
         data = b"".join(orjson.dumps(line.dump()) + b"\n" for line in lines)
         try:
             self._follow()
+            if self._torn:
+                data = b"\n" + data
             written = os.write(self._descriptor, data)
         except OSError as error:
             raise Unavailable(f"the audit log cannot be written: {error.strerror}") from error
-        if written != len(data):
+        self._torn = written != len(data)
+        if self._torn:
             raise Unavailable("the audit log cannot be written: the disk is full")
         output = self._output or sys.stdout
         output.write(data.decode())
@@ -125,7 +129,19 @@ class AuditLog:
             there = False
         if not there:
             before, self._descriptor = self._descriptor, self._open()
+            self._torn = False
             os.close(before)
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    """Whether the one who wrote before us could not finish."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

@@ -61,7 +61,12 @@ class Checks:
         stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
         tokens = TokenVerifier.from_file(settings.identity_file)
         stack.push_async_callback(tokens.close)
-        policy = Policy(url=settings.opa_url, ca_file=settings.opa_ca_file)
+        policy = Policy(
+            url=settings.opa_url,
+            ca_file=settings.opa_ca_file,
+            client_cert=settings.opa_client_cert,
+            client_key=settings.opa_client_key,
+        )
         stack.push_async_callback(policy.close)
         kube = await Kube.connect(settings.kubeconfig)
         stack.push_async_callback(kube.close)

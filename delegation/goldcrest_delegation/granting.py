@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
 from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_SECONDS, GRANT_TYPE, SigningKey, grant_claims, spec_digest
 from goldcrest.identity import Identity, TokenVerifier
@@ -183,6 +184,7 @@ class Granter:
         notes.run_as, notes.system = changed.run_as, changed.system
         self._blocks.now().check(requester=identity.username, user=changed.run_as)
         check_reach(identity, user=changed.run_as, system=changed.system)
+        notes.digest = sha256_hex(canonical({"field": field, "value": body["value"]}))
         await self._allowed(
             Question(
                 trigger=Trigger.REQUEST,

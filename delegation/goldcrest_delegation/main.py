@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import uvicorn
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
@@ -81,7 +82,12 @@ async def serve(settings: Settings) -> None:
         check_server(settings.tls_cert, settings.tls_key)
     async with AsyncExitStack() as stack:
         context = await Context.open(settings, stack)
-        server = uvicorn.Server(uvicorn_config(settings, context))
+        config = uvicorn_config(settings, context)
+        config.load()
+        if config.ssl is not None:
+            files = TlsFiles(config.ssl, certificate=settings.tls_cert, key=settings.tls_key)
+            await stack.enter_async_context(renewed(files))
+        server = uvicorn.Server(config)
         _log.info(
             "delegation.started",
             listen=str(settings.listen_socket or f"{settings.listen_address}:{settings.listen_port}"),

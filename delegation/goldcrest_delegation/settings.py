@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     opa_ca_file: Path | None = Field(
         default=None, description="Certificates that an https OPA is verified against; default: the system's."
     )
+    opa_client_cert: Path | None = Field(
+        default=None, description="PEM certificate chain that we show to an https OPA which asks for one (mTLS)."
+    )
+    opa_client_key: Path | None = Field(default=None, description="Its private key in PEM.")
     kubeconfig: Path | None = Field(default=None, description="kubeconfig; default: the pod's own service account.")
     namespace: str = Field(
         default=NAMESPACE, description="Goldcrest's own namespace: service accounts and Leases are there."
@@ -92,6 +96,10 @@ class Settings(BaseSettings):
         if self.listen_socket is None and (self.tls_cert is None or self.tls_key is None):
             raise ValueError(
                 f"set {ENVIRONMENT_PREFIX}TLS_CERT and {ENVIRONMENT_PREFIX}TLS_KEY, or {ENVIRONMENT_PREFIX}LISTEN_SOCKET"
+            )
+        if (self.opa_client_cert is None) != (self.opa_client_key is None):
+            raise ValueError(
+                f"set {ENVIRONMENT_PREFIX}OPA_CLIENT_CERT and {ENVIRONMENT_PREFIX}OPA_CLIENT_KEY together, or neither"
             )
         if (self.ca_key_file is None) == (self.ca_agent_socket is None):
             raise ValueError(

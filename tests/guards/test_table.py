@@ -23,6 +23,87 @@ def _rows() -> dict[str, list[str]]:
     return {row[0].split()[0]: row for row in cells}
 
 
+PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+NAMED = re.findall(r"`(tests/[^`]+)`", PAGE)
+
+# Issue by issue what must fail: a word of each attack, as the table has it.
+ATTACKS = (
+    *(
+        "alg: none",
+        "HMAC",
+        "issuer",
+        "audience",
+        "second issuer",
+        "expired",
+        "not yet valid",
+        "path",
+        "URL",
+        "huge",
+        "duplicate",
+    ),
+    *("grant altered", "another kind", "namespace", "name", "spec", "copied", "not the gateway", "made again"),
+    *("requestedBy` set", "requestedBy` changed", "frozen spec", "`*` role", "GitOps", "finalizer", "status written"),
+    *(
+        "`suspend` or `cancel`",
+        "webhook configuration absent",
+        "account without a grant",
+        "does not exist",
+        "another uid",
+    ),
+    *(
+        "another state",
+        "does not follow",
+        "job id",
+        "unknown client",
+        "OPA stopped",
+        "slow",
+        "garbage",
+        "missing or doubled",
+    ),
+    "OPA's own API",
+)
+
+
+def _tests_in(path: Path) -> set[str]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, functions)}
+
+
+@pytest.mark.parametrize("named", sorted(set(NAMED)))
+def test_what_the_page_names_exists(named: str) -> None:
+    """A file or folder of tests, and in it a test of this name or pattern."""
+    file, _, test = named.partition("::")
+    path = REPOSITORY / file
+    assert path.exists()
+    if test:
+        assert fnmatch.filter(_tests_in(path), test), test
+
+
+def test_every_attack_has_its_test() -> None:
+    """Each attack that must fail is a row of the table, with a test and the line that it leaves."""
+    table = PAGE.partition("## Attacks and their tests")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in table.splitlines()
+        if line.startswith("| ") and "`tests/" in line
+    ]
+    assert len(rows) > 30
+    for row in rows:
+        assert len(row) == 3, row
+        assert "::test_" in row[1], row
+        assert set(row[2].split(", ")) <= {"log", "audit", "access", "API server", "OPA"}, row
+    attacks = "\n".join(row[0] for row in rows)
+    assert [attack for attack in ATTACKS if attack not in attacks] == []
+
+
+def test_every_sentence_of_the_promise_has_its_test() -> None:
+    """The table below the promise."""
+    table = PAGE.partition("### What keeps each sentence")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 10
+    assert [row for row in rows if "`tests/" not in row] == []
+
+
 def test_every_rule_has_its_tests() -> None:
     """T1 to T13 are all there; what is named as a test exists; a row without tests says that it is not there yet."""
     rows = _rows()

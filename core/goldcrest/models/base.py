@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -28,6 +29,9 @@ class StatusModel(Model):
 
 
 T = TypeVar("T", bound=BaseModel)
+
+_WITHHELD = frozenset({"environment", "script"})  # fields whose content is never repeated in an error (T12)
+_KEY = re.compile(r"\[?[A-Za-z_][A-Za-z0-9_.-]{0,63}\]?")
 
 # Text that may become one argument of a program: no control characters (so no newline and no NUL).
 _NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -69,7 +73,7 @@ def parse_model(model: type[T], value: object, *, what: str) -> T:
 
 def _sentence(model: type[BaseModel], what: str, fault: ErrorDetails) -> str:
     """One mistake for people: which field, what is wrong, and what the field is for."""
-    path = ".".join([what, *(str(part) for part in fault["loc"])])
+    path = ".".join([what, *map(_named, fault["loc"])])
     if fault["type"] == "missing":
         return f"{path} is required"
     if fault["type"] == "extra_forbidden":
@@ -78,4 +82,11 @@ def _sentence(model: type[BaseModel], what: str, fault: ErrorDetails) -> str:
         return f"{path}: {fault['msg']}"
     top = next((f for n, f in model.model_fields.items() if fault["loc"] and fault["loc"][0] in (n, f.alias)), None)
     means = f" ({top.description.rstrip('.')})" if top is not None and top.description else ""
+    if _WITHHELD.intersection(fault["loc"]):
+        return f"{path} is not of its form{means}"
     return f"{path}: {fault['input']!r:.100} is not of its form{means}"
+
+
+def _named(part: str | int) -> str:
+    """A key as it may stand in a sentence that is logged: what is no name may be a value that slipped (``SECRET=…``)."""
+    return str(part) if isinstance(part, int) or _KEY.fullmatch(part) else "…"

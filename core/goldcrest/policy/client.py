@@ -21,6 +21,7 @@ from goldcrest.errors import (
 )
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
+from goldcrest.renewal import TlsFiles
 from goldcrest.telemetry import Log
 from goldcrest.tls import client_context
 from goldcrest.wellknown import OPA_PROBLEMS
@@ -71,15 +72,27 @@ class Policy:
     Args:
         url: ``unix:/path/of/socket`` or ``https://host:port``.
         ca_file: certificates that an https server is verified against; None takes the system's.
+        client_cert, client_key: what we show to an https server that asks for it (mTLS), both or neither.
         seconds: time-out of one call.
     """
 
-    def __init__(self, *, url: str, ca_file: Path | None = None, seconds: float = DECIDE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        ca_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
+        seconds: float = DECIDE_SECONDS,
+    ) -> None:
+        self._tls: TlsFiles | None = None
         if url.startswith("unix:"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=32)
             self._base = "http://opa"
         elif url.startswith("https://"):
-            connector = aiohttp.TCPConnector(limit=32, ssl=client_context(ca_file))
+            context = client_context(ca_file, certificate=client_cert, key=client_key)
+            self._tls = TlsFiles(context, certificate=client_cert, key=client_key, authorities=ca_file)
+            connector = aiohttp.TCPConnector(limit=32, ssl=context)
             self._base = url.rstrip("/")
         else:
             raise InvalidInput(f"OPA's URL {url!r} must begin with https:// or unix:")
@@ -152,6 +165,8 @@ class Policy:
     async def _post(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
         # An error in a rule would else leave the rule out: a rule that denies would allow.
         query = "?strict-builtin-errors=true" if strict else ""
+        if self._tls is not None:
+            self._tls.refresh()
         try:
             async with self._session.post(
                 f"{self._base}/v1/data/{path}{query}",

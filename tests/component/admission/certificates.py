@@ -21,24 +21,34 @@ class Tls:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("test-authority")
         self.ca = folder / "ca.crt"
-        certificate = self._builder(self._name, self._key.public_key()).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         )
         self.ca.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
-    def server(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key for 127.0.0.1 and localhost."""
+    def server(
+        self, name: str, *, address: str = "127.0.0.1", host: str = "localhost", days: float = 1
+    ) -> tuple[Path, Path]:
+        """Certificate and key for 127.0.0.1 and localhost, or another place; with negative ``days`` it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        certificate = self._builder(_name(name), key.public_key()).add_extension(
-            x509.SubjectAlternativeName(names), critical=False
+        names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address(address))]
+        # Authorities of one name are told apart by their keys.
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        certificate = (
+            self._builder(_name(name), key.public_key(), days=days)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(authority, critical=False)
         )
         crt, private = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         crt.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return crt, private
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, days: float = 1
+    ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
@@ -46,8 +56,8 @@ class Tls:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(minutes=5))
-            .not_valid_after(now + dt.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=3))
+            .not_valid_after(now + dt.timedelta(days=days))
         )
 
 

@@ -272,6 +272,10 @@ class Stage:
     def must(self, method: str, path: str, body: object = None, **more: Any) -> dict[str, Any]:
         """As the cluster's administrator; it must work."""
         answer = self.call("root", method, path, body, **more)
+        end = time.monotonic() + 30
+        while answer.status == 429 and time.monotonic() < end:  # "storage is (re)initializing", on a busy machine
+            time.sleep(0.5)
+            answer = self.call("root", method, path, body, **more)
         assert answer.status < 300, answer
         return answer.body
 

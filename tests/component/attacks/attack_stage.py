@@ -6,7 +6,7 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,19 +74,20 @@ class AttackStage(Stage):
 
     def _start_gateway(self) -> None:
         (self.folder / "gateway-token").write_text(self.caller_token("goldcrest-api"))
-        self._spawn(
-            "gateway",
-            [sys.executable, "-m", "goldcrest_api.main"],
-            lambda: listens(self.gateway_port),
-            {
-                "GOLDCREST_API_IDENTITY_FILE": str(self.issuer.identity_file),
-                "GOLDCREST_API_KUBECONFIG": str(self.kubeconfig(GATEWAY)),
-                "GOLDCREST_API_DELEGATION__URL": f"unix:{self.delegation_socket}",
-                "GOLDCREST_API_DELEGATION__TOKEN_FILE": str(self.folder / "gateway-token"),
-                "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
-                "GOLDCREST_API_LISTEN__PORT": str(self.gateway_port),
-            },
-        )
+        argv = [sys.executable, "-m", "goldcrest_api.main"]
+        self._spawn("gateway", argv, lambda: listens(self.gateway_port), self.gateway_settings(self.gateway_port))
+
+    def gateway_settings(self, port: int, *, delegation: str = "", ca: Path | None = None) -> dict[str, str]:
+        """Of the gateway that runs, or of another one with another delegation."""
+        settings = {
+            "GOLDCREST_API_IDENTITY_FILE": str(self.issuer.identity_file),
+            "GOLDCREST_API_KUBECONFIG": str(self.kubeconfig(GATEWAY)),
+            "GOLDCREST_API_DELEGATION__URL": delegation or f"unix:{self.delegation_socket}",
+            "GOLDCREST_API_DELEGATION__TOKEN_FILE": str(self.folder / "gateway-token"),
+            "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
+            "GOLDCREST_API_LISTEN__PORT": str(port),
+        }
+        return settings | ({"GOLDCREST_API_DELEGATION__CA_FILE": str(ca)} if ca else {})
 
     def rest(self, path: str, token: str) -> tuple[int, dict[str, Any]]:
         """What a REST client sees."""
@@ -146,6 +147,14 @@ class AttackStage(Stage):
         assert words in line["reason"], line
         assert line["serial"] == ""
         return line
+
+    def until(self, ask: Callable[[], Any], *, seconds: float = 30) -> Any:
+        """What is answered once it is something."""
+        end = time.monotonic() + seconds
+        while not (found := ask()):
+            assert time.monotonic() < end, f"not within {seconds} s"
+            time.sleep(0.1)
+        return found
 
     def job(self, raw: dict[str, Any]) -> dict[str, Any]:
         """A Job as it is stored now."""

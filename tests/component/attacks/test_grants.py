@@ -10,11 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from component.admission.stage import JOB, Answer
-from component.attacks.attack_stage import GATEWAY, AttackStage, remove
+from component.attacks.attack_stage import GATEWAY, OPERATOR, AttackStage, remove
 from component.attacks.forgery import with_payload
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, rest_job
 from goldcrest.commands import Find
-from goldcrest.errors import Denied
+from goldcrest.errors import Denied, NotFound
 from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_TYPE, STAMP_TYPE, SigningKey, grant_claims
 from goldcrest.identity.keyfiles import load_ed25519
 from goldcrest.wellknown import namespace_of_user, rest_name, submission_token
@@ -161,3 +161,76 @@ async def test_while_admission_was_away(stage: AttackStage) -> None:
                 )
             line = stage.audited(words)
             assert (line["origin"], line["operation"]) == (raw["metadata"]["uid"], "slurm.find")
+
+
+# ---- Action grants ------------------------------------------------------------------------------------------------
+
+
+ACTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "expired": (LATE, "the action grant has expired"),
+    "without-expiry": ({"exp": None}, "the action grant has expired"),
+    "another-uid": ({"uid": "00000000-0000-0000-0000-000000000000"}, "the action grant is for another uid"),
+    "another-name": ({"name": rest_name("0" * 32)}, "the action grant is for another name"),
+    "another-namespace": ({"namespace": "team"}, "the action grant is for another namespace"),
+    "another-kind": ({"kind": "Transfer"}, "the action grant is for another kind"),
+    "another-field": ({"field": "suspend"}, "the action grant is for another field"),
+    "another-value": ({"value": False}, "the action grant is for another value"),
+}
+
+
+@pytest.mark.parametrize("name", [*ACTIONS, "altered", "forged", "a-grant", "good"])
+async def test_action_grants(stage: AttackStage, name: str) -> None:
+    """Even under delegation's own signature an action grant is for one field of one resource, within its minute."""
+    raw = await rest_job(stage, secrets.token_hex(16))
+    key, now = delegations_key(stage), int(time.time())
+    good: dict[str, Any] = {
+        "iss": "https://issuer.example",
+        "sub": "id-of-alice",
+        "username": "alice",
+        "kind": "Job",
+        **{part: raw["metadata"][part] for part in ("namespace", "name", "uid")},
+        "field": "cancel",
+        "value": True,
+        "jti": secrets.token_hex(16),
+        "iat": now,
+        "exp": now + 60,
+    }
+    changes, words = ACTIONS.get(name, ({}, ""))
+    grant = key.sign({**good, **changes}, type_=ACTION_GRANT_TYPE)
+    match name:
+        case "altered":
+            grant, words = (
+                with_payload(key.sign({**good, "value": False}, type_=ACTION_GRANT_TYPE), value=True),
+                "not a valid",
+            )
+        case "forged":
+            grant = SigningKey(Ed25519PrivateKey.generate()).sign(good, type_=ACTION_GRANT_TYPE)
+            words = "of a known key"
+        case "a-grant":
+            grant, words = key.sign(good, type_=GRANT_TYPE), f"not a {ACTION_GRANT_TYPE} of a known key"
+    patch = {"metadata": {"annotations": {"hpc.goldcrest.dev/action-grant": grant}}, "spec": {"cancel": True}}
+    answer = stage.patch_job(GATEWAY, raw["metadata"]["namespace"], raw["metadata"]["name"], patch)
+    if name == "good":
+        assert answer.status == 200, answer
+        return
+    line = stage.refused(answer, words)
+    assert (line["operation"], line["user"], line["name"]) == ("UPDATE", GATEWAY, raw["metadata"]["name"])
+    assert grant not in stage.log("admission")
+    assert not stage.job(raw)["spec"].get("cancel")
+
+
+async def test_action_grant_of_somebody_else(stage: AttackStage) -> None:
+    """In the hands of anybody but the gateway it is worth nothing, and bob gets none for a Job of alice's."""
+    raw = await rest_job(stage, secrets.token_hex(16))
+    where = {part: raw["metadata"][part] for part in ("namespace", "name", "uid")}
+    async with authority(stage, "goldcrest-api") as gateway:
+        ask: dict[str, Any] = {"kind": "Job", "field": "cancel", "value": True, "trace": TRACE, **where}
+        with pytest.raises(NotFound, match="no gjob"):
+            await gateway.action_grant(token=stage.issuer.token("bob"), **ask)
+        assert stage.audited("no gjob")["requester"] == "bob"
+        grant = await gateway.action_grant(token=stage.issuer.token("alice"), **ask)
+    patch = {"metadata": {"annotations": {"hpc.goldcrest.dev/action-grant": grant}}, "spec": {"cancel": True}}
+    for user in ("root", OPERATOR):
+        line = stage.refused(stage.patch_job(user, where["namespace"], where["name"], patch), "action-grant")
+        assert (line["operation"], line["user"]) == ("UPDATE", user)
+    assert not stage.job(raw)["spec"].get("cancel")

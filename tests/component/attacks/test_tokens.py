@@ -226,7 +226,7 @@ async def test_forged(stage: AttackStage, name: str) -> None:
     assert (status, body) == (401, {"description": words})
     trace_id = headers["traceparent"].split("-")[1]
     line = stage.traced("gateway", "request", trace_id)
-    assert (line["route"], line["status"], line["user"]) == ("/tasks", 401, None)
+    assert (line["route"], line["status"], line["user"], line["code"]) == ("/tasks", 401, None, code)
     reason = stage.traced("gateway", "identity.token.refused", trace_id)
     assert reason["code"] == code
     assert headers["WWW-Authenticate"] == f'Bearer error="invalid_token", error_description="{reason["reason"]}"'

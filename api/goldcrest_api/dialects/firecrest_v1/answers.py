@@ -9,6 +9,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from goldcrest_api.request_scope import note_refusal
+
 
 class SortedJson(JSONResponse):
     """Keys sorted, compact, a newline at the end."""
@@ -46,9 +48,10 @@ class Refusal(Exception):
         return SortedJson(self.body, status_code=self.status, headers=self.headers)
 
 
-async def answer_refusal(_: Request, refusal: Exception) -> Response:
+async def answer_refusal(request: Request, refusal: Exception) -> Response:
     """The handler for :class:`Refusal`."""
     assert isinstance(refusal, Refusal)  # noqa: S101  registered for this class only
+    note_refusal(request, refusal)
     return refusal.response()
 
 
