@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import uvicorn
 
 from goldcrest.authority import Authority
+from goldcrest.blocked import BlockFollower
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
 from goldcrest.renewal import TlsFiles, renewed
@@ -23,6 +24,7 @@ from goldcrest_api.context import Context, build_context
 from goldcrest_api.settings import Settings
 
 _log = Log(__name__)
+_ENDED = "the site blocked this user"
 _ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources and typed commands."
 
 
@@ -48,8 +50,15 @@ async def open_context(
         stack.push_async_callback(authority.close)
         pool = SshPool(authority, settings.ssh)
         stack.push_async_callback(pool.close)
+        blocks = BlockFollower(
+            authority,
+            seconds=delegation.blocked_seconds,
+            # Tokens speak for the Unix user of their own name only (T5), so all sessions here are on the word of their users.
+            seen=[lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED)],
+        )
         context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
+        tasks.append(asyncio.create_task(blocks.run()))
         stack.push_async_callback(_end, tasks)
         served = tls()
         if served is not None:

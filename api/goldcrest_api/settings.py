@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from goldcrest.blocked import LOOK_SECONDS
 from goldcrest.ssh import SshSettings
 from goldcrest.wellknown import PORT_API
 
@@ -50,6 +51,9 @@ class DelegationSettings(_Part):
         default=Path("/var/run/secrets/goldcrest/delegation/token"),
         description="Projected service-account token with the audience goldcrest-delegation.",
     )
+    blocked_seconds: float = Field(
+        default=LOOK_SECONDS, gt=0, le=60, description="Seconds between two looks at the block list at most; then the sessions of who is blocked are ended. The default ends them within 5 s of the change, where delegation answers."
+    )  # fmt: skip
 
 
 class LimitSettings(_Part):

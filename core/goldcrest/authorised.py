@@ -61,6 +61,25 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
     return tuple(commands)
 
 
+def containment_commands(job: JobResource, *, cluster_id: str) -> tuple[Command, ...]:
+    """Every command that may be run for this Job while its user or requester is blocked: each makes less run, and names the token.
+
+    Its cancels are those that :func:`authorised_commands` has. Nothing of the spec is needed but wishes to end it, so that a Job whose
+    spec makes no command is contained as well.
+    """
+    token = token_of(job, cluster_id=cluster_id)
+    job_id = job.status.job_id
+    finished = job.status.phase is not None and job.status.phase.finished
+    commands: list[Command] = []
+    if (job.deleting or wants_cancel(job)) and not (job.deleting and job.spec.deletion_policy == "Orphan"):
+        commands.append(Cancel(token))
+    if job_id is not None:
+        commands.append(Cancel(token, keep=(job_id,)))
+        if not finished:
+            commands.append(Hold(token, job_id))
+    return tuple(commands)
+
+
 def observer_commands_allow(command: Command) -> bool:
     """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises)."""
     match command:

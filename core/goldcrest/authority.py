@@ -12,6 +12,7 @@ The wire (JSON over HTTPS or a unix socket, ``Authorization: Bearer <service-acc
 * ``POST /v1/action-grants`` ``{"token", "route", "kind", "namespace", "name", "uid", "field", "value",
   "trace"}`` → ``{"grant"}``
 * ``route`` is the REST route that is served, as method and path template: ``DELETE /compute/jobs/{jobid}``. Policy sees it.
+* ``GET /v1/blocked`` → ``{"users", "requesters", "version"}``: whom nothing is signed for, see :mod:`goldcrest.blocked`.
 * E = ``{"code", "message", "retryable"}``, and where a better token would do ``"challenge"``; as the body of a status ≥ 400 for a whole request.
 """
 
@@ -28,8 +29,10 @@ from typing import Any
 import aiohttp
 import orjson
 
+from goldcrest.blocked import BlockList
 from goldcrest.commands.base import Command, session_body
 from goldcrest.errors import (
+    Blocked,
     DelegationUnavailable,
     Denied,
     DeniedForNow,
@@ -92,6 +95,7 @@ _ERRORS: dict[str, type[GoldcrestError]] = {
         InsufficientAuthentication,
         Denied,
         DeniedForNow,
+        Blocked,
         NotFound,
         PolicyUnavailable,
         DelegationUnavailable,
@@ -204,6 +208,14 @@ class Authority:
         }
         return str((await self._post("/v1/action-grants", body))["grant"])
 
+    async def blocked(self) -> BlockList:
+        """Whom delegation signs nothing for now.
+
+        Raises:
+            Denied, Unauthenticated, DelegationUnavailable.
+        """
+        return BlockList.load(await self._call("GET", "/v1/blocked", None))
+
     async def _certificate(self, body: Mapping[str, Any], public_key: bytes, basis: Basis, trace: str) -> bytes:
         request = {**body, **basis.dump(), "publicKey": base64.b64encode(public_key).decode(), "trace": trace}
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -247,16 +259,20 @@ class Authority:
                 future.set_exception(error_of(result.get("error", {})))
 
     async def _post(self, path: str, body: object) -> dict[str, Any]:
+        return await self._call("POST", path, orjson.dumps(body))
+
+    async def _call(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}
         if self._holder:
             headers[_HOLDER_HEADER] = self._holder
         if self._tls is not None:
             self._tls.refresh()
         try:
-            async with self._session.post(
+            async with self._session.request(
+                method,
                 # A redirect would carry people's tokens to a place that nobody verified.
                 self._base + path,
-                data=orjson.dumps(body),
+                data=content,
                 headers=headers,
                 allow_redirects=False,
             ) as response:

@@ -55,6 +55,12 @@ class Denied(GoldcrestError):
     code = "PolicyDenied"
 
 
+class Blocked(Denied):
+    """An administrator stopped the requester or the Unix user. Not final: when that is lifted, the same question is answered again."""
+
+    code = "Blocked"
+
+
 class NotFound(GoldcrestError):
     """What was named does not exist, or not for this caller."""
 

@@ -53,6 +53,7 @@ LEASE_RETRY_SECONDS: Final = 2
 OPA_ADMISSION: Final = "goldcrest/admission/decision"
 OPA_SIGNING: Final = "goldcrest/signing/decision"
 OPA_PROBLEMS: Final = "goldcrest_check/problems"  # what is wrong with the site's data
+OPA_BLOCKED: Final = "goldcrest/blocklist/decision"  # the names in data.goldcrest.blocked
 
 PORT_API: Final = 8080
 PORT_DELEGATION: Final = 8443
@@ -120,6 +121,7 @@ class Reason(StrEnum):
     REJECTED_BY_SCHEDULER = "RejectedByScheduler"
     REJECTED_BY_SITE = "RejectedBySite"
     POLICY_DENIED = "PolicyDenied"
+    BLOCKED = "Blocked"  # by an administrator; it goes on by itself when that is lifted
     POLICY_UNAVAILABLE = "PolicyUnavailable"
     DENIED_FOR_NOW = "DeniedForNow"  # e.g. a maintenance window: it goes on by itself
     DELEGATION_UNAVAILABLE = "DelegationUnavailable"
@@ -139,6 +141,7 @@ class EventReason(StrEnum):
     CANCELLED = "Cancelled"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
+    BLOCKED = "Blocked"
     WAITING = "Waiting"  # something that is needed does not answer; it goes on by itself
     DOUBLE_CANCELLED = "DoubleCancelled"  # the sweep of T10.5
     CLEANUP_ABANDONED = "CleanupAbandoned"

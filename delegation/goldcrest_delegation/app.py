@@ -72,6 +72,10 @@ def build_app(context: Context) -> Starlette:
         caller = await _caller(context, request)
         return _json({"grant": await context.granter.action_grant(caller, await _body(request))})
 
+    async def blocked(request: Request) -> Response:
+        await _caller(context, request)
+        return _json((await context.blocks.now()).dump())
+
     async def jwks(_: Request) -> Response:
         return _json({"keys": list(context.grant_jwks)})
 
@@ -89,6 +93,7 @@ def build_app(context: Context) -> Starlette:
             Route("/v1/certificates", _answering(certificates), methods=["POST"]),
             Route("/v1/grants", _answering(grants), methods=["POST"]),
             Route("/v1/action-grants", _answering(action_grants), methods=["POST"]),
+            Route("/v1/blocked", _answering(blocked)),
             Route("/v1/jwks", jwks),
             Route("/livez", alive),
             Route("/readyz", ready),

@@ -1,49 +1,33 @@
-"""The block list that delegation reads by itself: whom nothing is signed for, whatever OPA and its data say.
+"""The block list: whom nothing is signed for. It is a file that delegation reads by itself, and the list in OPA's data.
 
-A line each: ``user: <Unix user>`` or ``requester: <name in the token, or in Kubernetes>``; ``#`` begins a comment. It is compared with
+In the file, a line each: ``user: <Unix user>`` or ``requester: <name in the token, or in Kubernetes>``; ``#`` begins a comment. It is compared with
 the file before every decision, so a change counts at once. When the file becomes unreadable or wrong, the last good list stays in
 force and an error is logged until it is mended: a slip of an editor neither lets the blocked in again nor stops a whole centre.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from goldcrest.errors import Denied, InvalidInput
+from goldcrest.blocked import BlockList
+from goldcrest.errors import InvalidInput, PolicyUnavailable
 from goldcrest.telemetry import Log
 
 SIZE_LIMIT: Final = 1024 * 1024  # bytes
 COMPLAIN_SECONDS: Final = 30.0  # between two log lines about a file that is still wrong
+OPA_SECONDS: Final = 2.0  # for so long OPA's list counts without asking again
+_OPA_ANSWER_SECONDS: Final = 1.0
 _SETTLED_SECONDS: Final = 2.0  # file systems count time in ticks: a younger file may change without showing it
 
 _log = Log(__name__)
 
 _State = tuple[int, int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class BlockList:
-    """Blocked names."""
-
-    users: frozenset[str] = frozenset()
-    requesters: frozenset[str] = frozenset()
-
-    def check(self, *, requester: str, user: str) -> None:
-        """Refuse whoever is on the list.
-
-        Raises:
-            Denied: with code Blocked.
-        """
-        if requester in self.requesters:
-            raise Denied(f"{requester} is blocked by the site", code="Blocked")
-        if user in self.users:
-            raise Denied(f"Unix user {user} is blocked by the site", code="Blocked")
 
 
 def parse_block_list(data: bytes) -> BlockList:
@@ -160,4 +144,55 @@ class NoBlockFile:
         return BlockList()
 
 
-Blocks = BlockFile | NoBlockFile
+class PolicyNames(Protocol):
+    """What is needed of :class:`goldcrest.policy.Policy`."""
+
+    async def blocked(self) -> frozenset[str]: ...
+
+
+class Blocks:
+    """The file and OPA's list as one. A name in OPA's list counts as a Unix user and as a requester.
+
+    OPA's list is read again after two seconds. While OPA is silent, its last list stays in force; nothing is signed then anyway.
+    """
+
+    def __init__(
+        self, file: BlockFile | NoBlockFile, policy: PolicyNames, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._file = file
+        self._policy = policy
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._names: frozenset[str] = frozenset()
+        self._silent = False
+
+    async def now(self) -> BlockList:
+        """The list to judge by."""
+        return await self._since(self._clock() - OPA_SECONDS)
+
+    async def newest(self) -> BlockList:
+        """The same, with OPA's list not from memory."""
+        return await self._since(self._clock())
+
+    async def _since(self, earliest: float) -> BlockList:
+        if self._asked_at < earliest:
+            async with self._lock:
+                if self._asked_at < earliest:  # nobody asked while we waited
+                    self._asked_at = self._clock()
+                    await self._ask()
+        return self._file.now() | BlockList(self._names, self._names)
+
+    async def _ask(self) -> None:
+        try:
+            async with asyncio.timeout(_OPA_ANSWER_SECONDS):
+                names = await self._policy.blocked()
+        except (PolicyUnavailable, TimeoutError) as error:
+            if not self._silent:
+                self._silent = True
+                message = error.message if isinstance(error, PolicyUnavailable) else "OPA does not answer"
+                _log.error("delegation.blocklist.opa_silent", message=message, names=len(self._names))
+            return
+        if names != self._names or self._silent:
+            self._names, self._silent = names, False
+            _log.warning("delegation.blocklist.opa_read", names=sorted(names))

@@ -55,7 +55,7 @@ class Checks:
             InvalidInput: a file is missing or wrong, with what to do.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
-        blocks = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
+        block_file = BlockFile(settings.block_file) if settings.block_file is not None else NoBlockFile()
         key = load_ed25519(settings.grant_key_file)
         former = tuple(load_public_ed25519(path) for path in settings.former_grant_key_files)
         stamps = Verifier.of(*(load_public_ed25519(path) for path in settings.stamp_key_files))
@@ -80,7 +80,7 @@ class Checks:
             cluster_id=await kube.cluster_id(),
         )
         evidence = TokenEvidence(tokens=tokens, systems=systems)
-        return cls(evidence, resources, blocks, policy, kube, systems, tokens, key, former)
+        return cls(evidence, resources, Blocks(block_file, policy), policy, kube, systems, tokens, key, former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Context:
     callers: Callers
     signer: Signer
     granter: Granter
+    blocks: Blocks
     readiness: PolicyReadiness
     grant_jwks: tuple[dict[str, Any], ...]
 
@@ -126,6 +127,7 @@ class Context:
                 audit=audit,
                 user_namespaces=settings.user_namespaces,
             ),
+            blocks=checks.blocks,
             readiness=PolicyReadiness(checks.policy),
             grant_jwks=tuple(map(public_jwk, (checks.grant_key.public_key(), *checks.former_grant_keys))),
         )

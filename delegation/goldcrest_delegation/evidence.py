@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from goldcrest.authorised import authorised_commands
+from goldcrest.authorised import authorised_commands, containment_commands
+from goldcrest.blocked import BlockList
 from goldcrest.errors import Denied, InvalidInput, NotFound
 from goldcrest.grants import GRANT_TYPE, STAMP_TYPE, Verifier, check_grant, check_stamp
 from goldcrest.identity import TokenVerifier
@@ -83,9 +84,12 @@ class ResourceEvidence:
         self._cluster_id = cluster_id
 
     async def standing(
-        self, reference: ResourceReference, caller: Caller, *, trail: Trail = _quiet
+        self, reference: ResourceReference, caller: Caller, *, blocked: BlockList, trail: Trail = _quiet
     ) -> JobStanding | ObserverStanding:
         """Read the resource, and check everything about it that does not depend on the command.
+
+        Args:
+            blocked: a Job of whom is on it is contained: its grant or stamp counts, and nothing follows but what makes less run.
 
         Raises:
             Denied, NotFound, InvalidInput, Unavailable; LeaseNotHeld for an operator that is not in charge.
@@ -98,7 +102,7 @@ class ResourceEvidence:
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
             return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path)
-        return await self._job(reference, raw, trail)
+        return await self._job(reference, raw, blocked, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:
         raw = await self._kube.get(reference.kind, reference.name, namespace=reference.namespace or None)
@@ -106,7 +110,9 @@ class ResourceEvidence:
             raise NotFound(f"{reference.kind} {reference.name} is another one now: its uid is not {reference.uid}")
         return raw
 
-    async def _job(self, reference: ResourceReference, raw: dict[str, Any], trail: Trail) -> JobStanding:
+    async def _job(
+        self, reference: ResourceReference, raw: dict[str, Any], blocked: BlockList, trail: Trail
+    ) -> JobStanding:
         job = JobResource.of(raw)
         subject = self._subject(job, raw)
         trail(
@@ -114,10 +120,17 @@ class ResourceEvidence:
             f"its {_word(subject)} is valid and fits the stored spec: {subject.username} asked",
         )
         system = await self._systems.get(job.spec.system)
-        # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
-        trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST
         requester = job.spec.requested_by
         assert requester is not None  # noqa: S101 - _subject saw it
+        why = blocked.why(requester=requester.username, user=job.spec.run_as)
+        if why:
+            # On the stored word alone: whoever is blocked has often lost the rights to the account, too.
+            trigger = Trigger.CONTAINMENT
+            commands = containment_commands(job, cluster_id=self._cluster_id)
+        else:
+            # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
+            trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST
+            commands = authorised_commands(job, system, cluster_id=self._cluster_id)
         wildcards: tuple[str, ...] = ()
         if requester.via is Via.KUBERNETES and trigger is Trigger.REQUEST:
             wildcards = await review_account(
@@ -136,8 +149,9 @@ class ResourceEvidence:
             system=job.spec.system,
             run_as=job.spec.run_as,
             filter_path=system.filter_path,
-            commands=authorised_commands(job, system, cluster_id=self._cluster_id),
+            commands=commands,
             trigger=trigger,
+            blocked=why,
             wildcards=wildcards,
         )
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import orjson
 
-from goldcrest.errors import GoldcrestError, InvalidInput
+from goldcrest.blocked import BlockList
+from goldcrest.errors import Blocked, GoldcrestError, InvalidInput
 from goldcrest.policy import Question
 from goldcrest.settings import read_settings
 from goldcrest.wellknown import OPA_SIGNING, Kind
@@ -29,7 +30,7 @@ from goldcrest_delegation.certificate import ED25519_KEY_BYTES
 from goldcrest_delegation.context import Checks
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, CertificateRequest, certificate_request
 from goldcrest_delegation.settings import Settings
-from goldcrest_delegation.standing import JobStanding, Standing
+from goldcrest_delegation.standing import JobStanding, Standing, question_of
 
 DENIED_STATUS: Final = 3
 
@@ -96,15 +97,19 @@ class _Explanation:
         self._say = say
         self._check = "question"
         self._rule = ""
+        self._blocked = BlockList()
         self._question: Question | None = None
 
     async def follow(self, arguments: argparse.Namespace) -> None:
+        self._blocked = await self._checks.blocks.now()
         request, standing = await self._standing(arguments)
-        self._check = "block list"
-        self._checks.blocks.now().check(requester=standing.requester, user=request.user)
-        self._say("ok", f"block list: neither {standing.requester} nor Unix user {request.user} is on it")
-        self._check = "what follows"
-        self._question = standing.question(request)
+        why = self._blocked.why(requester=standing.requester, user=request.user)
+        self._check = "block list" if why else "what follows"
+        if not why:
+            self._say("ok", f"block list: neither {standing.requester} nor Unix user {request.user} is on it")
+        self._question = question_of(standing, request, self._blocked)
+        if why:
+            self._say("ok", f"block list: {why}; but this only makes less run of their job")
         self._say("ok", f"{request.operation} on {request.system} as {request.user} follows from it")
         self._check = "policy"
         [decision] = await self._checks.policy.decide_many(OPA_SIGNING, [self._question])
@@ -119,7 +124,7 @@ class _Explanation:
         if self._rule:
             self._say("rule", f"{self._rule} ({_place(self._rule)})")
         if error.code == "Blocked":
-            self._say("rule", "a line of the block file")
+            self._say("rule", "a line of the block file, or of data.goldcrest.blocked")
         if self._question is not None:
             self._say("input", orjson.dumps(self._question.dump()).decode())
 
@@ -154,7 +159,7 @@ class _Explanation:
         assert request.resource is not None  # noqa: S101 - given just above
         caller = Caller(Role.OPERATOR, "the administrator")
         found = await self._checks.resources.standing(
-            request.resource, caller, trail=lambda c, text: self._say("ok", f"{c}: {text}")
+            request.resource, caller, blocked=self._blocked, trail=lambda c, text: self._say("ok", f"{c}: {text}")
         )
         return (request if chosen else self._following(request, found, arguments)), found
 
@@ -176,6 +181,9 @@ class _Explanation:
         self._check = "what follows"
         commands = standing.commands if isinstance(standing, JobStanding) else ()
         command = next((command for command in commands if command.op == arguments.op), None)
+        if command is None and isinstance(standing, JobStanding) and standing.blocked:
+            self._check = "block list"
+            raise Blocked(standing.blocked)
         if command is None:
             told = ", ".join(sorted({command.op for command in commands})) or "nothing"
             raise InvalidInput(f"no {arguments.op} follows from it in its present state, but {told}; or give --args")

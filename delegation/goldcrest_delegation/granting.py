@@ -105,7 +105,7 @@ class Granter:
         spec = _job_spec(body)
         notes.run_as, notes.system = spec.run_as, spec.system
         identity = await self._identity(body, notes)
-        self._blocks.now().check(requester=identity.username, user=spec.run_as)
+        (await self._blocks.now()).check(requester=identity.username, user=spec.run_as)
         check_reach(identity, user=spec.run_as, system=spec.system)
         task_id = notes.name.removeprefix(REST_NAME_PREFIX)
         if not notes.name.startswith(REST_NAME_PREFIX) or not TASK_ID_PATTERN.fullmatch(task_id):
@@ -182,7 +182,7 @@ class Granter:
             raise NotFound(f"there is no gjob {notes.namespace}/{notes.name} of {identity.username} with this uid")
         changed = parse_model(JobSpec, {**present, field: body["value"]}, what="spec")
         notes.run_as, notes.system = changed.run_as, changed.system
-        self._blocks.now().check(requester=identity.username, user=changed.run_as)
+        (await self._blocks.now()).check(requester=identity.username, user=changed.run_as)
         check_reach(identity, user=changed.run_as, system=changed.system)
         notes.digest = sha256_hex(canonical({"field": field, "value": body["value"]}))
         await self._allowed(

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     )
     block_file: Path | None = Field(
         default=None,
-        description="Whom nothing is signed for, besides OPA's own list: lines `user: name` and `requester: name`. A change "
+        description="Whom nothing is signed for, besides those in OPA's data: lines `user: name` and `requester: name`. A change "
         "counts at once; a file that is damaged later leaves the last good list in force.",
     )
     audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
-from goldcrest.errors import Denied, GoldcrestError, InvalidInput, Unauthenticated
-from goldcrest.policy import Decision, Policy, Question
+from goldcrest.errors import Blocked, Denied, GoldcrestError, InvalidInput, Unauthenticated
+from goldcrest.policy import Decision, Policy, Question, Trigger
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
-from goldcrest_delegation.blocking import BlockList, Blocks
+from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.ca import Certificate, CertificateAuthority, Draft, certificate_key_id
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
 from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, ResourceReference, certificate_request
-from goldcrest_delegation.standing import Standing
+from goldcrest_delegation.standing import Standing, question_of
 
 Result = Certificate | GoldcrestError
 
@@ -65,8 +66,8 @@ class Signer:
         if len(values) > BATCH_LIMIT:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
         items = [_read(value, caller) for value in values]
-        await self._find_standings(caller, items)
-        blocked = self._blocks.now()
+        await self._find_standings(caller, items, await self._blocks.now())
+        blocked = await self._blocks.now()  # finding out may have taken a while
         for item in items:
             _ask(item, blocked)
         await self._decide(items)
@@ -74,7 +75,7 @@ class Signer:
         self._audit.write([_line(caller, item) for item in items])
         return [_result(item) for item in items]
 
-    async def _find_standings(self, caller: Caller, items: Sequence[_Item]) -> None:
+    async def _find_standings(self, caller: Caller, items: Sequence[_Item], blocked: BlockList) -> None:
         """Each token and each resource of a batch is looked at once."""
         wanted: dict[tuple[str, str] | ResourceReference, list[_Item]] = {}
         for item in items:
@@ -86,7 +87,7 @@ class Signer:
 
         async def find(key: tuple[str, str] | ResourceReference) -> Standing:
             if isinstance(key, ResourceReference):
-                return await self._resources.standing(key, caller)
+                return await self._resources.standing(key, caller, blocked=blocked)
             return await self._tokens.standing(key[0], system=key[1])
 
         found = await asyncio.gather(*map(find, wanted), return_exceptions=True)
@@ -112,6 +113,17 @@ class Signer:
             item.decision = decision
             if not decision.allow and item.question is not None:
                 item.error = decision.refusal(item.question)
+        await self._tell_blocked_apart([item for item in asked if item.error is not None])
+
+    async def _tell_blocked_apart(self, refused: Sequence[_Item]) -> None:
+        """OPA knows a name that was just put into its data before we do: then it is no refusal for good."""
+        blocked = await self._blocks.newest() if refused else BlockList()
+        for item in refused:
+            assert item.standing is not None  # noqa: S101 - it was asked for
+            assert item.request is not None  # noqa: S101
+            why = blocked.why(requester=item.standing.requester, user=item.request.user)
+            if why and item.question is not None and item.question.trigger is not Trigger.CONTAINMENT:
+                item.error = Blocked(why)
 
     async def _sign(self, items: Sequence[_Item]) -> None:
         for item in items:
@@ -158,8 +170,7 @@ def _read(value: object, caller: Caller) -> _Item:
 def _ask(item: _Item, blocked: BlockList) -> None:
     if item.error is None and item.standing is not None and item.request is not None:
         try:
-            blocked.check(requester=item.standing.requester, user=item.request.user)
-            item.question = item.standing.question(item.request)
+            item.question = question_of(item.standing, item.request, blocked)
         except GoldcrestError as error:
             item.error = error
 

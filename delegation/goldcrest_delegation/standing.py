@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from goldcrest.authorised import observer_commands_allow
+from goldcrest.blocked import BlockList
 from goldcrest.canonical import Json
 from goldcrest.commands import Submit
 from goldcrest.commands.base import Command
-from goldcrest.errors import Denied
+from goldcrest.errors import Blocked, Denied
 from goldcrest.identity import Identity
 from goldcrest.policy.question import Door, Question, Subject, Trigger
 from goldcrest.sbatch import resources
@@ -80,7 +81,11 @@ class TokenStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStanding:
-    """A live Job: may run what follows from it, as the Unix user that it names."""
+    """A live Job: may run what follows from it, as the Unix user that it names.
+
+    Args:
+        blocked: why its requester or user is blocked; then ``commands`` are those that make less run, and all else is refused so.
+    """
 
     resource: ResourceReference
     requester: str
@@ -91,6 +96,7 @@ class JobStanding:
     commands: tuple[Command, ...]
     trigger: Trigger
     wildcards: tuple[str, ...]
+    blocked: str = ""
 
     @property
     def origin(self) -> str:
@@ -100,6 +106,8 @@ class JobStanding:
         what = f"gjob {self.resource.namespace}/{self.resource.name}"
         if request.system != self.system or request.user != self.run_as:
             raise Denied(f"{what} is of {self.run_as} on {self.system}, not of {request.user} on {request.system}")
+        if self.blocked and (not self.commands or request.command not in (None, *self.commands)):
+            raise Blocked(self.blocked)
         if not self.commands:
             raise Denied(f"nothing follows from {what} in its present state")
         if request.command is not None and request.command not in self.commands:
@@ -154,6 +162,17 @@ class ObserverStanding:
             args=_arguments(request),
             payload=_payload(request),
         )
+
+
+def question_of(standing: Standing, request: CertificateRequest, blocked: BlockList) -> Question:
+    """What policy is asked: for somebody who is on the block list nothing, but of the Jobs that are contained for it.
+
+    Raises:
+        Denied: the request does not follow from this standing, whatever policy says; Blocked when that is why.
+    """
+    if not (isinstance(standing, JobStanding) and standing.blocked):
+        blocked.check(requester=standing.requester, user=request.user)
+    return standing.question(request)
 
 
 def check_reach(identity: Identity, *, user: str, system: str) -> None:

@@ -11,6 +11,7 @@ from goldcrest.authorised import token_of
 from goldcrest.authority import ByResource
 from goldcrest.errors import (
     AnswerLost,
+    Blocked,
     Denied,
     GoldcrestError,
     InvalidInput,
@@ -338,7 +339,7 @@ class JobEffects:
         if isinstance(error, LeaseNotHeld):
             # Either we were replaced and end here, or delegation, which reads the Lease once a second, does not know us yet.
             await self._lease.confirm()
-        elif isinstance(error, Denied | NotFound):
+        elif isinstance(error, Denied | NotFound) and not isinstance(error, Blocked):
             # Delegation judges what is stored now. So was it judged what we had in mind?
             job = subject.job
             fresh = await self._kube.get(Kind.JOB, job.name, namespace=job.namespace)

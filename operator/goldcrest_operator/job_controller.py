@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from goldcrest.blocked import BlockFollower, BlockList
 from goldcrest.errors import Conflict, InvalidInput, NotFound
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
@@ -56,6 +57,7 @@ class JobController:
         queue: WorkQueue[Key],
         cluster_id: str,
         seldom_seconds: float,
+        blocks: BlockFollower,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._kube = kube
@@ -65,6 +67,7 @@ class JobController:
         self._queue = queue
         self._cluster_id = cluster_id
         self._seldom_seconds = seldom_seconds
+        self._blocks = blocks
         self._epoch = epoch
         self._attempts: dict[str, Attempt] = {}
 
@@ -84,7 +87,12 @@ class JobController:
                 return
             if attempt is None:
                 attempt = self._attempts[uid] = begun(subject.job, now=subject.now)
-            observed = Observation(now=subject.now, attempt=attempt, sighting=self._tracker.sighting(uid))
+            observed = Observation(
+                now=subject.now,
+                attempt=attempt,
+                sighting=self._tracker.sighting(uid),
+                blocked=_why_blocked(subject.job, self._blocks.now),
+            )
             step = next_step(subject.job, subject.system, observed, cluster_id=self._cluster_id)
             if self._is_end(step, uid):
                 break
@@ -117,6 +125,17 @@ class JobController:
             self.forget(followed.uid)
         elif self._store.put_job(fresh):
             self._queue.add(Key(Kind.JOB, followed.uid))
+
+    def block_list_changed(self, before: BlockList, now: BlockList) -> None:
+        """Have every Job looked at that is blocked now or was before, and is not any more."""
+        if before == now:
+            return
+        for raw in self._store.unfinished_jobs():
+            spec, key = raw["spec"], Key(Kind.JOB, raw["metadata"]["uid"])
+            names = {"requester": (spec.get("requestedBy") or {}).get("username", ""), "user": spec["runAs"]}
+            if before.why(**names) != now.why(**names):
+                self._queue.succeeded(key)  # what failed meanwhile says nothing about now
+                self._queue.add(key)
 
     def forget(self, uid: str) -> None:
         """The Job is gone."""
@@ -192,6 +211,11 @@ class JobController:
                 self._tracker.follow(system, user, hurry=False)
             elif uid not in self._store.unfinished(system) and self._attempts.get(uid, _OVER).unclear_until is None:
                 self._attempts[uid] = _OVER
+
+
+def _why_blocked(job: JobResource, blocks: BlockList) -> str:
+    requester = job.spec.requested_by
+    return blocks.why(requester=requester.username if requester is not None else "", user=job.spec.run_as)
 
 
 def _trace_of(job: JobResource) -> Trace:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldcrest.authority import Authority
+from goldcrest.blocked import BlockFollower
 from goldcrest.errors import GoldcrestError
 from goldcrest.kube import Kube, pause
 from goldcrest.models.system import SystemSpec
@@ -52,6 +53,7 @@ class Context:
     recorder: Recorder
     store: Store
     queue: WorkQueue[Key]
+    blocks: BlockFollower
     tracker: Tracker
     watch: Watch
     workers: Workers
@@ -88,12 +90,22 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     )
     lease = Lease(kube, shard=settings.shard, identity=identity, times=times)
     scheduler = SlurmScheduler(pool)
+    blocks = BlockFollower(
+        authority,
+        seconds=settings.delegation.blocked_seconds,
+        seen=[
+            # Those that are opened later are of containment: delegation signs no others.
+            lambda before, now: pool.end_sessions(now.users - before.users, reason="the site blocked this user"),
+            lambda before, now: jobs.block_list_changed(before, now),
+        ],
+    )
     tracker = Tracker(
         store=store,
         scheduler=scheduler,
         changed=lambda uid: queue.add(Key(Kind.JOB, uid)),
         refresh=lambda followed: jobs.refresh(followed),
         active=lambda: lease.held,
+        blocked=lambda job: blocks.now.why(requester=job.requester, user=job.user) != "",
         times=_tracker_times(settings),
         metrics=metrics,
     )
@@ -116,6 +128,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         queue=queue,
         cluster_id=cluster_id,
         seldom_seconds=settings.retry.seldom_seconds,
+        blocks=blocks,
     )
     systems = SystemController(
         kube=kube,
@@ -138,6 +151,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         recorder=recorder,
         store=store,
         queue=queue,
+        blocks=blocks,
         tracker=tracker,
         watch=Watch(store=store, queue=queue, jobs=jobs, kubeconfig=settings.kubeconfig, shard=settings.shard),
         workers=Workers(queue=queue, jobs=jobs, systems=systems, metrics=metrics, number=settings.workers),
@@ -175,6 +189,8 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
     watch = asyncio.create_task(context.watch.run(ready=watching, stop=stop_watching), name="watch")
     tasks: list[asyncio.Task[None]] = [watch]
     try:
+        following = asyncio.create_task(context.blocks.run(), name="block list")
+        tasks.append(following)
         await _before(watch, watching.wait())
         _stop_on_signals(stop)  # kopf has put its own handlers there
         _log.info("operator.watching", shard=settings.shard, identity=context.lease.identity)
@@ -187,7 +203,7 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
         keeper = asyncio.create_task(context.lease.keep(asyncio.Event()), name="lease")  # also while it drains
         recorder = asyncio.create_task(context.recorder.run(), name="recorder")
         tasks += [workers, keeper, recorder]
-        return await _until_the_end(context, stop, watch=watch, workers=workers, others=(keeper, recorder))
+        return await _until_the_end(context, stop, watch=watch, workers=workers, others=(keeper, recorder, following))
     finally:
         await context.tracker.close()
         for task in tasks[1:]:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from goldcrest.blocked import LOOK_SECONDS
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.wellknown import (
     LEASE_DURATION_SECONDS,
@@ -32,6 +33,12 @@ class DelegationSettings(_Part):
     token_file: Path = Field(
         default=Path("/var/run/secrets/goldcrest/delegation/token"),
         description="Projected service-account token with delegation's audience; read again every minute.",
+    )
+    blocked_seconds: float = Field(
+        default=LOOK_SECONDS,
+        gt=0,
+        le=60,
+        description="Seconds between two looks at the block list at most. The default lets a block, and its end, take effect within 10 s.",
     )
 
 

@@ -30,6 +30,8 @@ class Followed:
     job_id: str
     token: str
     array: bool
+    requester: str = ""
+    """User name of who asked for it."""
 
 
 class Store:
@@ -138,6 +140,10 @@ class Store:
         """uids of the system's Jobs that have not ended."""
         return frozenset(self._unfinished[system])
 
+    def unfinished_jobs(self) -> list[Raw]:
+        """All Jobs that have not ended, of every system; those that are not understood are not among them."""
+        return [self._jobs[uid] for uids in self._unfinished.values() for uid in uids]
+
     def uid_of(self, token: str) -> str | None:
         """Whose submission carries this token, also long after its end."""
         return self._uid_of_token.get(token)
@@ -165,6 +171,7 @@ class Store:
             job_id=job.status.job_id,
             token=token,
             array=job.spec.array is not None,
+            requester=job.spec.requested_by.username if job.spec.requested_by is not None else "",
         )
         self._followed[uid] = followed
         for user in ("", followed.user):

@@ -86,6 +86,7 @@ class Tracker:
         changed: called with the uid of a Job whose Sighting changed.
         refresh: reads a Job anew; called when delegation knows nothing of it or does not let us ask for it.
         active: whether this process may act now (the Lease).
+        blocked: whether the user or the requester of a Job is blocked: delegation would refuse to ask as them.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Tracker:
         changed: Callable[[str], None],
         refresh: Callable[[Followed], Awaitable[None]],
         active: Callable[[], bool],
+        blocked: Callable[[Followed], bool] = lambda _: False,
         times: TrackerTimes,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
@@ -105,6 +107,7 @@ class Tracker:
         self._changed = changed
         self._refresh = refresh
         self._active = active
+        self._blocked = blocked
         self._times = times
         self._metrics = metrics
         self._clock = clock
@@ -174,7 +177,9 @@ class Tracker:
         return lane.user == "" or bool(self._store.followed(lane.system, lane.user))
 
     def _jobs(self, lane: _Lane) -> list[Followed]:
-        return list(self._store.followed(lane.system, lane.user).values())
+        jobs = self._store.followed(lane.system, lane.user).values()
+        # The observer's questions are on nobody else's word.
+        return [job for job in jobs if not lane.user or not self._blocked(job)]
 
     async def _pause(self, lane: _Lane, began: float) -> None:
         """Until the next round is due; a lane that gets hot meanwhile is due earlier."""

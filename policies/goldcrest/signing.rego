@@ -4,6 +4,7 @@
 #   Asked by delegation before every certificate. Answers as admission.rego does.
 package goldcrest.signing
 
+import data.goldcrest.containment
 import data.goldcrest.rules
 
 default decision := {"allow": false, "rule": "signing.rego: default", "reason": "policy does not allow this"}
@@ -12,7 +13,9 @@ decision := {"answers": [object.union({"id": question.id}, answer(question)) | s
 	input.questions
 } else := answer(input)
 
-answer(question) := rules.allowance(question) if {
+answer(question) := containment.answer(question) if {
+	question.trigger == "containment"
+} else := rules.allowance(question) if {
 	operation_allowed(question)
 } else := {
 	"allow": false,

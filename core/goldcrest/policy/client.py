@@ -24,7 +24,7 @@ from goldcrest.policy.question import Door, Question
 from goldcrest.renewal import TlsFiles
 from goldcrest.telemetry import Log
 from goldcrest.tls import client_context
-from goldcrest.wellknown import OPA_PROBLEMS
+from goldcrest.wellknown import OPA_BLOCKED, OPA_PROBLEMS
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
@@ -133,6 +133,18 @@ class Policy:
             _noted(question, _only(by_id.get(str(number), []), decision_id))
             for number, question in enumerate(questions)
         ]
+
+    async def blocked(self) -> frozenset[str]:
+        """The names that the site's data blocks, as requesters and as Unix users.
+
+        Raises:
+            PolicyUnavailable: no answer, or none in the agreed form.
+        """
+        result, _ = await self._ask(OPA_BLOCKED, {})
+        names = result.get("names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise PolicyUnavailable(f"OPA gave no block list; check that the policy {OPA_BLOCKED} is loaded")
+        return frozenset(names)
 
     async def answers(self) -> bool:
         """Whether OPA is there and has its policies."""

@@ -20,6 +20,7 @@ class Trigger(StrEnum):
 
     REQUEST = "request"
     CLEANUP = "cleanup"  # what a deleted resource leaves behind is cancelled: present rights do not count (T8)
+    CONTAINMENT = "containment"  # a blocked user's jobs are kept from starting, or ended (docs/decisions/0009)
     OBSERVE = "observe"  # a read-only query of a System's observer, without a user
 
 

@@ -79,9 +79,10 @@ class Attempt:
         else:
             again = self.command.idempotent and not self._repeated
             self._repeated = True
+        reason = (connection.ended_because if connection is not None else "") or lost.reason
         if not again:
-            raise self.unanswered(lost.reason) from None
-        _LOG.info("ssh.again", op=self.command.op, user=self.user, host=self.where, reason=lost.reason)
+            raise self.unanswered(reason) from None
+        _LOG.info("ssh.again", op=self.command.op, user=self.user, host=self.where, reason=reason)
 
     async def refused(self, refused: CommandRefused, channel: Channel | None) -> None:
         """The node refused. Returns when a new certificate may help.

@@ -54,6 +54,8 @@ class Connection:
         self._tasks: set[asyncio.Task[Channel]] = set()
         self._closed = False
         self._retired = False
+        self.ended_because = ""
+        """Why it was ended although it worked: whoever has a request under way is told."""
         self._users = 0
         self.last_used = time.monotonic()
         self._idle_seconds = _jittered(settings.idle_seconds)

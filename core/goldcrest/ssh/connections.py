@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
@@ -24,6 +25,10 @@ _FORGET_SECONDS: Final = 60.0  # a failure this long ago says nothing about now
 _CLOSE_SECONDS: Final = 5.0
 
 
+class _Ended(Exception):
+    """A session was ended while it was being opened."""
+
+
 class Connections:
     """One connection for each (system, user, host, pins), opened when first needed.
 
@@ -40,6 +45,7 @@ class Connections:
         # Not in the table any more, but requests are still under way.
         self._leaving: set[Connection] = set()
         self._opening: dict[ConnectionKey, asyncio.Task[Connection]] = {}
+        self._to_be_ended: set[ConnectionKey] = set()  # of those being opened
         self._handshakes: dict[str, asyncio.Semaphore] = {}
         first, most = settings.backoff_first_seconds, settings.backoff_most_seconds
         self._hosts: Breakers[Endpoint] = Breakers(first=first, most=most)
@@ -109,12 +115,15 @@ class Connections:
                     return await asyncio.shield(task)
                 except (HostKeyChanged, HostDown, LoginRefused):
                     raise
-                except GoldcrestError:
+                except (GoldcrestError, _Ended):
                     continue  # the authority refused somebody else's request; ours may be better founded
             task = asyncio.create_task(self._establish(key, basis, trace))
             self._opening[key] = task
             task.add_done_callback(lambda done: self._established(key, done))
-            return await asyncio.shield(task)
+            try:
+                return await asyncio.shield(task)
+            except _Ended:
+                continue  # the authority says whether there may be another
 
     def _established(self, key: ConnectionKey, task: asyncio.Task[Connection]) -> None:
         if self._opening.get(key) is task:
@@ -124,6 +133,7 @@ class Connections:
 
     async def _establish(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
         endpoint = key.endpoint
+        self._to_be_ended.discard(key)
         gate = self._handshakes.setdefault(endpoint.name, asyncio.Semaphore(self._settings.handshakes_per_host))
         async with gate:
             resting = self._hosts.failure(endpoint)
@@ -147,6 +157,9 @@ class Connections:
                 _LOG.warning("ssh.login.refused", host=endpoint.name, user=key.user, reason=error.message)
                 raise
         self._logins.succeeded(key)
+        if key in self._to_be_ended:
+            connection.abort()
+            raise _Ended
         self._open[key] = connection
         self._sweep_from_now_on()
         _LOG.info("ssh.connection.opened", host=endpoint.name, system=key.system, user=key.user)
@@ -205,6 +218,19 @@ class Connections:
             connection.close()
         else:
             self._leaving.add(connection)
+
+    def end_sessions(self, users: Collection[str], *, reason: str) -> int:
+        """End what is open, or being opened, as these Unix users now; how many there were."""
+        ended = [open_ for open_ in (*self._open.values(), *self._leaving) if open_.key.user in users]
+        for connection in ended:
+            connection.ended_because = reason
+            self._drop(connection)
+            _LOG.warning(
+                "ssh.session.ended", host=connection.key.endpoint.name, user=connection.key.user, reason=reason
+            )
+        opening = {key for key in self._opening if key.user in users}
+        self._to_be_ended |= opening
+        return len(ended) + len(opening)
 
     def _sweep_from_now_on(self) -> None:
         if self._sweeper is None and not self._closed:

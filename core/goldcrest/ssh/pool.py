@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, aclosing
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
-from goldcrest.errors import CommandRefused, InvalidInput
+from goldcrest.errors import Blocked, CommandRefused, InvalidInput
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
 from goldcrest.ssh.attempt import Attempt
@@ -127,6 +127,8 @@ class SshPool:
             except TimeoutError:
                 raise attempt.unanswered(_too_late(attempt, limit)) from None
             except ChannelLost as lost:
+                if received and connection is not None and connection.ended_because:
+                    raise Blocked(f"{connection.ended_because}; {received} bytes had come") from None
                 if received:
                     raise attempt.unanswered(f"{lost.reason}, after {received} bytes") from None
                 attempt.lost(lost, connection)
@@ -134,6 +136,17 @@ class SshPool:
                 if received:
                     raise
                 await attempt.refused(refused, channel)
+
+    def end_sessions(self, users: Collection[str], *, reason: str) -> int:
+        """End the sessions of Unix users now; how many there were.
+
+        What is under way on them is begun anew where that is harmless, so that the authority decides on it: what it does not sign any
+        more ends with its refusal. A stream of which a part was handed on ends with Blocked, and what may have taken effect with AnswerLost.
+
+        Args:
+            reason: for people, e.g. ``the site blocked this user``.
+        """
+        return self._connections.end_sessions(users, reason=reason)
 
     async def close(self) -> None:
         """End all connections. Commands under way end with SystemUnreachable or AnswerLost."""

@@ -49,6 +49,7 @@ class Stack:
         self.folder = bed.paths.keys / "goldcrest"
         self.identity_file = bed.paths.data / "goldcrest" / "identity.toml"
         self.kubernetes_jwks = self.identity_file.with_name("kubernetes-jwks.json")
+        self.block_file = bed.paths.data / "goldcrest" / "blocked"
         self.audit_file = bed.paths.logs / "audit.jsonl"
         self.admission_url = f"https://{HOST}:{bed.config.port('admission')}"
         self.api_url = f"http://{HOST}:{bed.config.port('api')}"
@@ -70,6 +71,7 @@ class Stack:
                 opa_url=f"unix:{self._opa_socket}",
                 kubeconfig=self._kubeconfig(DELEGATION),
                 audit_file=self.audit_file,
+                block_file=self.block_file,
                 listen_port=bed.config.port("delegation"),
                 tls_cert=serving.crt,
                 tls_key=serving.key,
@@ -159,6 +161,7 @@ class Stack:
                     "delegation": {"url": f"https://{HOST}:{bed.config.port('delegation')}"},
                     "audit": str(self.audit_file),
                     "pods": bed.config["oidc"]["kubernetes"],
+                    "block_file": str(self.block_file),
                     "namespaces": {user: namespace_of_user(user) for user in bed.config["system"]["users"]},
                 }
             },
@@ -211,6 +214,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.identity_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self.identity_file, self._identity())
+        self.block_file.touch(mode=0o600)
         for name, env in ((ADMISSION, self._admission_env()), (DELEGATION, self.delegation().command().env)):
             done = subprocess.run(
                 [str(_program(name)), "init"],

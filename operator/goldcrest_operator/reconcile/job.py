@@ -44,6 +44,7 @@ from goldcrest_operator.reconcile.steps import (
     WriteIntent,
     WriteStatus,
 )
+from goldcrest_operator.reconcile.troubles import blocked_words
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
@@ -197,7 +198,16 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
     if carriers:
         return _persist(job, min(carriers, key=int), observed, cluster_id=cluster_id)
 
-    # 6. First the intent: whoever comes after us then knows that there may be a submission.
+    # 6. An administrator blocked the user or the requester: nothing is submitted or looked for until that is lifted.
+    if observed.blocked:
+        return _blocked(
+            job,
+            observed,
+            phase=Phase.SUBMITTING if intent is not None else Phase.PENDING,
+            message=blocked_words(observed.blocked),
+        )
+
+    # 7. First the intent: whoever comes after us then knows that there may be a submission.
     if intent is None:
         begun = with_state(
             job,
@@ -209,7 +219,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         )
         return WriteIntent(begun, notices(job.status, begun))
 
-    # 7. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
+    # 8. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
     # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept.
     if not certain:
         settled = settled_at(job, attempt)
@@ -220,7 +230,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         if unwanted or system.scheduler.submit_fence == "None":
             return _settling(job, observed, settled, again_at=again_at)
 
-    # 8. The time of the last sbatch is stored before it, so that a successor knows how long to look.
+    # 9. The time of the last sbatch is stored before it, so that a successor knows how long to look.
     if observed.now - parse_time(intent.time) > FRESH_SECONDS:
         renewed = intent.model_copy(update={"time": iso(observed.now)})
         return WriteIntent(job.status.model_copy(update={"submission": renewed}))
@@ -250,20 +260,25 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
 
     # 4. It is not wanted any more; or only the resource is not, and what it still holds back is let go first.
     if is_left_running(job):
-        return Release(job_id) if _is_to_be_released(job, system, observed) else RemoveFinalizer()
-    if job.deleting or wants_cancel(job):
+        if not (observed.blocked and _is_waiting(job, observed)):  # else nobody could release it any more
+            return Release(job_id) if _is_to_be_released(job, system, observed) else RemoveFinalizer()
+    elif job.deleting or wants_cancel(job):
         if job.status.cancel_requested_at is None:
             return WriteStatus(_cancelling(job, observed))
-        if attempt.cancelled_at is None or observed.now - attempt.cancelled_at >= CANCEL_AGAIN_SECONDS:
+        again = observed.now - (attempt.cancelled_at or 0.0) >= CANCEL_AGAIN_SECONDS
+        # Of who is blocked nothing is seen, so the scheduler's word that it accepted the cancel has to do.
+        if attempt.cancelled_at is None or (again and not observed.blocked):
             return Cancel()
         if job.deleting:
             return _let_go(observed)
         step = _write_if_changed(job, observed)
+        if observed.blocked:
+            return step
         return step if step != Rest() else Wait(attempt.cancelled_at + CANCEL_AGAIN_SECONDS - observed.now)
 
-    # 5. It shall not start yet; what runs already is left running.
+    # 5. It shall not start yet, because the user or an administrator says so; what runs already is left running.
     released = _released(job, observed)
-    if job.spec.suspend:
+    if job.spec.suspend or observed.blocked:
         if (
             _is_waiting(job, observed)
             and released is not False
@@ -275,15 +290,38 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
     elif _is_to_be_released(job, system, observed):
         return Release(job_id)
 
-    # 7. It was found again, without sbatch's answer: its files are asked for, once.
-    if job.status.files is None:
+    # 7. Nothing more is asked about a blocked user's job.
+    if observed.blocked and not (job.spec.suspend and released is False):
+        return _blocked_in_queue(job, system, observed, job_id=job_id)
+
+    # 8. It was found again, without sbatch's answer: its files are asked for, once.
+    if job.status.files is None and not observed.blocked:
         if not attempt.files_asked:
             return AskFiles(job_id)
         if attempt.files is not None:
             return WriteStatus(job.status.model_copy(update={"files": attempt.files}))
 
-    # 8. What the scheduler says of it.
+    # 9. What the scheduler says of it.
     return _write_if_changed(job, observed)
+
+
+def _blocked_in_queue(job: JobResource, system: SystemSpec, observed: Observation, *, job_id: str) -> Step:
+    """A submitted job of a blocked user or requester: held if it waits, and else left as it is."""
+    held = _released(job, observed) is False
+    if not _is_waiting(job, observed) or not held:
+        if system.scheduler.observer:
+            return _write_if_changed(job, observed)  # it is followed on nobody's word
+        message = f"Job {job_id} may have started before; it is left as it is, and not followed now. {blocked_words(observed.blocked)}"
+        return _blocked(job, observed, phase=job.status.phase or Phase.QUEUED, message=message)
+    message = f"Job {job_id} is held. {blocked_words(observed.blocked)}"
+    record = job.status.submission
+    fields = {"submission": record.model_copy(update={"released": False})} if record is not None else {}
+    return _blocked(job, observed, phase=Phase.SUSPENDED, message=message, **fields)
+
+
+def _blocked(job: JobResource, observed: Observation, *, phase: Phase, message: str, **fields: Any) -> Step:
+    status = with_state(job, phase=phase, reason=Reason.BLOCKED, message=message, now=observed.now, **fields)
+    return WriteStatus(status, notices(job.status, status)) if differs(job.status, status) else Rest()
 
 
 def _is_waiting(job: JobResource, observed: Observation) -> bool:
@@ -427,6 +465,8 @@ def _as_seen(job: JobResource, observed: Observation) -> JobStatus:
     if job.status.submission is not None and released is not None:
         fields["submission"] = job.status.submission.model_copy(update={"released": released})
     trouble = sighting.trouble
+    if trouble is not None and trouble.reason is Reason.BLOCKED and phase is Phase.SUSPENDED:
+        trouble = None  # it waits for its user as well, and would not go on by itself
     if trouble is not None and not phase.finished:
         return with_state(
             job,
@@ -453,7 +493,7 @@ def _state_as_seen(job: JobResource, sighting: Sighting, *, released: bool | Non
         message = job.status.message or ""
         if phase is Phase.SUSPENDED and not job.spec.suspend:
             phase, reason, message = Phase.QUEUED, Reason.QUEUED, f"Job {job_id} waits in the queue."
-    if job.spec.suspend and phase is Phase.QUEUED and released is False:
+    if job.spec.suspend and phase in (Phase.QUEUED, Phase.SUSPENDED) and released is False:
         return Phase.SUSPENDED, Reason.SUSPENDED, f"Job {job_id} is held until spec.suspend is set to false."
     if (job.deleting or job.status.cancel_requested_at) and not phase.finished:
         message = f"Job {job_id} is being cancelled."

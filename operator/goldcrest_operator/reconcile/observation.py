@@ -82,3 +82,5 @@ class Observation:
     now: float
     attempt: Attempt = field(default_factory=Attempt)
     sighting: Sighting = field(default_factory=Sighting)
+    blocked: str = ""
+    """Why the Job's requester or user is blocked, as of the last look at the list; empty when they are not."""

@@ -18,6 +18,7 @@ _TROUBLES = frozenset(
     reason.value
     for reason in (
         Reason.POLICY_DENIED,
+        Reason.BLOCKED,
         Reason.REJECTED_BY_SITE,
         Reason.POLICY_UNAVAILABLE,
         Reason.DENIED_FOR_NOW,
@@ -139,7 +140,7 @@ def _essence(status: JobStatus) -> dict[str, Any]:
     essence = status.dump()
     if "submission" in essence:
         essence["submission"].pop("released", None)
-    passing = _TROUBLES - {Reason.DENIED_FOR_NOW.value}
+    passing = _TROUBLES - {Reason.DENIED_FOR_NOW.value, Reason.BLOCKED.value}
     trouble = any(condition["reason"] in passing for condition in essence["conditions"])
     if trouble and not (status.phase and status.phase.finished):
         essence.pop("message", None)
@@ -165,9 +166,10 @@ def notices(old: JobStatus, new: JobStatus) -> tuple[Notice, ...]:
         if old.phase is Phase.SUSPENDED and new.phase in (Phase.SUBMITTING, Phase.QUEUED):
             found.append(Notice(EventReason.RESUMED, message))
         event = _EVENTS.get(new.phase)
-        if event is not None:
+        if event is not None and reason_of(new) is not Reason.BLOCKED:
             found.append(Notice(event, message, warning=new.phase is Phase.FAILED))
     reason = reason_of(new)
     if reason is not reason_of(old) and reason in _TROUBLES and not (new.phase and new.phase.finished):
-        found.append(Notice(EventReason.WAITING, message, warning=True))
+        event = EventReason.BLOCKED if reason is Reason.BLOCKED else EventReason.WAITING
+        found.append(Notice(event, message, warning=True))
     return tuple(found)

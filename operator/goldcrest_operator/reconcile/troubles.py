@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldcrest.errors import (
+    Blocked,
     CommandFailed,
     Denied,
     DeniedForNow,
@@ -25,6 +26,8 @@ def trouble_of(error: GoldcrestError) -> Trouble:
     match error:
         case KubernetesUnavailable():
             raise error  # it could not be written anyway
+        case Blocked():
+            return Trouble(Reason.BLOCKED, blocked_words(error.message))
         case Denied():
             return Trouble(Reason.POLICY_DENIED, error.message, stalled=True)
         case SiteRefused():
@@ -43,9 +46,16 @@ def trouble_of(error: GoldcrestError) -> Trouble:
     return Trouble(Reason.DELEGATION_UNAVAILABLE, error.message)
 
 
+def blocked_words(why: str) -> str:
+    """What a Job says that waits for an administrator's block to be lifted."""
+    return f"Stopped by an administrator: {why}. It goes on by itself when that is lifted."
+
+
 def refusal_of(error: GoldcrestError) -> Refusal | None:
     """The final no of a submission, if this is one."""
     match error:
+        case Blocked():
+            return None  # until it is lifted
         case SchedulerRefused():
             return Refusal(Reason.REJECTED_BY_SCHEDULER, f"Slurm refused it: {error.message}")
         case SiteRefused():

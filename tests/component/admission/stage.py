@@ -487,6 +487,22 @@ class Stage:
             self.stop_process("opa")
         self.start_opa()
 
+    @contextmanager
+    def blocked_in_opa(self, *names: str) -> Iterator[None]:
+        """These names in the site's data for a while, until delegation, which remembers OPA's list for two seconds, has forgotten them."""
+        with self.policy_data("blocked", list(names)):
+            yield
+        token = self.caller_token("goldcrest-api")
+        until(lambda: not set(names) & set(self._served_block_list(token)), "delegation has forgotten the names")
+
+    def _served_block_list(self, token: str) -> list[str]:
+        connection = http.client.HTTPConnection("delegation", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.delegation_socket))
+        with closing(connection):
+            connection.request("GET", "/v1/blocked", headers={"Authorization": f"Bearer {token}"})
+            return [str(name) for name in json.loads(connection.getresponse().read())["users"]]
+
     # ---- Delegation ---------------------------------------------------------------------------------------------
 
     def audit(self) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ async def test_task_follows_the_job_and_cancel_passes_admission(stage: Stage, cl
 
 async def test_policy_denies(stage: Stage, client: aiohttp.ClientSession) -> None:
     """Policy's reason reaches the client."""
-    with stage.policy_data("blocked", ["alice"]):
+    with stage.blocked_in_opa("alice"):
         form = aiohttp.FormData()
         form.add_field("file", b"#!/bin/sh\n", filename="job.sh")
         async with client.post("/compute/jobs/upload", data=form) as response:

@@ -138,7 +138,7 @@ async def test_a_bad_token(stage: Stage) -> None:
 
 async def test_a_blocked_user(stage: Stage) -> None:
     """The block list stops signing at once."""
-    with stage.policy_data("blocked", ["alice"]), pytest.raises(Denied, match="alice is blocked"):
+    with stage.blocked_in_opa("alice"), pytest.raises(Denied, match="alice is blocked"):
         await certificate(stage, STAT, stage.issuer.token("alice"))
 
 

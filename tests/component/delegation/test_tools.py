@@ -201,11 +201,11 @@ def test_explain_a_job(stage: Stage, job: dict[str, Any], tmp_path: Path) -> Non
         "slurm.submit on cluster",
     ):
         assert text in yes.stdout
-    with stage.policy_data("blocked", ["alice"]):
+    with stage.policy_data("systems/cluster/users", []):
         no = tool(stage, *what)
     assert no.returncode == 3
-    assert "DENIED     alice is blocked (PolicyDenied)" in no.stdout
-    assert "rule       rules.rego: blocked (policies/goldcrest" in no.stdout
+    assert "DENIED     Unix user alice may not use system cluster (PolicyDenied)" in no.stdout
+    assert "rule       rules.rego: user_listed (policies/goldcrest" in no.stdout
     asked = json.loads(no.stdout.splitlines()[-1].removeprefix("input"))
     assert (asked["subject"]["username"], asked["runAs"], asked["name"]) == ("alice", "alice", job["metadata"]["name"])
     later = tool(stage, *what, "--op", "slurm.release")
@@ -216,6 +216,10 @@ def test_explain_a_job(stage: Stage, job: dict[str, Any], tmp_path: Path) -> Non
     blocked.write_text("user: alice\n")
     site = tool(stage, *what, BLOCK_FILE=str(blocked))
     assert "DENIED     Unix user alice is blocked by the site (Blocked)\ncheck      block list\n" in site.stdout
+    with stage.blocked_in_opa("alice"):
+        data = tool(stage, *what, "--op", "slurm.submit")
+    assert "DENIED     alice is blocked by the site (Blocked)\ncheck      block list\n" in data.stdout
+    assert "or of data.goldcrest.blocked" in data.stdout
 
 
 def test_explain_what_is_not_there(stage: Stage) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from component.operator.memory_kube import MemoryKube
-from goldcrest.authorised import authorised_commands, observer_commands_allow
+from goldcrest.authorised import authorised_commands, containment_commands, observer_commands_allow
 from goldcrest.authority import Basis, ByResource
+from goldcrest.blocked import BlockList
 from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
 from goldcrest.commands.outputs import SEPARATOR
-from goldcrest.errors import AnswerLost, CommandFailed, Denied, NotFound
+from goldcrest.errors import AnswerLost, Blocked, CommandFailed, Denied, NotFound
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh import Answer
@@ -84,6 +85,7 @@ class FakeSlurm:
     def __init__(self, kube: MemoryKube) -> None:
         self._kube = kube
         self.jobs: dict[int, BatchJob] = {}
+        self.blocked = BlockList()
         self.frozen = False
         self.ends_as = "COMPLETED"
         self.accounting_down = False
@@ -112,7 +114,7 @@ class FakeSlurm:
         self.calls.append(command.op)
 
         def effect() -> dict[str, Any]:
-            return self._do(command, user)
+            return self.carry_out(command, user)
 
         if isinstance(command, Submit) and command.token in self._begun and not command.again:
             raise CommandFailed("this submission was begun before", kind="repeated")
@@ -132,10 +134,14 @@ class FakeSlurm:
                 raise Denied(f"{command.op} is not on an observer's list")
             return
         job = JobResource.of(raw)
-        if user != job.spec.run_as or command not in authorised_commands(job, spec, cluster_id=CLUSTER):
+        why = self.blocked.why(requester=job.spec.requested_by.username if job.spec.requested_by else "", user=user)
+        if why and command not in containment_commands(job, cluster_id=CLUSTER):
+            raise Blocked(why)
+        if not why and (user != job.spec.run_as or command not in authorised_commands(job, spec, cluster_id=CLUSTER)):
             raise Denied(f"{command.op} does not follow from the Job")
 
-    def _do(self, command: Command, user: str) -> dict[str, Any]:
+    def carry_out(self, command: Command, user: str) -> dict[str, Any]:
+        """What Slurm makes of a command that may be run."""
         match command:
             case Submit():
                 return self._submit(command, user)

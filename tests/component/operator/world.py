@@ -10,7 +10,8 @@ from typing import Any
 
 from component.operator.fake_slurm import CLUSTER, FakeSlurm
 from component.operator.memory_kube import MemoryKube
-from goldcrest.errors import SystemUnreachable
+from goldcrest.blocked import BlockFollower, BlockList
+from goldcrest.errors import DelegationUnavailable, SystemUnreachable
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
@@ -66,12 +67,16 @@ class Operator:
         )
         self.recorder = Recorder(kube)
         scheduler = SlurmScheduler(world.slurm)
+        self.blocks = BlockFollower(
+            world, seconds=0.02, seen=[lambda before, now: self.jobs.block_list_changed(before, now)]
+        )
         self.tracker = Tracker(
             store=self.store,
             scheduler=scheduler,
             changed=lambda uid: self.queue.add(Key(Kind.JOB, uid)),
             refresh=lambda followed: self.jobs.refresh(followed),
             active=lambda: self.lease.held,
+            blocked=lambda job: self.blocks.now.why(requester=job.requester, user=job.user) != "",
             times=QUICK,
             metrics=metrics,
         )
@@ -95,6 +100,7 @@ class Operator:
             queue=self.queue,
             cluster_id=CLUSTER,
             seldom_seconds=0.05,
+            blocks=self.blocks,
             epoch=world.epoch,
         )
         systems = SystemController(
@@ -125,6 +131,7 @@ class Operator:
             asyncio.create_task(self._work()),
             asyncio.create_task(self.recorder.run()),
             asyncio.create_task(self.lease.keep(self._dead)),
+            asyncio.create_task(self.blocks.run()),
         ]
         return self
 
@@ -164,10 +171,20 @@ class World:
         self.store_offset = 0.0
         self.epoch_offset = 0.0
         self.system_down = False
+        self.list_known = True  # to operators; what may be signed is changed by it in any case
         self.operators: list[Operator] = []
 
     def epoch(self) -> float:
         return time.time() + self.epoch_offset
+
+    def block(self, *users: str, requesters: tuple[str, ...] = ()) -> None:
+        """What delegation's block list is from now on."""
+        self.slurm.blocked = BlockList(frozenset(users), frozenset(requesters))
+
+    async def blocked(self) -> BlockList:
+        if not self.list_known:
+            raise DelegationUnavailable("delegation does not answer")
+        return self.slurm.blocked
 
     async def probe(self, spec: SystemSpec) -> None:
         if self.system_down:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldcrest.authorised import authorised_commands, observer_commands_allow, script_bytes, submit_command, token_of
+from goldcrest.authorised import (
+    authorised_commands,
+    containment_commands,
+    observer_commands_allow,
+    script_bytes,
+    submit_command,
+    token_of,
+)
 from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
@@ -218,6 +225,43 @@ def test_who_asked_changes_nothing(username: str, groups: list[str]) -> None:
     """What may be run follows from what was asked for, never from a name."""
     asked = job(spec={"requestedBy": {"via": "Kubernetes", "username": username, "groups": groups}})
     assert commands(asked) == commands(job())
+
+
+def contained(resource: JobResource) -> list[Command]:
+    return list(containment_commands(resource, cluster_id=CLUSTER))
+
+
+def test_containment_holds_and_cancels() -> None:
+    """Of a blocked user's Job: nothing before it is submitted, hold and sweep after, cancel when it is to end; after the end only
+    the sweep. A script of which no command can be made does not matter."""
+    submitted = {"phase": "Queued", "jobId": "7"}
+    assert contained(job()) == []
+    assert contained(job(status=submitted)) == [Cancel(TOKEN, keep=("7",)), Hold(TOKEN, "7")]
+    assert Cancel(TOKEN) in contained(job(spec={"cancel": True}, status=submitted))
+    assert Cancel(TOKEN) in contained(job(status=submitted, **DELETED))
+    assert Cancel(TOKEN) not in contained(job(spec={"deletionPolicy": "Orphan"}, status=submitted, **DELETED))
+    assert contained(job(status={"phase": "Succeeded", "jobId": "7"})) == [Cancel(TOKEN, keep=("7",))]
+    assert contained(job(spec={"script": {}}, status=submitted))
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={"suspend": st.booleans(), "cancel": st.booleans(), "deletionPolicy": st.just("Orphan")}
+    ),
+    st.fixed_dictionaries(
+        {}, optional={"phase": st.sampled_from([str(phase) for phase in Phase]), "jobId": st.just("7")}
+    ),
+    st.booleans(),
+)
+def test_containment_only_makes_less_run(spec: dict[str, Any], status: dict[str, Any], deleted: bool) -> None:
+    """In every state: holds and cancels with this submission's token, and no cancel that would not be authorised anyway."""
+    resource = job(spec=spec, status=status, **(DELETED if deleted else {}))
+    made = contained(resource)
+    assert {type(command) for command in made} <= {Hold, Cancel}
+    assert all(command.token == TOKEN for command in made if isinstance(command, Hold | Cancel))
+    assert [command for command in made if isinstance(command, Cancel)] == [
+        command for command in commands(resource) if isinstance(command, Cancel)
+    ]
 
 
 def test_the_token_of_a_rest_job_is_its_task_id() -> None:

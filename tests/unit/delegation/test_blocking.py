@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -9,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldcrest.errors import Denied, InvalidInput
-from goldcrest_delegation.blocking import COMPLAIN_SECONDS, BlockFile, BlockList, parse_block_list
+from goldcrest.blocked import BlockList
+from goldcrest.errors import Denied, InvalidInput, PolicyUnavailable
+from goldcrest_delegation.blocking import (
+    COMPLAIN_SECONDS,
+    OPA_SECONDS,
+    BlockFile,
+    Blocks,
+    NoBlockFile,
+    parse_block_list,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -121,3 +130,76 @@ def test_a_start_needs_a_good_list(path: Path) -> None:
     path.unlink()
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
         BlockFile(path)
+
+
+class Opa:
+    """The names in OPA's data, or its silence."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = frozenset(names)
+        self.silent = False
+        self.hangs = False
+        self.asked = 0
+
+    async def blocked(self) -> frozenset[str]:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.silent:
+            raise PolicyUnavailable("OPA does not answer")
+        return self.names
+
+
+async def test_both_lists_count(path: Path) -> None:
+    """A name in OPA's data counts as a user and as a requester, beside the lines of the file."""
+    blocks = await Blocks(BlockFile(path), Opa("eve")).now()
+    assert is_blocked(blocks, user="mallory")
+    assert is_blocked(blocks, user="eve")
+    assert is_blocked(blocks, requester="eve", user="bob")
+    assert not is_blocked(blocks)
+
+
+async def test_opa_is_asked_every_two_seconds(path: Path) -> None:
+    """Not for every signature; the file counts at once; and who needs the newest gets it. Many at once ask once."""
+    clock, opa = [100.0], Opa()
+    blocks = Blocks(BlockFile(path), opa, clock=lambda: clock[0])
+    await asyncio.gather(*(blocks.now() for _ in range(10)))
+    assert opa.asked == 1
+    opa.names = frozenset({"eve"})
+    path.write_text("user: carol\n")  # noqa: ASYNC240
+    clock[0] += OPA_SECONDS
+    assert is_blocked(await blocks.now(), user="carol")
+    assert not is_blocked(await blocks.now(), user="eve")
+    clock[0] += 0.01
+    assert is_blocked(await blocks.now(), user="eve")
+    opa.names = frozenset()
+    clock[0] += 0.01
+    assert not is_blocked(await blocks.newest(), user="eve")
+
+
+@pytest.mark.parametrize("how", ["silent", "hangs"])
+async def test_opa_is_silent(path: Path, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its last list stays in force together with the file, and the log says so once; nobody waits for it again and again."""
+    clock, opa = [100.0], Opa("eve")
+    blocks = Blocks(BlockFile(path), opa, clock=lambda: clock[0])
+    await blocks.now()
+    setattr(opa, how, True)
+    opa.names = frozenset()
+    caplog.clear()
+    for _ in range(2):
+        clock[0] += OPA_SECONDS + 1
+        for _ in range(3):
+            now = await blocks.now()
+            assert is_blocked(now, user="eve")
+            assert is_blocked(now, user="mallory")
+    assert opa.asked == 3
+    assert caplog.messages == ["delegation.blocklist.opa_silent"]
+    setattr(opa, how, False)
+    clock[0] += OPA_SECONDS + 1
+    assert not is_blocked(await blocks.now(), user="eve")
+    assert caplog.messages[-1] == "delegation.blocklist.opa_read"
+
+
+async def test_no_file() -> None:
+    """OPA's data alone."""
+    assert await Blocks(NoBlockFile(), Opa("eve")).now() == BlockList(frozenset({"eve"}), frozenset({"eve"}))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldcrest.authorised import authorised_commands, submit_command
+from goldcrest.authorised import authorised_commands, containment_commands, submit_command
 from goldcrest.commands import Cancel, Command, Describe, Find, Hold, Release
 from goldcrest.models.job import JobFiles, JobResource, JobStatus
 from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
@@ -29,6 +29,7 @@ SUBMITTING = in_phase(Phase.SUBMITTING, Reason.SUBMITTING, submission=INTENT)
 QUEUED = in_phase(Phase.QUEUED, **RELEASED)
 INTENDED = NOW - 40
 SETTLED = INTENDED + STORED_SECONDS
+BLOCKED = "Unix user alice is blocked by the site"
 TROUBLE = Trouble(Reason.SYSTEM_UNREACHABLE, "no host answers", unreachable=True)
 
 
@@ -40,9 +41,12 @@ def decide(
     fence: str | None = None,
     exists: bool = True,
     now: float = NOW,
+    blocked: str = "",
+    observer: str | None = None,
 ) -> Step:
-    observed = Observation(now=now, attempt=attempt or Attempt(), sighting=sighting or Sighting())
-    spec = system(**({"submitFence": fence} if fence else {})) if exists else None
+    observed = Observation(now=now, attempt=attempt or Attempt(), sighting=sighting or Sighting(), blocked=blocked)
+    scheduler = {"submitFence": fence, "observer": observer}
+    spec = system(**{name: value for name, value in scheduler.items() if value}) if exists else None
     return next_step(resource, spec, observed, cluster_id=CLUSTER)
 
 
@@ -468,6 +472,95 @@ def test_what_a_successor_assumes() -> None:
     assert begun(job(status=failed), now=NOW) == Attempt()
 
 
+# ---- blocked by an administrator ----
+
+HELD = {**SUBMITTED, "submission": {**INTENT, "host": "login1:2222", "released": False}}
+
+
+@pytest.mark.parametrize("status", [{}, in_phase(Phase.SUSPENDED, Reason.SUSPENDED), SUBMITTING])
+def test_blocked_before(status: dict[str, Any]) -> None:
+    """Neither intent, search nor sbatch: it waits and says why, with one event; written once."""
+    step = decide(job(status=status), blocked=BLOCKED)
+    shown = written(step)
+    assert shown.phase is (Phase.SUBMITTING if status is SUBMITTING else Phase.PENDING)
+    ready = {condition.type: condition for condition in shown.conditions}
+    assert (ready["Ready"].status, ready["Ready"].reason) == ("False", "Blocked")
+    assert (ready["Reconciling"].status, ready["Stalled"].status) == ("True", "False")
+    assert shown.message == f"Stopped by an administrator: {BLOCKED}. It goes on by itself when that is lifted."
+    assert isinstance(step, steps.WriteStatus)
+    assert [notice.reason for notice in step.notices] == [EventReason.BLOCKED]
+    again = job().model_copy(update={"status": shown})
+    assert decide(again, blocked=BLOCKED) == steps.Rest()
+    assert decide(again, Attempt(clean=True)) != steps.Rest()
+
+
+def test_blocked_and_not_wanted() -> None:
+    """What needs no login node is done all the same: suspended, cancelled, deleted."""
+    assert written(decide(job(spec={"suspend": True}), blocked=BLOCKED)).phase is Phase.SUSPENDED
+    assert written(decide(job(spec={"cancel": True}), blocked=BLOCKED)).phase is Phase.CANCELLED
+    assert decide(job(deleting=True), blocked=BLOCKED) == steps.RemoveFinalizer()
+
+
+def test_blocked_with_an_answer_of_sbatch() -> None:
+    """An id that is stored nowhere yet is stored first."""
+    attempt = Attempt(clean=True, submitted=Submitted("12", "login1:2222", None))
+    assert isinstance(decide(job(status=SUBMITTING), attempt, blocked=BLOCKED), steps.Persist)
+
+
+def test_blocked_in_the_queue() -> None:
+    """Held, then shown as suspended with that reason; released when the block is lifted, unless the user suspended it."""
+    resource = job(status=QUEUED)
+    assert decide(resource, Attempt(released=True), Sighting(PENDING), blocked=BLOCKED) == steps.Hold("12")
+    step = decide(resource, Attempt(released=False), Sighting(PENDING), blocked=BLOCKED)
+    shown = written(step)
+    assert (shown.phase, shown.conditions[0].reason) == (Phase.SUSPENDED, "Blocked")
+    assert shown.submission is not None
+    assert shown.submission.released is False
+    assert isinstance(step, steps.WriteStatus)
+    assert [notice.reason for notice in step.notices] == [EventReason.BLOCKED]
+    held = resource.model_copy(update={"status": shown})
+    assert decide(held, blocked=BLOCKED) == steps.Rest()
+    assert decide(held) == steps.Release("12")
+    unwanted = job(spec={"suspend": True}, status=in_phase(Phase.SUSPENDED, Reason.BLOCKED, **HELD))
+    assert written(decide(unwanted)).conditions[0].reason == "Suspended"
+
+
+def test_blocked_while_it_runs() -> None:
+    """Left alone; without an observer it is said that it is not followed, with one nothing is said at all."""
+    running = job(status=in_phase(Phase.RUNNING, Reason.RUNNING, **RELEASED))
+    shown = written(decide(running, Attempt(), Sighting(view()), blocked=BLOCKED))
+    assert (shown.phase, shown.conditions[0].reason) == (Phase.RUNNING, "Blocked")
+    assert "left as it is" in (shown.message or "")
+    step = decide(running, Attempt(), Sighting(view()), blocked=BLOCKED, observer="watcher")
+    assert not isinstance(step, steps.WriteStatus) or written(step).conditions[0].reason == "Running"
+
+
+def test_blocked_and_it_could_not_be_held() -> None:
+    """Holding that came too late is not tried again."""
+    attempt = Attempt(hold_refused_at_generation=1)
+    assert isinstance(decide(job(status=QUEUED), attempt, blocked=BLOCKED), steps.WriteStatus)
+
+
+def test_blocked_and_cancelled() -> None:
+    """Cancelled once; nobody can look whether it has ended, so it is not repeated."""
+    resource = job(spec={"cancel": True}, status={**QUEUED, "cancelRequestedAt": "2030-03-17T17:46:20Z"})
+    assert decide(resource, blocked=BLOCKED) == steps.Cancel()
+    late = decide(resource, Attempt(cancelled_at=NOW - 100), blocked=BLOCKED)
+    assert not isinstance(late, steps.Cancel)
+    assert decide(resource, Attempt(cancelled_at=NOW - 100)) == steps.Cancel()
+
+
+def test_blocked_and_only_the_resource_deleted() -> None:
+    """A job that waits is held and keeps its resource; one that runs is let go."""
+    orphan: dict[str, Any] = {"spec": {"deletionPolicy": "Orphan"}, "deleting": True}
+    assert decide(job(status=QUEUED, **orphan), blocked=BLOCKED) == steps.Hold("12")
+    held = in_phase(Phase.SUSPENDED, Reason.BLOCKED, **HELD)
+    assert decide(job(status=held, **orphan)) == steps.Release("12")
+    assert not isinstance(decide(job(status=held, **orphan), blocked=BLOCKED), steps.RemoveFinalizer)
+    running = in_phase(Phase.RUNNING, Reason.RUNNING, **RELEASED)
+    assert decide(job(status=running, **orphan), blocked=BLOCKED) == steps.RemoveFinalizer()
+
+
 def test_paused() -> None:
     """Paused: nothing at all."""
     annotations = {ANNOTATION_PAUSED: "true"}
@@ -533,6 +626,18 @@ def test_only_what_is_authorised(
         assert command in authorised_commands(resource, spec, cluster_id=CLUSTER)
 
 
+@given(jobs, attempts, sightings, st.sampled_from([None, "Hold", "None"]), st.sampled_from([None, "watcher"]))
+def test_only_containment_while_blocked(
+    resource: JobResource, attempt: Attempt, sighting: Sighting, fence: str | None, observer: str | None
+) -> None:
+    """While somebody is blocked, every step that needs a certificate only makes less run, and delegation will sign it."""
+    command = _command(
+        decide(resource, attempt, sighting, fence=fence, observer=observer, blocked=BLOCKED), resource, system()
+    )
+    if command is not None:
+        assert command in containment_commands(resource, cluster_id=CLUSTER)
+
+
 @given(jobs, attempts, sightings)
 def test_never_blindly(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
     """sbatch is only run with an intent stored, none of its jobs known, nothing against it, and certainty that none is there."""
@@ -562,17 +667,17 @@ def test_no_finished_job_changes(resource: JobResource, attempt: Attempt, sighti
         assert resource.status.job_id is None
 
 
-@given(jobs, attempts, sightings)
-def test_a_write_settles(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
+@given(jobs, attempts, sightings, st.sampled_from(["", BLOCKED]))
+def test_a_write_settles(resource: JobResource, attempt: Attempt, sighting: Sighting, blocked: str) -> None:
     """A status that was written is not written again: deciding anew on it gives another step."""
-    step = decide(resource, attempt, sighting)
+    step = decide(resource, attempt, sighting, blocked=blocked)
     if isinstance(step, steps.WriteStatus):
-        again = decide(resource.model_copy(update={"status": step.status}), attempt, sighting)
+        again = decide(resource.model_copy(update={"status": step.status}), attempt, sighting, blocked=blocked)
         assert not (isinstance(again, steps.WriteStatus) and again.status == step.status)
         for _ in range(5):
             if not isinstance(again, steps.WriteStatus):
                 break
-            again = decide(resource.model_copy(update={"status": again.status}), attempt, sighting)
+            again = decide(resource.model_copy(update={"status": again.status}), attempt, sighting, blocked=blocked)
         assert not isinstance(again, steps.WriteStatus)
 
 

@@ -181,3 +181,19 @@ async def test_unprotected_urls(url: str) -> None:
     """OPA is asked over TLS or a unix socket only."""
     with pytest.raises(InvalidInput, match="https:// or unix:"):
         Policy(url=url)
+
+
+async def test_the_names_that_are_blocked(tmp_path: Path) -> None:
+    """OPA's list is read whole."""
+    async with policy(tmp_path, lambda _: {"result": {"names": ["mallory", "eve"]}}) as client:
+        assert await client.blocked() == {"mallory", "eve"}
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"result": {}}, {"result": {"names": "mallory"}}, {"result": {"names": [1]}}, "<html>"]
+)
+async def test_no_block_list(tmp_path: Path, answer: object) -> None:
+    """Anything else is no answer, and never an empty list."""
+    async with policy(tmp_path, lambda _: answer) as client:
+        with pytest.raises(PolicyUnavailable):
+            await client.blocked()
