@@ -88,9 +88,8 @@ async def target_of(facts: dict[str, Any]) -> Target:
     site, dedicated = node.listeners(facts)
     container = facts["container"]
     path = f"{user['scratch']}/bench.txt"
-    subprocess.run(
-        [*container["command"], "exec", "--user", USER, container["name"], "touch", path], check=True, capture_output=True
-    )
+    touch = [*container["command"], "exec", "--user", USER, container["name"], "touch", path]
+    await asyncio.to_thread(subprocess.run, touch, check=True, capture_output=True)
     return Target(
         gateway=facts["goldcrest"]["api"]["url"],
         token=await submit.access_token(facts),
@@ -244,7 +243,13 @@ async def measure(target: Target, *, rounds: int) -> str:
 
 
 def _verdict(
-    what: str, value: float, unit: str, *, most: float | None = None, least: float | None = None, aim: float | None = None
+    what: str,
+    value: float,
+    unit: str,
+    *,
+    most: float | None = None,
+    least: float | None = None,
+    aim: float | None = None,
 ) -> str:
     kept = (most is None or value <= most) and (least is None or value >= least)
     bound = f"≤ {most:g}" if most is not None else f"≥ {least:g}"
