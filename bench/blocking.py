@@ -181,16 +181,14 @@ class Chain:
 @contextmanager
 def plain(target: Target, *, fresh: bool) -> Iterator[Chain]:
     """F1 or F2, in a process of its own as the gateway is."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     argv = [sys.executable, str(Path(__file__).with_name("plain_exec.py")), "--port", str(port)]
     process = subprocess.Popen([*argv, "--fresh"] if fresh else argv, stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None
     process.stdin.write(json.dumps(target.plain))
     process.stdin.close()
     try:
-        _until_listening(port)
+        until_listening(port)
         name = "F2 new connection, exec" if fresh else "F1 open connection, exec"
         url = f"http://127.0.0.1:{port}/stat?path={target.path}"
         yield Chain(name, url, {}, {"gateway": process.pid}, target.site)
@@ -199,14 +197,22 @@ def plain(target: Target, *, fresh: bool) -> Iterator[Chain]:
         process.wait(10)
 
 
-def _until_listening(port: int) -> None:
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def until_listening(port: int) -> None:
+    """Wait for a process that was just started."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise SystemExit("the floor's gateway does not start")
+    raise SystemExit(f"nothing listens on port {port}")
 
 
 async def measure(target: Target, *, rounds: int) -> str:
@@ -234,15 +240,15 @@ async def measure(target: Target, *, rounds: int) -> str:
         (
             *lines,
             "",
-            _verdict("p50 with 1 client", latency, "× F1", most=0.5, aim=0.3),
-            _verdict(f"requests a second with {many}", rate, "× F1", least=3, aim=5),
-            _verdict("CPU on the node for a command", node_ms, "ms", most=0.6),
+            verdict("p50 with 1 client", latency, "× F1", most=0.5, aim=0.3),
+            verdict(f"requests a second with {many}", rate, "× F1", least=3, aim=5),
+            verdict("CPU on the node for a command", node_ms, "ms", most=0.6),
             *session.lines(),
         )
     )
 
 
-def _verdict(
+def verdict(
     what: str,
     value: float,
     unit: str,
@@ -251,6 +257,7 @@ def _verdict(
     least: float | None = None,
     aim: float | None = None,
 ) -> str:
+    """A figure with the bound that it should keep."""
     kept = (most is None or value <= most) and (least is None or value >= least)
     bound = f"≤ {most:g}" if most is not None else f"≥ {least:g}"
     aimed = f", aim {aim:g}" if aim is not None else ""
@@ -276,7 +283,7 @@ class Session:
         """Open connections and channels as the gateway does, each one's first command, and further ones."""
         spec = SystemSpec.model_validate(
             {
-                "hosts": [target.host.model_dump(by_alias=True)],
+                "hosts": [target.host.model_dump(by_alias=True, exclude_none=True)],
                 "filterPath": "/unused",
                 "scheduler": {"type": "Slurm"},
                 "workDirectory": "/unused",
@@ -334,9 +341,9 @@ class Session:
     def lines(self) -> list[str]:
         """Rows of the table."""
         return [
-            _verdict("memory of a session on the node", self.memory / 2**20, "MiB", most=20),
+            verdict("memory of a session on the node", self.memory / 2**20, "MiB", most=20),
             f"{'    of each further channel':<44}{self.channel_memory / 2**20:8.2f} MiB",
-            _verdict("start of a channel to hello", statistics.median(self.hello), "ms", most=40),
+            verdict("start of a channel to hello", statistics.median(self.hello), "ms", most=40),
             f"{'certificate, login and first hello':<44}{statistics.median(self.connect):8.2f} ms",
             f"{'first command of a filter, verified and run':<44}{statistics.median(self.first):8.2f} ms",
             f"{'    each further one':<44}{statistics.median(self.further):8.2f} ms",
