@@ -12,22 +12,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 
+import uvloop
+
+import blocking
 import delegation
+import streaming
 import submit
+import users
 from goldcrest_bed import facts as bed_facts
 
 BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "submit": submit.run,
+    "blocking": blocking.run,
+    "streaming": streaming.run,
+    "users": users.run,
     "delegation": delegation.run,
 }
-LONG = {"delegation": delegation.run_long}  # instead of those of the same name
+LONG = {"users": users.run_long, "delegation": delegation.run_long}  # instead of those of the same name
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="only these (default: all)")
     parser.add_argument("--runs", type=int, default=20, help="runs of each figure; medians are printed (default: 20)")
-    parser.add_argument("--long", action="store_true", help="a million signatures instead of a hundred thousand")
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="a million signatures instead of a hundred thousand; a thousand users for ten minutes instead of two",
+    )
     arguments = parser.parse_args()
     benches = {**BENCHES, **(LONG if arguments.long else {})}
     facts = bed_facts.read()
@@ -36,7 +48,10 @@ def main() -> int:
     )
     for name in arguments.bench or BENCHES:
         print(f"\n── {name}", flush=True)
-        print(asyncio.run(benches[name](facts, arguments.runs)))
+        with asyncio.Runner(
+            loop_factory=uvloop.new_event_loop
+        ) as runner:  # what plays the gateway runs as the gateway does
+            print(runner.run(benches[name](facts, arguments.runs)))
     print(f"\nload at the end: {os.getloadavg()[0]:.2f}")
     return 0
 

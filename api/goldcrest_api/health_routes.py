@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from goldcrest_api.request_scope import context_of
 
 
-def health_routes() -> APIRouter:
+def health_routes() -> list[Route]:
     """The two routes."""
-    routes = APIRouter()
-    routes.add_api_route("/livez", _live, methods=["GET"], include_in_schema=False, response_model=None)
-    routes.add_api_route("/readyz", _ready, methods=["GET"], include_in_schema=False, response_model=None)
-    return routes
+    return [Route("/livez", _live), Route("/readyz", _ready)]
 
 
 async def _live(request: Request) -> Response:

@@ -25,7 +25,7 @@ _HEADERS: Final = {
 }
 # The answers are data. The pages of /docs load their scripts from elsewhere, so they get no such rule.
 _CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-_PAGES: Final = ("/docs", "/redoc")
+_PAGES: Final = ("/docs",)
 
 
 class RequestLayer:

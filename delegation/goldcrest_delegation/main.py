@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 import uvicorn
+import uvloop
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.renewal import TlsFiles, renewed
@@ -72,7 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
         _init(settings)
     else:
         configure_logging("delegation", level=settings.log_level)
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     return 0
 
 
@@ -103,6 +105,8 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody stands between: who calls is told by a token
+        ws="none",
         timeout_graceful_shutdown=settings.shutdown_seconds,
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
+from typing import Any
 
 from goldcrest.commands import ReadFile, StatFile
 from goldcrest.errors import Denied, GoldcrestError, TooLarge
@@ -31,15 +33,42 @@ class FileFailed(GoldcrestError):
 
 
 class Files:
-    """Reads files as the caller.
+    """Looks at files and reads them as the caller.
 
     Args:
-        seconds: time for each of the two steps.
+        seconds: time for each command.
     """
 
     def __init__(self, remote: RemoteCommands, *, seconds: float) -> None:
         self._remote = remote
         self._seconds = seconds
+
+    async def stat(
+        self, path: str, *, dereference: bool, system: SystemView, caller: Caller, trace: Trace
+    ) -> Mapping[str, Any]:
+        """Attributes of a file, as docs/protocol.md names them.
+
+        Args:
+            dereference: of what a link points to.
+
+        Raises:
+            FileFailed
+        """
+        if not caller.covers(system.name):
+            raise FileFailed(FileStage.STAT, Denied(f"tokens of this issuer do not count for the system {system.name}"))
+        try:
+            answer = await self._remote.run(
+                StatFile(path, dereference=dereference),
+                system=system.name,
+                spec=system.spec,
+                user=caller.user,
+                basis=caller.basis,
+                trace=trace,
+                seconds=self._seconds,
+            )
+        except GoldcrestError as error:
+            raise FileFailed(FileStage.STAT, error) from error
+        return answer.result
 
     async def read(self, path: str, *, limit: int, system: SystemView, caller: Caller, trace: Trace) -> bytes:
         """The whole file.
@@ -51,22 +80,8 @@ class Files:
             TooLarge: it has more.
             FileFailed: anything else.
         """
-        basis = caller.basis
-        if not caller.covers(system.name):
-            raise FileFailed(FileStage.STAT, Denied(f"tokens of this issuer do not count for the system {system.name}"))
-        try:
-            stat = await self._remote.run(
-                StatFile(path, dereference=True),
-                system=system.name,
-                spec=system.spec,
-                user=caller.user,
-                basis=basis,
-                trace=trace,
-                seconds=self._seconds,
-            )
-        except GoldcrestError as error:
-            raise FileFailed(FileStage.STAT, error) from error
-        if int(stat.result["size"]) > limit:
+        attributes = await self.stat(path, dereference=True, system=system, caller=caller, trace=trace)
+        if int(attributes["size"]) > limit:
             raise TooLarge(f"{path} has more than {limit} bytes")
         try:
             answer = await self._remote.run(
@@ -75,7 +90,7 @@ class Files:
                 system=system.name,
                 spec=system.spec,
                 user=caller.user,
-                basis=basis,
+                basis=caller.basis,
                 trace=trace,
                 seconds=self._seconds,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -18,20 +18,37 @@ HostKey = Annotated[
 """An OpenSSH public key line without comment."""
 
 
+_ADDRESS: Any = Field(
+    min_length=1,
+    max_length=253,
+    pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$",
+    description="Host name or IP address.",
+)
+_HOST_KEYS: Any = Field(
+    default_factory=list,
+    max_length=8,
+    description="Pinned host keys. A host that shows another key is refused; keys are never learned.",
+)
+
+
+class JumpHost(Model):
+    """A host of the site's edge whose sshd relays to one login host."""
+
+    address: str = _ADDRESS
+    port: int = Field(
+        ge=1, le=65535, description="TCP port of the sshd that relays to this login host and to nothing else."
+    )
+    host_keys: list[HostKey] = _HOST_KEYS
+
+
 class LoginHost(Model):
     """One login host with the dedicated sshd."""
 
-    address: str = Field(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$",
-        description="Host name or IP address.",
-    )
+    address: str = _ADDRESS
     port: int = Field(ge=1, le=65535, description="TCP port of the dedicated sshd.")
-    host_keys: list[HostKey] = Field(
-        default_factory=list,
-        max_length=8,
-        description="Pinned host keys. A host that shows another key is refused; keys are never learned.",
+    host_keys: list[HostKey] = _HOST_KEYS
+    via: JumpHost | None = Field(
+        default=None, description="Jump host, where the login host cannot be reached directly; see docs/protocol.md."
     )
 
 

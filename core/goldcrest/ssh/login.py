@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncssh
@@ -10,6 +11,7 @@ import asyncssh
 from goldcrest.errors import HostKeyChanged, SystemUnreachable
 from goldcrest.ssh.hostkeys import Endpoint, HostKeyLook, HostKeySeen, HostKeyWatch
 from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.relay import Relay
 from goldcrest.ssh.settings import SshSettings
 
 # curve25519 first: sshd's default, sntrup761, makes connecting half as slow again. NIST curves for FIPS nodes.
@@ -65,37 +67,57 @@ class LoginRefused(SystemUnreachable):
 
 
 async def log_in(
-    endpoint: Endpoint, *, user: str, key: EphemeralKey, certificate: bytes, settings: SshSettings
+    endpoint: Endpoint, *, user: str, key: EphemeralKey, certificates: Sequence[bytes], settings: SshSettings
 ) -> asyncssh.SSHClientConnection:
-    """Connect and log in with a session certificate.
+    """Connect and log in with a session certificate, through the jump host where there is one.
+
+    Args:
+        certificates: for each host of ``endpoint.way``.
 
     Raises:
-        HostKeyChanged: the host showed a key that is not pinned.
+        HostKeyChanged: a host showed a key that is not pinned.
         HostDown, LoginRefused: with the reason.
-        DelegationUnavailable: the certificate cannot be used.
+        DelegationUnavailable: a certificate cannot be used.
         InvalidInput: the pins cannot be used.
     """
-    return await _connect(
-        endpoint,
-        HostKeyWatch(),
-        seconds=settings.connect_seconds,
-        username=user,
-        public_key_auth=True,
-        client_keys=key.client_keys(certificate),
-        keepalive_interval=settings.keepalive_seconds,
-        keepalive_count_max=settings.keepalive_misses,
-    )
+
+    async def connect(host: Endpoint, certificate: bytes, **options: Any) -> asyncssh.SSHClientConnection:
+        return await _connect(
+            host,
+            HostKeyWatch(),
+            seconds=settings.connect_seconds,
+            username=user,
+            public_key_auth=True,
+            client_keys=key.client_keys(certificate),
+            keepalive_interval=settings.keepalive_seconds,
+            keepalive_count_max=settings.keepalive_misses,
+            **options,
+        )
+
+    if endpoint.via is None:
+        (certificate,) = certificates
+        return await connect(endpoint, certificate)
+    for_jump, certificate = certificates
+    jump = await connect(endpoint.via, for_jump)
+    try:
+        connection = await connect(endpoint, certificate, tunnel=Relay(jump))
+    except BaseException:
+        jump.abort()
+        raise
+    connection.set_tunnel(jump)  # ends with it
+    return connection
 
 
 async def check_host_key(endpoint: Endpoint, *, seconds: float) -> None:
-    """Connect, compare the host key, and leave without logging in.
+    """Connect, compare the host key, and leave without logging in. Behind a jump host nobody gets without logging in: then it is
+    the jump host's key.
 
     Raises:
         HostKeyChanged, HostDown, InvalidInput.
     """
     try:
         connection = await _connect(
-            endpoint, HostKeyLook(), seconds=seconds, username="nobody", public_key_auth=False, client_keys=None
+            endpoint.way[0], HostKeyLook(), seconds=seconds, username="nobody", public_key_auth=False, client_keys=None
         )
     except HostKeySeen:
         return
@@ -116,38 +138,37 @@ async def _connect(
                 server_host_key_algs=endpoint.algorithms,
                 connect_timeout=None,
                 login_timeout=seconds,
-                **_NOTHING_ELSE,
-                **options,
+                **{**_NOTHING_ELSE, **options},
             )
     except HostKeySeen:
         raise
     except asyncssh.HostKeyNotVerifiable as error:
         raise HostKeyChanged(
-            f"login host {endpoint.name} showed {watch.what_was_shown}, but its System pins {endpoint.fingerprints}: "
+            f"{endpoint.title} showed {watch.what_was_shown}, but its System pins {endpoint.fingerprints}: "
             f"{error.reason}. If the site changed the key, an administrator updates the System"
         ) from None
     except asyncssh.PermissionDenied:
         user = options["username"]
         raise LoginRefused(
-            f"login host {endpoint.name} refused the login of {user}: the account may be unknown, locked or expired "
+            f"{endpoint.title} refused the login of {user}: the account may be unknown, locked or expired "
             "there, or its sshd does not trust our certificate authority"
         ) from None
     except asyncssh.KeyExchangeFailed as error:
         raise HostDown(
-            f"login host {endpoint.name} has no algorithm or type of host key in common with us: {error.reason}"
+            f"{endpoint.title} has no algorithm or type of host key in common with us: {error.reason}"
         ) from None
     except TimeoutError:
-        raise HostDown(f"login host {endpoint.name} did not answer within {seconds:g} s") from None
+        raise HostDown(f"{endpoint.title} did not answer within {seconds:g} s") from None
     except asyncssh.DisconnectError as error:
         if isinstance(error, asyncssh.ConnectionLost) and watch.logging_in:
             # How sshd says no to an account that PAM keeps out; were this a failure of the host, one expired account
             # would keep everybody away from it.
             raise LoginRefused(
-                f"login host {endpoint.name} ended the connection while {options['username']} logged in: the account may "
+                f"{endpoint.title} ended the connection while {options['username']} logged in: the account may "
                 "be expired, locked, or kept out by an access rule or nologin there (ssh-filter --check --user says which)"
             ) from None
-        raise HostDown(f"login host {endpoint.name} ended the connection: {error.reason}") from None
+        raise HostDown(f"{endpoint.title} ended the connection: {error.reason}") from None
     except OSError as error:
-        raise HostDown(f"login host {endpoint.name} cannot be reached: {error.strerror or error}") from None
+        raise HostDown(f"{endpoint.title} cannot be reached: {error.strerror or error}") from None
     except ValueError as error:  # a name that is none; or asyncssh finds no name for the user of this process
-        raise HostDown(f"login host {endpoint.name} cannot be connected to: {error}") from None
+        raise HostDown(f"{endpoint.title} cannot be connected to: {error}") from None

@@ -9,6 +9,7 @@ from typing import Final
 
 from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
+from goldcrest.commands.files import ReadFile
 from goldcrest.errors import Blocked, CommandRefused, InvalidInput
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
@@ -23,6 +24,10 @@ from goldcrest.telemetry import Trace
 
 # Operations whose DATA is a file's content. For all others it is the beginning of a result too long for one frame.
 _CONTENT: Final = frozenset({"fs.read"})
+
+# Bytes of any other result, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
+# may have, for the user, who can trace the filter, decides what comes.
+_RESULT: Final = 24 * 1024 * 1024
 
 
 class SshPool:
@@ -83,7 +88,7 @@ class SshPool:
 
     async def stream(
         self,
-        command: Command,
+        command: ReadFile,
         *,
         system: str,
         spec: SystemSpec,
@@ -122,6 +127,8 @@ class SshPool:
                     )
                     async for piece in await stack.enter_async_context(aclosing(pieces)):
                         received += len(piece)
+                        if received > command.length:
+                            raise ChannelLost("the node sent more than it was asked for")
                         yield piece
                 return
             except TimeoutError:
@@ -170,7 +177,7 @@ class SshPool:
                         certificate,
                         payload,
                         progress=attempt.progress,
-                        most=self._settings.answer_bytes,
+                        most=_most(attempt.command, self._settings),
                         data_is_result=attempt.command.op not in _CONTENT,
                     )
                 return Answer(result, data, connection.key.endpoint.name)
@@ -205,6 +212,11 @@ class SshPool:
             basis=attempt.basis,
             trace=attempt.trace.header,
         )
+
+
+def _most(command: Command, settings: SshSettings) -> int:
+    """Bytes of data that the answer may have."""
+    return min(command.length if isinstance(command, ReadFile) else _RESULT, settings.answer_bytes)
 
 
 def _too_late(attempt: Attempt, seconds: float) -> str:

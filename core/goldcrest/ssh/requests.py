@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
 from goldcrest.errors import CommandFailed, CommandRefused, GoldcrestError, TooLarge
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameType
+
+_CRUMB: Final = (
+    1024  # bytes; ssh-filter's pieces have 256 KiB but for the last one, or where a file system reads less at once
+)
+_CRUMBS: Final = 10_000  # smaller ones in one answer
 
 
 class ChannelLost(Exception):
@@ -33,6 +38,25 @@ class Receiver(Protocol):
         """No answer will come."""
 
 
+class Crumbs:
+    """Refuses data in crumbs. Each takes as much time here as a large piece, so that a hostile node could keep this process busy
+    with little, and pieces of nothing count against no bound."""
+
+    def __init__(self) -> None:
+        self._left = _CRUMBS
+
+    def check(self, piece: bytes) -> None:
+        """Count one piece.
+
+        Raises:
+            BrokenFrame: too many were small.
+        """
+        if len(piece) < _CRUMB:
+            self._left -= 1
+            if self._left < 0:
+                raise BrokenFrame("the node sends its data in crumbs")
+
+
 class Collected:
     """An answer of which all is wanted before anything is done with it.
 
@@ -42,8 +66,9 @@ class Collected:
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._pieces: list[bytes] = []
-        self._size = 0
+        # Not a list of pieces: a hostile node can make them of one byte, or of none, and each would cost more than its bytes.
+        self._bytes = bytearray()
+        self._crumbs = Crumbs()
         self._future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
 
     @property
@@ -51,11 +76,12 @@ class Collected:
         return self._future.done()
 
     def data(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size <= self._most:
-            self._pieces.append(piece)
-        else:
-            self._pieces.clear()
+        self._crumbs.check(piece)
+        if self.done:
+            return
+        self._bytes += piece
+        if len(self._bytes) > self._most:
+            self._bytes.clear()
             self.fail(TooLarge(f"the answer has more than {self._most} bytes"))
 
     def end(self, frame: Frame) -> None:
@@ -70,7 +96,7 @@ class Collected:
     async def wait(self) -> tuple[Frame, bytes]:
         """The last frame, and all data before it."""
         frame = await self._future
-        return frame, b"".join(self._pieces)
+        return frame, bytes(self._bytes)
 
 
 class Streamed:
@@ -89,6 +115,7 @@ class Streamed:
         self._held = False
         self._catching_up = False
         self._pieces: deque[bytes] = deque()
+        self._crumbs = Crumbs()
         self._size = 0
         self._end: Frame | Exception | None = None
         self._news = asyncio.Event()
@@ -98,6 +125,9 @@ class Streamed:
         return self._end is not None
 
     def data(self, piece: bytes) -> None:
+        self._crumbs.check(piece)
+        if not piece:
+            return
         self._pieces.append(piece)
         self._size += len(piece)
         self._news.set()
@@ -142,9 +172,21 @@ class Streamed:
 
 
 class Discarded:
-    """An answer that nobody waits for any more; the request still counts until the node has ended it."""
+    """An answer that nobody waits for any more; the request still counts until the node has ended it.
 
-    def data(self, piece: bytes) -> None: ...
+    Args:
+        most: bytes that may still come, for they were under way when the node was told to stop.
+    """
+
+    def __init__(self, *, most: int) -> None:
+        self._left = most
+        self._crumbs = Crumbs()
+
+    def data(self, piece: bytes) -> None:
+        self._crumbs.check(piece)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise BrokenFrame("the node goes on sending although it was told to stop")
 
     def end(self, frame: Frame) -> None: ...
 

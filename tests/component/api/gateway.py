@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from component.api.kubernetes import Kubernetes
 from component.api.neighbours import Delegation, LoginNode, Tokens
@@ -162,7 +162,7 @@ async def running_gateway(
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
+async def serving(app: Starlette) -> AsyncIterator[str]:
     """The application on a free port of loopback, once it is ready; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -87,6 +87,9 @@ class Delegation:
         return f"action-grant-for-{uid}-{field}-{value}"
 
 
+ATTRIBUTES = ("mode", "ino", "dev", "nlink", "uid", "gid", "size", "atime", "mtime", "ctime")
+
+
 @dataclass
 class LoginNode:
     """A file system in memory, and what is wrong with the node."""
@@ -124,9 +127,10 @@ class LoginNode:
         match command:
             case WhoAmI():
                 return Answer({"user": user, "uid": 1000, "gid": 1000, "groups": []})
-            case StatFile(path=path):
+            case StatFile(path=path, dereference=dereference):
                 size = 4096 if path in self.directories else len(self._content(path))
-                return Answer({"size": size})
+                attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
+                return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
             case ReadFile(path=path, length=length):
                 content = self._content(path)
                 return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])

@@ -98,12 +98,21 @@ class _Login(asyncssh.SSHServer):
         self._connection = conn
         self._node.connections.add(conn)
 
+        self._node.begun()
+        self._in = False
+
     def begin_auth(self, username: str) -> bool:
         self._node.logins += 1
         return True
 
+    def auth_completed(self) -> None:
+        self._in = True
+        self._node.done()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._node.connections.discard(self._connection)
+        if not self._in:
+            self._node.done()
 
 
 class LoginNode:
@@ -111,9 +120,18 @@ class LoginNode:
 
     Args:
         behaviour: what runs on each channel.
+        options: of asyncssh's server, beside those that make it a login node.
     """
 
-    def __init__(self, authority: TinyAuthority, behaviour: Behaviour, *, host_key: Any = None):
+    def __init__(
+        self,
+        authority: TinyAuthority,
+        behaviour: Behaviour,
+        *,
+        host_key: Any = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self._options = options or {}
         self.authority = authority
         self.behaviour = behaviour
         self.host_key = host_key or asyncssh.generate_private_key("ssh-ed25519")
@@ -129,6 +147,12 @@ class LoginNode:
     def public_host_key(self) -> str:
         return " ".join(self.host_key.export_public_key().decode().split()[:2])
 
+    def begun(self) -> None:
+        """Somebody has connected, and is not logged in yet."""
+
+    def done(self) -> None:
+        """They are logged in, or gone."""
+
     async def start(self, port: int = 0) -> LoginNode:
         self._listener = await asyncssh.listen(
             "127.0.0.1",
@@ -138,6 +162,7 @@ class LoginNode:
             authorized_client_keys=asyncssh.import_authorized_keys(f"cert-authority {self.authority.public_line}\n"),
             process_factory=self._serve,
             encoding=None,
+            **self._options,
         )
         self.port = self._listener.sockets[0].getsockname()[1]
         return self

@@ -628,13 +628,13 @@ async def test_the_connection_unused_longest_makes_room(authority, make_pool, st
 
 
 async def test_a_full_pool_says_so(make_pool, start_node):
-    """When all connections are in use, the next user is told, at once."""
+    """When all connections stay in use, the next user is told, after waiting for one as long as for a host."""
 
     async def as_whoever(process):
         await ScriptedFilter(keep_silent, user=process.get_extra_info("username"))(process)
 
     node = await start_node(as_whoever)
-    pool = make_pool(connections=1)
+    pool = make_pool(connections=1, connect_seconds=1)
     busy = asyncio.create_task(pool.run(WhoAmI(), **to(node, user="alice")))
     await asyncio.sleep(0.3)
     with pytest.raises(SystemUnreachable, match="all 1 SSH connections are in use"):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldcrest.canonical import b64url, canonical
@@ -73,6 +73,7 @@ def test_golden_commands(vector):
     assert f"{vector['path']} v1.{b64url(canonical(body))}" == vector["forceCommand"]
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_any_split_gives_the_same_frames(sent, sizes):
     """However the bytes are cut, the frames are the same and nothing is left over."""
@@ -86,6 +87,7 @@ def test_any_split_gives_the_same_frames(sent, sizes):
     assert parser.pending == 0
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_rubbish_is_an_error_or_waits_for_more(data):
     """No bytes make the parser fail in any other way."""

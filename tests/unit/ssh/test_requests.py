@@ -9,7 +9,7 @@ import pytest
 
 from goldcrest.errors import CommandFailed, CommandRefused, TooLarge
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameType
-from goldcrest.ssh.requests import ChannelLost, Collected, Streamed, result_of
+from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Streamed, result_of
 
 pytestmark = pytest.mark.unit
 
@@ -90,6 +90,32 @@ async def test_collected_is_bounded():
     receiver.end(LAST)
     with pytest.raises(TooLarge, match="more than 10 bytes"):
         await receiver.wait()
+
+
+@pytest.mark.parametrize("piece", [b"", b"x", bytes(1023)], ids=["nothing", "a byte", "almost enough"])
+@pytest.mark.parametrize("kind", ["collected", "streamed", "discarded"])
+async def test_crumbs_are_refused(kind, piece):
+    """Ten thousand small pieces of one answer are taken, and not one more, whoever waits for it; large ones do not count."""
+    receiver = {
+        "collected": lambda: Collected(most=2**30),
+        "streamed": lambda: Streamed(most=2**30, hold=lambda: None, go_on=lambda: None),
+        "discarded": lambda: Discarded(most=2**30),
+    }[kind]()
+    for _ in range(100):
+        receiver.data(bytes(1024))
+    for _ in range(10_000):
+        receiver.data(piece)
+    with pytest.raises(BrokenFrame, match="crumbs"):
+        receiver.data(piece)
+
+
+def test_discarded_is_bounded():
+    """What was under way when the node was told to stop is thrown away; more than that is a node that does not stop."""
+    receiver = Discarded(most=3000)
+    receiver.data(bytes(1500))
+    receiver.data(bytes(1500))
+    with pytest.raises(BrokenFrame, match="told to stop"):
+        receiver.data(bytes(1024))
 
 
 def test_results():

@@ -145,8 +145,8 @@ def for_now(cause: DeniedForNow, *, description: str) -> Refusal:
     return Refusal(400, description=description, error=cause.message, headers=headers)
 
 
-def of_view(failed: FileFailed, *, description: str, path: str, user: str, machine: str) -> Refusal:
-    """The answer when a file cannot be shown (3.7): what ``stat`` and ``head`` would have said."""
+def of_file(failed: FileFailed, *, description: str, path: str, user: str, machine: str) -> Refusal:
+    """The answer when a file cannot be read or looked at (3.7): what ``stat`` and ``head`` would have said."""
     cause = failed.cause
     if isinstance(cause, Unauthenticated):
         return unauthenticated(cause)
@@ -165,13 +165,13 @@ def of_view(failed: FileFailed, *, description: str, path: str, user: str, machi
             error, headers = TIMED_OUT, {"X-Timeout": TIMED_OUT}
         case CommandFailed(kind="os", errno_name=str() as name):
             error = _words(failed.stage, path, name)
-            headers = _view_headers(failed.stage, name, error)
+            headers = _file_headers(failed.stage, name, error)
         case _:
             error, headers = cause.message, {"X-Error": cause.message}
     return Refusal(400, description=description, error=error.replace("\n", ""), headers=headers)
 
 
-def _view_headers(stage: FileStage, name: str, error: str) -> dict[str, str]:
+def _file_headers(stage: FileStage, name: str, error: str) -> dict[str, str]:
     if name == "ENOENT":
         # "cannot stat … No such file" and "cannot open … No such file" are different rows of the table.
         if stage is FileStage.STAT:

@@ -25,6 +25,11 @@ def outcome(value: str | None) -> Outcome | None:
     return "has invalid char" if _INVALID.search(value) else None
 
 
+def is_true(value: str | None) -> bool:
+    """Whether a field that is a switch is on: ``true`` or ``yes`` in any case, or ``1``."""
+    return value is not None and (value.lower() in ("true", "yes") or value == "1")
+
+
 def is_text(value: str) -> bool:
     """Whether it can be written in UTF-8."""
     return _SURROGATE.search(value) is None

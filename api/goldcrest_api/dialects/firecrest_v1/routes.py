@@ -54,6 +54,9 @@ def router() -> APIRouter:
                _query("bytes", "Only the first bytes, as head --bytes."),
                _query("lines", "Only the first lines, as head --lines."),
                _query("grep", "Only lines with this text.")])  # fmt: skip
+    add("GET", "/utilities/stat", utilities.stat, "utilities",
+        takes=[_MACHINE, _query("targetPath", "Absolute path.", required=True),
+               _query("dereference", "true: of the file that a link points to.")])  # fmt: skip
     add("GET", "/utilities/status", utilities.status, "utilities")
     return routes
 

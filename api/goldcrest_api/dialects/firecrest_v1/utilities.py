@@ -12,12 +12,14 @@ from goldcrest.errors import InvalidInput, TooLarge
 from goldcrest_api.dialects.firecrest_v1 import failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import authenticated
-from goldcrest_api.dialects.firecrest_v1.fields import outcome
+from goldcrest_api.dialects.firecrest_v1.fields import is_true, outcome
 from goldcrest_api.dialects.firecrest_v1.head import count, first_bytes, first_lines, matching_lines
 from goldcrest_api.services.files import FileFailed, FileStage
 
 _SIZE: Final = "Error on fsize operation"
 _HEAD: Final = "Error on head operation"
+_STAT: Final = "Error on stat operation"
+_ATTRIBUTES: Final = ("mode", "ino", "dev", "nlink", "uid", "gid", "size", "atime", "mtime", "ctime")
 
 
 async def view(request: Request) -> Response:
@@ -25,10 +27,7 @@ async def view(request: Request) -> Response:
     call = await authenticated(request)
     system = call.machine(description=_SIZE)
     query = request.query_params
-    path = query.get("targetPath")
-    wrong = outcome(path)
-    if path is None or wrong is not None:
-        raise Refusal(400, description=_SIZE, error=f"'targetPath' {wrong}")
+    path = _named(query.get("targetPath"), description=_SIZE)
     byte_count, line_count, pattern = query.get("bytes"), query.get("lines"), query.get("grep")
     description = f"{_HEAD} with grep" if pattern else _HEAD
     if byte_count and line_count:
@@ -39,15 +38,7 @@ async def view(request: Request) -> Response:
     except ValueError as error:
         sentence = f"head: invalid number: {error}"
         raise Refusal(400, description=description, error=sentence, headers={"X-Error": sentence}) from error
-    try:
-        check_path(path, name="targetPath")
-    except InvalidInput as error:
-        raise Refusal(
-            400,
-            description=_SIZE,
-            error=f"{error.message}: give the whole path",
-            headers={"X-Invalid-Path": "path is an invalid path"},
-        ) from error
+    _check_whole(path, description=_SIZE)
     try:
         content = await call.context.files.read(
             path, limit=call.context.settings.limits.view_bytes, system=system, caller=call.caller, trace=call.trace
@@ -57,7 +48,7 @@ async def view(request: Request) -> Response:
         raise Refusal(400, description="Failed to view file content", headers=headers) from error
     except FileFailed as error:
         step = _SIZE if error.stage is FileStage.STAT else description
-        raise failures.of_view(
+        raise failures.of_file(
             error, description=step, path=path, user=call.caller.user, machine=system.name
         ) from error
     if bytes_wanted is not None:
@@ -76,7 +67,48 @@ async def view(request: Request) -> Response:
     return SortedJson({"description": "Success to head file.", "output": text})
 
 
+async def stat(request: Request) -> Response:
+    """Attributes of a file, as ``stat`` gives them: integers, times in seconds of the epoch."""
+    call = await authenticated(request)
+    system = call.machine(description=_STAT)
+    query = request.query_params
+    given = query.get("targetPath")
+    path = _named(query.get("sourcePath") if given is None else given, description=_STAT)
+    _check_whole(path, description=_STAT)
+    try:
+        attributes = await call.context.files.stat(
+            path, dereference=is_true(query.get("dereference")), system=system, caller=call.caller, trace=call.trace
+        )
+    except FileFailed as error:
+        raise failures.of_file(
+            error, description=_STAT, path=path, user=call.caller.user, machine=system.name
+        ) from error
+    return SortedJson(
+        {"description": "Success to stat file.", "output": {name: attributes[name] for name in _ATTRIBUTES}}
+    )
+
+
 async def status(request: Request) -> Response:
     """Say that this service is there."""
     await authenticated(request)
     return SortedJson({"success": "ack"})
+
+
+def _named(path: str | None, *, description: str) -> str:
+    """The path that a request must name."""
+    wrong = outcome(path)
+    if path is None or wrong is not None:
+        raise Refusal(400, description=description, error=f"'targetPath' {wrong}")
+    return path
+
+
+def _check_whole(path: str, *, description: str) -> None:
+    try:
+        check_path(path, name="targetPath")
+    except InvalidInput as error:
+        raise Refusal(
+            400,
+            description=description,
+            error=f"{error.message}: give the whole path",
+            headers={"X-Invalid-Path": "path is an invalid path"},
+        ) from error
