@@ -21,6 +21,7 @@ from goldcrest.commands import (
     Release,
     Submit,
 )
+from goldcrest.commands.base import check_job_id, check_path, check_token
 from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
 from goldcrest.models.job import JobResource, JobSpec
@@ -35,10 +36,10 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
     """Every command that may be run as ``job.spec.runAs`` for this Job as it is now.
 
     Raises:
-        InvalidInput: when no command can be made of the spec (a script that is no base64, a bad variable).
+        InvalidInput: when no command can be made of it (a script that is no base64, a bad variable, an id that is none).
     """
-    token = token_of(job, cluster_id=cluster_id)
-    job_id = job.status.job_id
+    token = check_token(token_of(job, cluster_id=cluster_id))
+    job_id = check_job_id(job.status.job_id) if job.status.job_id is not None else None
     finished = job.status.phase is not None and job.status.phase.finished
     ending = job.deleting or wants_cancel(job)
     commands: list[Command] = []
@@ -49,7 +50,9 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
             commands.append(Find(token))
             if not ending and not job.spec.suspend:
                 submit = submit_command(job, system, token=token)
-                commands += [submit, replace(submit, again=True)]
+                commands.append(submit)
+                if job.status.submission is not None:  # only behind a stored intent, with which the operator begins
+                    commands.append(replace(submit, again=True))
         return tuple(commands)
     commands.append(Cancel(token, keep=(job_id,)))  # the sweep of doubles (T10.5)
     if not finished:
@@ -110,17 +113,17 @@ def submit_command(job: JobResource, system: SystemSpec, *, token: str) -> Submi
     """The one submission that this Job's spec means.
 
     Raises:
-        InvalidInput: when there is none (a script that is no base64, a directive that is refused).
+        InvalidInput: when there is none (a script that is no base64, a directive that is refused, a path with ``..``).
     """
     spec = job.spec
     asked = effective(spec, script_bytes(spec))
     directory = f"{system.work_directory_of(spec.run_as).rstrip('/')}/goldcrest/{token_directory(token)}"
     return Submit(
         token=token,
-        job_directory=directory,
-        work_directory=asked.work_directory or directory,
+        job_directory=check_path(directory, name="the job's directory"),
+        work_directory=check_path(asked.work_directory or directory, name="workingDirectory"),
         script_name=spec.script.name or DEFAULT_SCRIPT_NAME,
-        script_path=spec.script.path,
+        script_path=check_path(spec.script.path, name="script.path") if spec.script.path is not None else None,
         script_sha256=spec.script.sha256 if spec.script.path else None,
         hold=_fence(system) == "Hold",
         options=asked.options,

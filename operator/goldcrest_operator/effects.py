@@ -167,8 +167,7 @@ class JobEffects:
         await self._write(status, subject, notices)
         self._faults.point("after-intent")
         if is_certain(subject.job, attempt):
-            nothing_taken = attempt.nothing_taken or attempt.found == ()
-            return replace(attempt, clean=True, found=None, unclear_until=None, nothing_taken=nothing_taken)
+            return replace(attempt, clean=True, found=None, unclear_until=None)
         return replace(attempt, unclear_until=settled_at(subject.job, attempt))
 
     # T10.1 (retry only): look for the token.
@@ -185,7 +184,9 @@ class JobEffects:
         except GoldcrestError as error:
             return await self._failed(error, subject, attempt)
         _log.info("job.looked_for", **self._names(subject), found=found)
-        return replace(attempt, found=found, found_at=subject.now)
+        looked = replace(attempt, found=found, found_at=subject.now)
+        nothing_taken = not found and (attempt.nothing_taken or is_certain(subject.job, looked))
+        return replace(looked, nothing_taken=nothing_taken)
 
     # T10.2: sbatch --hold, marked with the token.
 
@@ -193,16 +194,16 @@ class JobEffects:
         self._faults.point("before-submit")
         certain, began = is_certain(subject.job, attempt), self._clock()
         until = None if certain else settled_at(subject.job, attempt)
-        uncertain = replace(attempt, clean=False, found=None, unclear_until=until)
+        uncertain = replace(attempt, clean=False, found=None, unclear_until=until, nothing_taken=False, repeated=False)
         try:
             submitted = await self._scheduler.submit(
                 self._target(subject), subject.job, self._token(subject), again=again
             )
         except SubmittedBefore as error:
             # Of a Job of this name that was deleted, or of a try that nobody knows of any more: as after a restart, the token is looked for.
-            _log.info("job.submitted_before", **self._names(subject), message=error.message)
+            _log.warning("job.submitted_before", **self._names(subject), message=error.message)
             until = subject.now + self._clock() - began + LATE_SECONDS
-            return replace(uncertain, unclear_until=until, assumed=False)
+            return replace(uncertain, unclear_until=until, assumed=False, repeated=True)
         except NotTaken as error:
             return await self._failed(error, subject, replace(uncertain, clean=certain, nothing_taken=True))
         except (AnswerLost, SubmissionUncertain) as error:
@@ -210,7 +211,8 @@ class JobEffects:
             until = subject.now + self._clock() - began + LATE_SECONDS
             return replace(uncertain, trouble=trouble_of(error), unclear_until=until, assumed=False)
         except GoldcrestError as error:
-            return await self._failed(error, subject, replace(uncertain, clean=certain), final=True)
+            known = replace(uncertain, clean=certain, nothing_taken=again)
+            return await self._failed(error, subject, known, final=True)
         self._faults.point("after-submit")
         assert subject.system is not None  # noqa: S101  (nothing is submitted without one)
         released = subject.system.scheduler.submit_fence == "None"

@@ -104,7 +104,9 @@ class JobController:
                 if isinstance(step, Submit):
                     # What came of it is not known: as after a restart, the token is looked for first.
                     until = self._epoch() + LATE_SECONDS
-                    self._attempts[uid] = replace(attempt, clean=False, found=None, unclear_until=until, assumed=False)
+                    self._attempts[uid] = replace(
+                        attempt, clean=False, found=None, unclear_until=until, assumed=False, nothing_taken=False
+                    )
                 raise
             self._attempts[uid] = attempt
             if isinstance(step, Delete):

@@ -220,14 +220,15 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         return WriteIntent(begun, notices(job.status, begun))
 
     # 8. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
-    # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept.
+    # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept. But what
+    # the node remembers may be of an earlier Job with the same grant, and have run already: only its record would come late.
     if not certain:
         settled = settled_at(job, attempt)
         again_at = settled if attempt.found_at is None else min(settled, attempt.found_at + LOOK_AGAIN_SECONDS)
         if attempt.found is None or again_at <= observed.now:
             return Find()
         unwanted = wants_cancel(job) or job.spec.suspend or job.deleting or attempt.refusal is not None
-        if unwanted or system.scheduler.submit_fence == "None":
+        if unwanted or attempt.repeated or system.scheduler.submit_fence == "None":
             return _settling(job, observed, settled, again_at=again_at)
 
     # 9. The time of the last sbatch is stored before it, so that a successor knows how long to look.
@@ -235,9 +236,9 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         renewed = intent.model_copy(update={"time": iso(observed.now)})
         return WriteIntent(job.status.model_copy(update={"submission": renewed}))
 
-    # 9. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
+    # 10. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
     # made again with its grant has the token of the first.
-    return Submit(again=attempt.nothing_taken or attempt.found is not None)
+    return Submit(again=attempt.nothing_taken)
 
 
 def _after_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, job_id: str) -> Step:

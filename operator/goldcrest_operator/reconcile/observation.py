@@ -49,6 +49,8 @@ class Attempt:
     """That time is not of an sbatch that this process ran, but of one that its predecessor may have died in."""
     nothing_taken: bool = False
     """Whatever was begun with the token is known to have taken nothing: a node that remembers it may be asked again."""
+    repeated: bool = False
+    """The node remembers an sbatch with the token: there is no other before it is certain that nothing came of that."""
     submitted: Submitted | None = None
     """What sbatch answered, until it is stored."""
     refusal: Refusal | None = None

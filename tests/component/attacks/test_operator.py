@@ -13,8 +13,8 @@ from component.attacks.attack_stage import MERGE, OPERATOR, AttackStage, path_of
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, post, rest_job
 from goldcrest.authorised import authorised_commands
 from goldcrest.authority import ByResource, ByToken
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Release, StatFile, Submit, WhoAmI
-from goldcrest.errors import Denied, GoldcrestError, NotFound
+from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, StatFile, Submit, WhoAmI
+from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
@@ -110,6 +110,53 @@ async def test_resource_in_another_state(stage: AttackStage) -> None:
     await refused(stage, submit, of(raw), "in its present state")
 
 
+async def test_control_in_another_state(stage: AttackStage) -> None:
+    """Nothing is held, released, looked for or asked of before there is a job, or after the end; each only as the Job says now."""
+    raw = made(stage)
+    token = following(stage, raw)[Find]
+    assert isinstance(token, Find)
+    release, hold, cancel = Release(token.token, "4711"), Hold(token.token, "4711"), Cancel(token.token)
+    for command in (release, hold, cancel, Cancel(token.token, keep=("4711",)), Queue("own"), Describe(("4711",))):
+        await refused(stage, command, of(raw), "does not follow from gjob")
+    raw = with_status(stage, raw, SUBMITTED)
+    await asked(stage, release, of(raw))
+    for command in (hold, cancel, token):
+        await refused(stage, command, of(raw), "does not follow from gjob")
+    assert stage.patch_job("alice", "team", raw["metadata"]["name"], {"spec": {"suspend": True}}).status == 200
+    await asked(stage, hold, of(raw))
+    await refused(stage, release, of(raw), "does not follow from gjob")
+    with_status(stage, raw, {"status": {"phase": "Succeeded"}})
+    for command in (hold, release, cancel, token, Queue("own"), Account("own", ("4711",))):
+        await refused(stage, command, of(raw), "does not follow from gjob")
+    with_status(stage, raw, {"status": {"phase": "Failed", "jobId": None}})
+    await refused(stage, token, of(raw), "nothing follows from gjob")
+
+
+async def test_deleted_and_left_running(stage: AttackStage) -> None:
+    """What its user wants to be left running is not cancelled by whoever holds the operator."""
+    raw = with_status(stage, made(stage, deletionPolicy="Orphan"), {"status": {"phase": "Running", "jobId": "4711"}})
+    release = following(stage, raw)[Release]
+    assert isinstance(release, Release)
+    stage.must("DELETE", path_of(raw))
+    await refused(stage, Cancel(release.token), of(raw), "does not follow from gjob")
+
+
+async def test_past_what_the_node_remembers(stage: AttackStage) -> None:
+    """An sbatch that the node is not to check follows only behind a stored intent, and not from what is not wanted."""
+    raw = made(stage)
+    submit = following(stage, raw)[Submit]
+    assert isinstance(submit, Submit)
+    again = replace(submit, again=True)
+    await refused(stage, again, of(raw), "does not follow from gjob")
+    intent = {"status": {"phase": "Submitting", "submission": {"token": ANOTHER, "time": "2030-01-01T00:00:00Z"}}}
+    raw = with_status(stage, raw, intent)
+    await asked(stage, again, of(raw))
+    await refused(stage, replace(again, token=ANOTHER), of(raw), "does not follow from gjob")
+    await refused(stage, Find(ANOTHER), of(raw), "does not follow from gjob")
+    assert stage.patch_job("alice", "team", raw["metadata"]["name"], {"spec": {"cancel": True}}).status == 200
+    await refused(stage, again, of(raw), "does not follow from gjob")
+
+
 async def test_command_that_does_not_follow(stage: AttackStage) -> None:
     """Other bytes, another folder, another user's token, no hold, file operations: not from this Job."""
     raw, other = made(stage), made(stage, jobName="other")
@@ -135,6 +182,14 @@ async def test_for_somebody_else(stage: AttackStage) -> None:
     find = following(stage, raw)[Find]
     await refused(stage, find, of(raw), "is of alice on cluster, not of bob on cluster", user="bob")
     await refused(stage, find, of(raw), "is of alice on cluster, not of alice on other", system="other")
+    for user, system in (("bob", "cluster"), ("root", "cluster"), ("alice", "other")):
+        words = f"is of alice on cluster, not of {user} on {system}"
+        async with authority(stage, "goldcrest-operator", holder="operator-0") as operator:
+            with pytest.raises(Denied, match=words):
+                await operator.session_certificate(
+                    public_key=PUBLIC_KEY, system=system, user=user, basis=of(raw), trace=TRACE
+                )
+        assert stage.audited(words)["operation"] == "session"
 
 
 async def test_somebody_elses_job_id(stage: AttackStage) -> None:
@@ -155,6 +210,9 @@ async def test_somebody_elses_job_id(stage: AttackStage) -> None:
         Account("own", ("1",)),
     ):
         await refused(stage, command, of(raw), "does not follow from gjob")
+    for job_id in ("--all", "4711 1", "1; id"):
+        raw = with_status(stage, raw, {"status": {"jobId": job_id}})
+        await refused(stage, Cancel(token.token), of(raw), "is not a job id", InvalidInput)
     moved = with_status(stage, raw, {"status": {"jobId": "1"}})
     for command in following(stage, moved).values():
         assert getattr(command, "token", token.token) == token.token

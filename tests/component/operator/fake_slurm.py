@@ -28,7 +28,20 @@ from goldcrest.wellknown import Kind
 CLUSTER = "12345678-aaaa-bbbb-cccc-1234567890ab"
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
-Fault = Callable[[Callable[[], dict[str, Any]]], Awaitable[dict[str, Any]]]
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a command does, when it is called; for a submission, what comes before sbatch by itself."""
+
+    act: Callable[[], dict[str, Any]]
+    begin: Callable[[], None] = lambda: None
+
+    def __call__(self) -> dict[str, Any]:
+        self.begin()
+        return self.act()
+
+
+Fault = Callable[[Effect], Awaitable[dict[str, Any]]]
 """Given the effect, decides whether it happens and what is answered."""
 
 
@@ -36,26 +49,27 @@ def output(stdout: str = "", *, status: int = 0, stderr: str = "") -> dict[str, 
     return {"exit": status, "stdout": stdout, "stderr": stderr}
 
 
-async def lost_before(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+async def lost_before(effect: Effect) -> dict[str, Any]:
     raise AnswerLost("the connection was cut")
 
 
-async def lost_after(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+async def lost_after(effect: Effect) -> dict[str, Any]:
     effect()
     raise AnswerLost("the connection was cut")
 
 
 def fails(error: Exception) -> Fault:
-    async def fault(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def fault(effect: Effect) -> dict[str, Any]:
         raise error
 
     return fault
 
 
 def says(answer: dict[str, Any], *, acts: bool = False) -> Fault:
-    async def fault(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def fault(effect: Effect) -> dict[str, Any]:
+        effect.begin()
         if acts:
-            effect()
+            effect.act()
         return answer
 
     return fault
@@ -89,9 +103,10 @@ class FakeSlurm:
         self.frozen = False
         self.ends_as = "COMPLETED"
         self.accounting_down = False
+        self.marks: set[str] = set()  # directories of jobs that remember their submission
+        self.remembers = True  # False: the user takes the marks away
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.calls: list[str] = []
-        self._begun: set[str] = set()  # tokens whose mark is in the job's folder
         self._next = 100
 
     def carrying(self, token: str) -> list[BatchJob]:
@@ -113,15 +128,13 @@ class FakeSlurm:
         self._authorise(command, spec, user, basis)
         self.calls.append(command.op)
 
-        def effect() -> dict[str, Any]:
-            return self.carry_out(command, user)
+        def begin() -> None:
+            if isinstance(command, Submit):
+                self._mark(command)
 
-        if isinstance(command, Submit) and command.token in self._begun and not command.again:
-            raise CommandFailed("this submission was begun before", kind="repeated")
+        effect = Effect(lambda: self.carry_out(command, user), begin)
         fault = self.faults[command.op].pop(0) if self.faults[command.op] else None
         result = await fault(effect) if fault else effect()
-        if isinstance(command, Submit):
-            self._begun.add(command.token)  # sbatch was started, whatever it said
         return Answer(result, host="login1:2222")
 
     def _authorise(self, command: Command, spec: SystemSpec, user: str, basis: Basis) -> None:
@@ -162,9 +175,14 @@ class FakeSlurm:
                 return self._sacct(lambda job: str(job.id) in ids)
         raise AssertionError(command)
 
+    def _mark(self, command: Submit) -> None:
+        if command.job_directory in self.marks and not command.again:
+            raise CommandFailed("this submission was begun before", kind="repeated", path=command.job_directory)
+        if self.remembers:
+            self.marks.add(command.job_directory)
+
     def _submit(self, command: Submit, user: str) -> dict[str, Any]:
         self._next += 1
-        self._begun.add(command.token)
         job = BatchJob(self._next, user, command.token, command.hold, self.ends_as)
         self.jobs[job.id] = job
         describe = self._describe(str(job.id))["stdout"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from component.operator.fake_slurm import fails, lost_after, lost_before, output, says
+from component.operator.fake_slurm import Effect, fails, lost_after, lost_before, output, says
 from component.operator.world import Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest_operator.faults import POINTS, Point
@@ -119,16 +118,35 @@ async def test_files_of_an_adopted_job(world: World) -> None:
 
 @pytest.mark.parametrize("acted", [True, False])
 async def test_socket_timed_out(world: World, acted: bool) -> None:
-    """sbatch's own time-out says nothing about what the controller did: looked for, then adopted or submitted again."""
+    """sbatch's own time-out says nothing about what the controller did: looked for, then adopted, or in the end submitted again."""
     world.add_system()
     words = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
     world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words), acts=acted)]
     world.add_job()
     await world.operator()
+    if not acted:
+        await world.until(lambda: "slurm.find" in world.slurm.calls)
+        await world.quiet()
+        assert not world.slurm.jobs
+        assert (world.job().status.message or "").startswith("Not submitted again yet")  # type: ignore[union-attr]
+        look(world, LATE_SECONDS + 1)
     await world.until(lambda: world.phase() == "Succeeded")
     assert len(world.slurm.jobs) == 1
     await world.quiet()
     assert ("Adopted" in world.events()) == acted
+
+
+async def test_controller_away(world: World) -> None:
+    """sbatch that certainly submitted nothing is repeated without looking and without waiting, although the node remembers it."""
+    world.add_system()
+    words = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
+    world.slurm.faults["slurm.submit"] = [says(output(status=1, stderr=words))] * 3
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
+    assert world.slurm.calls.count("slurm.submit") == 4
+    assert "slurm.find" not in world.slurm.calls
 
 
 async def test_not_looked_for_half(world: World) -> None:
@@ -164,13 +182,15 @@ async def test_ambiguous_without_fence(world: World) -> None:
     assert len(world.slurm.jobs) == 1
 
 
+@pytest.mark.parametrize("remembers", [True, False])
 @pytest.mark.parametrize("observer", [None, "watcher"])
-async def test_two_operators(world: World, observer: str | None) -> None:
-    """A frozen operator whose sbatch takes effect after its successor has submitted: one run, and the double is cancelled."""
+async def test_two_operators(world: World, observer: str | None, remembers: bool) -> None:
+    """A frozen operator's sbatch comes after its successor's: the node starts none; where it does not remember, the double is cancelled."""
+    world.slurm.remembers = remembers
     world.add_system(**({"observer": observer} if observer else {}))
     go_on = asyncio.Event()
 
-    async def late(effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def late(effect: Effect) -> dict[str, Any]:
         await go_on.wait()
         return effect()
 
@@ -183,14 +203,17 @@ async def test_two_operators(world: World, observer: str | None) -> None:
     await world.operator()
     await world.until(lambda: 101 in world.slurm.jobs and not world.slurm.jobs[101].held)
     go_on.set()
-    await world.until(lambda: first.dead)
-    assert isinstance(first.died_of, LeaseLost)
-    await world.until(lambda: world.slurm.jobs[102].state == "CANCELLED")
+    if not remembers:  # else it has nothing left to do, for which it would look at the Lease
+        await world.until(lambda: first.dead)
+        assert isinstance(first.died_of, LeaseLost)
+        await world.until(lambda: world.slurm.jobs[102].state == "CANCELLED")
+    await world.quiet()
     world.slurm.frozen = False
     await world.until(lambda: world.phase() == "Succeeded")
     await world.quiet()
     assert started(world) == 1
-    assert "DoubleCancelled" in world.events()
+    assert len(world.slurm.jobs) == (1 if remembers else 2)
+    assert ("DoubleCancelled" in world.events()) != remembers
 
 
 async def test_delegation_knows_another_holder(world: World) -> None:
@@ -198,7 +221,7 @@ async def test_delegation_knows_another_holder(world: World) -> None:
     world.add_system()
     go_on = asyncio.Event()
 
-    async def refused(_: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def refused(_: Effect) -> dict[str, Any]:
         await go_on.wait()
         raise LeaseNotHeld("operator-0 does not hold the Lease goldcrest-operator-default; operator-1 does")
 
@@ -289,10 +312,10 @@ class Late:
     """An sbatch whose answer is lost, and which takes effect when it is told to."""
 
     def __init__(self) -> None:
-        self.act: Callable[[], Any] | None = None
+        self.effect: Effect | None = None
 
-    async def __call__(self, effect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        self.act = effect
+    async def __call__(self, effect: Effect) -> dict[str, Any]:
+        self.effect = effect
         raise AnswerLost("the connection was cut")
 
 
@@ -306,7 +329,9 @@ def look(world: World, seconds: float) -> None:
 
 @pytest.mark.parametrize("fence", ["Hold", "None"])
 async def test_sbatch_takes_effect_late(world: World, fence: str) -> None:
-    """An sbatch that takes effect after its token was looked for: one run; with the fence the double is cancelled, even after the end."""
+    """An sbatch that takes effect after its token was looked for, and no mark: one run; with the fence the double is cancelled, even after
+    the end."""
+    world.slurm.remembers = False
     world.add_system(submitFence=fence)
     late = Late()
     world.slurm.faults["slurm.submit"] = [late]
@@ -316,14 +341,44 @@ async def test_sbatch_takes_effect_late(world: World, fence: str) -> None:
     if fence == "Hold":
         await world.until(lambda: world.phase() == "Succeeded")
     await world.quiet()
-    assert late.act is not None
-    late.act()
+    assert late.effect is not None
+    late.effect()
     await world.quiet()
     look(world, LATE_SECONDS + 1)
     await world.until(lambda: world.phase() == "Succeeded")
     await world.until(lambda: all(job.ran or job.state == "CANCELLED" for job in world.slurm.jobs.values()))
     assert started(world) == 1
     assert ("DoubleCancelled" in world.events()) == (fence == "Hold")
+
+
+@pytest.mark.parametrize("fence", ["Hold", "None"])
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_sbatch_that_the_node_remembers(world: World, fence: str, restarted: bool) -> None:
+    """An sbatch was started, its answer is lost, and it takes effect late: no other is started meanwhile, its job is adopted, none is a double."""
+    world.add_system(submitFence=fence)
+    late = Late()
+
+    async def marked(effect: Effect) -> dict[str, Any]:
+        effect.begin()
+        return await late(effect)
+
+    world.slurm.faults["slurm.submit"] = [marked]
+    world.add_job()
+    first = await world.operator()
+    await world.until(lambda: "slurm.find" in world.slurm.calls)
+    await world.quiet()
+    if restarted:
+        await first.kill()
+        await world.operator()
+        await world.quiet()
+    assert not world.slurm.jobs
+    assert late.effect is not None
+    late.effect.act()
+    look(world, LOOK_AGAIN_SECONDS + 1)
+    await world.until(lambda: world.phase() == "Succeeded")
+    await world.quiet()
+    assert started(world) == len(world.slurm.jobs) == 1
+    assert "Adopted" in world.events()
 
 
 @pytest.mark.parametrize("fence", ["Hold", "None"])
@@ -335,14 +390,14 @@ async def test_cancelled_before_it_takes_effect(world: World, fence: str) -> Non
     world.slurm.accounting_down = True
     world.add_job()
     await world.operator()
-    await world.until(lambda: late.act is not None)
+    await world.until(lambda: late.effect is not None)
     world.edit(cancel=True)
     world.slurm.accounting_down = False
     await world.until(lambda: (world.job().status.message or "").startswith("Being cancelled: what came"))  # type: ignore[union-attr]
     await world.quiet()
     assert world.phase() == "Submitting"
-    assert late.act is not None
-    late.act()
+    assert late.effect is not None
+    late.effect()
     look(world, LATE_SECONDS + 1)
     await world.until(lambda: world.phase() == "Cancelled")
     assert started(world) == 0
@@ -358,8 +413,8 @@ async def test_late_job_is_seen_early(world: World) -> None:
     await world.operator()
     await world.until(lambda: "slurm.find" in world.slurm.calls)
     await world.quiet()
-    assert late.act is not None
-    late.act()
+    assert late.effect is not None
+    late.effect()
     look(world, LOOK_AGAIN_SECONDS + 1)
     await world.until(lambda: world.phase() == "Succeeded")
     assert started(world) == 1

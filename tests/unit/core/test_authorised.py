@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from goldcrest.authorised import (
@@ -16,11 +17,13 @@ from goldcrest.authorised import (
     script_bytes,
     submit_command,
     token_of,
+    wants_cancel,
 )
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
+from goldcrest.canonical import canonical
+from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit, command_from
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
-from goldcrest.models.job import JobResource, JobSpec
+from goldcrest.models.job import JobResource, JobSpec, RequestedBy
 from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import Phase
 
@@ -112,6 +115,46 @@ def test_a_submitted_job_is_released_followed_and_swept() -> None:
     ]
 
 
+def test_a_submission_may_be_repeated_behind_its_intent() -> None:
+    """Where an intent is stored, also past what the node remembers."""
+    plain = commands(job())
+    status = {"phase": "Submitting", "submission": {"token": TOKEN, "time": "2030-01-01T00:00:00Z"}}
+    submit = next(command for command in plain if isinstance(command, Submit))
+    assert commands(job(status=status)) == [*plain, replace(submit, again=True)]
+
+
+@pytest.mark.parametrize("job_id", ["", "--all", "7; scancel 8", "7,8", "7_", "+7", "\u0667"])
+def test_an_id_that_is_none(job_id: str) -> None:
+    """A status that a stolen operator wrote: nothing follows from it, and the error says what is wrong."""
+    with pytest.raises(InvalidInput, match="is not a job id"):
+        commands(job(status={"jobId": job_id}))
+
+
+@pytest.mark.parametrize("name", ["r-short", "hello", "r-" + "0F" * 16, "r-" + "0f" * 17])
+def test_a_token_that_is_none(name: str) -> None:
+    """A name that a grant cannot have been made for gives no token."""
+    resource = job(name=name, spec={"requestedBy": {"via": "Grant", "username": "alice"}})
+    with pytest.raises(InvalidInput, match="is not a submission token"):
+        commands(resource)
+
+
+@pytest.mark.parametrize(
+    ("spec", "directory"),
+    [
+        ({"workingDirectory": "/scratch/../home/bob"}, "/scratch/{user}"),
+        ({"script": {"path": "/scratch/../home/bob/x", "sha256": "0" * 64}}, "/scratch/{user}"),
+        ({"script": {"inline": "#!/bin/sh\n#SBATCH -D /scratch/../home/bob\n"}}, "/scratch/{user}"),
+        ({}, "/scratch/{user}/.."),
+        ({"workingDirectory": "/scratch/alice"}, "/scratch/{user}/.."),
+    ],
+)
+def test_paths_that_lead_elsewhere(spec: dict[str, Any], directory: str) -> None:
+    """The node would not take them: said before anything is signed."""
+    system = SYSTEM.model_copy(update={"work_directory": directory})
+    with pytest.raises(InvalidInput, match=r"'\.\.'"):
+        authorised_commands(job(spec=spec), system, cluster_id=CLUSTER)
+
+
 def test_suspending_a_submitted_job_holds_it() -> None:
     """Hold instead of release."""
     made = kinds(job(spec={"suspend": True}, status={"phase": "Queued", "jobId": "7"}))
@@ -138,93 +181,237 @@ def test_a_finished_job_may_only_be_swept() -> None:
     assert commands(job(status={"phase": "Failed"})) == []
 
 
-@given(
+# ---- what holds for any Job that can be stored ----
+
+# Mostly what people write, and anything that the model takes: blanks, `..`, quotes, emoji, `#SBATCH` lines of all kinds.
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=30)
+paths = st.one_of(st.just("/scratch/alice/x"), st.just("/scratch/../etc"), words.map(lambda text: f"/{text}"))
+lines = st.sampled_from(
+    ["#!/bin/sh", "true", "#SBATCH --time=5", "#SBATCH -D /scratch/x", "#SBATCH --uid=0", "#SBATCH --hold", "#SBATCH '"]
+)
+scripts = st.one_of(
+    st.just({"inline": "#!/bin/sh\n"}),
+    st.lists(st.one_of(lines, st.text(max_size=40)), min_size=1).map(lambda some: {"inline": "\n".join(some) or "x"}),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "inline": words,
+            "base64": st.one_of(st.from_regex(r"\A[A-Za-z0-9+/]{1,9}={0,3}\Z"), words),
+            "path": paths,
+            "sha256": st.just("0" * 64),
+            "name": st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,9}\Z"),
+        },
+    ),
+)
+requesters = st.fixed_dictionaries(
+    {"via": st.sampled_from(["Grant", "Kubernetes"]), "username": words},
+    optional={"issuer": words, "subject": words, "uid": words, "groups": st.lists(words, max_size=3)},
+)
+wishes = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"workingDirectory": paths}),
     st.fixed_dictionaries(
         {},
         optional={
             "suspend": st.booleans(),
             "cancel": st.booleans(),
             "deletionPolicy": st.sampled_from(["Cancel", "Orphan"]),
+            "requestedBy": requesters,
         },
     ),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "phase": st.sampled_from([str(phase) for phase in Phase]),
-            "jobId": st.just("7"),
-            "cancelRequestedAt": st.just("2030-01-01T00:00:00Z"),
-        },
-    ),
-    st.booleans(),
 )
-def test_in_every_state(spec: dict[str, Any], status: dict[str, Any], deleted: bool) -> None:
-    """Total; never submits with an id, when finished or when it is to end; changes carry this submission's token."""
-    resource = job(spec=spec, status=status, **(DELETED if deleted else {}))
-    made = commands(resource)
-    finished = status.get("phase") in {"Succeeded", "Failed", "Cancelled"}
-    if "jobId" in status or finished or deleted or spec.get("cancel") or spec.get("suspend"):
-        assert Submit not in {type(command) for command in made}
-    for command in made:
-        if isinstance(command, Submit | Find | Release | Hold | Cancel):
-            assert command.token == TOKEN
+specs = st.fixed_dictionaries(
+    {"script": scripts},
+    optional={
+        "runAs": st.sampled_from(["alice", "bob", "_x.y-z$"]),
+        "suspend": st.booleans(),
+        "cancel": st.booleans(),
+        "deletionPolicy": st.sampled_from(["Cancel", "Orphan"]),
+        "requestedBy": requesters,
+        "workingDirectory": paths,
+        "environment": st.dictionaries(st.sampled_from(["A", "PATH", "_x"]), st.text(max_size=20), max_size=2),
+        "jobName": words,
+        "nodes": st.sampled_from(["1", "2-4"]),
+        "tasks": st.integers(1, 100),
+        "array": st.sampled_from(["1-3", "%", "1:"]),
+        "dependencies": st.lists(
+            st.sampled_from([{"type": "afterok", "jobId": "1"}, {"type": "after"}, {"type": "singleton"}]), max_size=2
+        ),
+        "mailType": st.lists(st.sampled_from(["END", "FAIL"]), max_size=2),
+        "schedulerOptions": st.dictionaries(
+            st.sampled_from(["gres", "exclusive", "oversubscribe", "nonsense", "tasks"]), words, max_size=2
+        ),
+    },
+)
+submissions = st.builds(lambda token, time: {"token": token, "time": time}, st.one_of(st.just(TOKEN), words), words)
+waiting_statuses = st.fixed_dictionaries(
+    {}, optional={"phase": st.sampled_from(["Pending", "Submitting", "Suspended"]), "submission": submissions}
+)
+statuses = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from([str(phase) for phase in Phase]),
+        "jobId": st.one_of(
+            st.just("7"), st.from_regex(r"\A[0-9]{1,20}(_[0-9]{1,3})?\Z"), st.just("7 8"), st.text(max_size=64)
+        ),
+        "cancelRequestedAt": st.just("2030-01-01T00:00:00Z"),
+        "submission": submissions,
+    },
+)
+metas = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.one_of(st.just("r-" + "0f" * 16), st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,40}[a-z0-9])?\Z")),
+        "deletionTimestamp": st.just("2030-01-01T00:00:01Z"),
+    },
+)
+systems = st.builds(
+    lambda fence, directory: parse_model(
+        SystemSpec,
+        {
+            **SYSTEM.dump(),
+            "workDirectory": directory,
+            "scheduler": {"type": "Slurm", **({"submitFence": fence} if fence else {})},
+        },
+        what="spec",
+    ),
+    st.sampled_from([None, "Hold", "None"]),
+    st.one_of(st.just("/scratch/{user}"), st.sampled_from(["/", "/home/{user}/../x", "/{", "/{x}"]), paths),
+)
+
+
+@st.composite
+def resources(draw: st.DrawFn) -> JobResource:
+    """Any Job that the model takes; half of them such that commands follow."""
+    plain, waiting = draw(st.booleans()), draw(st.booleans())
+    spec = draw(wishes if plain else specs)
+    status = draw(waiting_statuses if waiting else statuses)
+    try:
+        return job(spec=spec, status=status, **draw(st.one_of(st.just({}), metas)))
+    except InvalidInput:
+        reject()
+
+
+Answer = tuple[Command, ...] | None
+
+
+def asked(resource: JobResource, system: SystemSpec = SYSTEM) -> Answer:
+    """What follows; None when the function says that nothing can be made of it. Any other error fails the test."""
+    try:
+        return authorised_commands(resource, system, cluster_id=CLUSTER)
+    except InvalidInput:
+        return None
+
+
+def changed(resource: JobResource, **spec: Any) -> JobResource:
+    return resource.model_copy(update={"spec": resource.spec.model_copy(update=spec)})
+
+
+@given(resources(), systems)
+def test_total_and_the_same_each_time(resource: JobResource, system: SystemSpec) -> None:
+    """InvalidInput is the only error; asked again it says the same, and nothing of what it was given has changed."""
+    before = (resource.model_dump_json(), system.model_dump_json())
+    assert asked(resource, system) == asked(resource, system)
+    assert (resource.model_dump_json(), system.model_dump_json()) == before
+
+
+@given(resources(), systems)
+def test_everything_can_be_signed(resource: JobResource, system: SystemSpec) -> None:
+    """What follows is valid by the table that delegation reads with, and the same after the wire: no wild path, id or token."""
+    for command in asked(resource, system) or ():
+        args = json.loads(canonical(command.args()))
+        assert command_from(command.op, args, command.payload) == command
+
+
+@given(resources())
+def test_a_finished_job_is_only_swept(resource: JobResource) -> None:
+    """And cancelled while it is to end: what shows up late has to go."""
+    ending = resource.deleting or wants_cancel(resource)
+    if resource.status.phase is None or not resource.status.phase.finished:
+        resource = resource.model_copy(update={"status": resource.status.model_copy(update={"phase": Phase.FAILED})})
+    for command in asked(resource) or ():
+        assert isinstance(command, Cancel)
+        assert command.keep == (resource.status.job_id,) or (ending and command.keep == ())
+
+
+@given(resources(), st.sampled_from(["suspend", "cancel", "latch", "deleted", "job", "finished"]))
+def test_never_submitted_when_not_wanted(resource: JobResource, why: str) -> None:
+    """Suspended, cancelled, latched, deleted, submitted before, finished: each by itself is enough."""
+    status = resource.status
+    match why:
+        case "suspend":
+            resource = changed(resource, suspend=True)
+        case "cancel":
+            resource = changed(resource, cancel=True)
+        case "latch":
+            status = status.model_copy(update={"cancel_requested_at": "2030-01-01T00:00:00Z"})
+        case "deleted":
+            resource = resource.model_copy(update={"deleting": True})
+        case "job":
+            status = status.model_copy(update={"job_id": "7"})
+        case "finished":
+            status = status.model_copy(update={"phase": Phase.CANCELLED})
+    resource = resource.model_copy(update={"status": status})
+    assert not any(isinstance(command, Submit) for command in asked(resource) or ())
+
+
+@given(resources())
+def test_past_the_node_s_memory_only_with_an_intent(resource: JobResource) -> None:
+    """`again` follows beside the plain submission, which it equals in everything else, and only when an intent is stored."""
+    submits = [command for command in asked(resource) or () if isinstance(command, Submit)]
+    assert [command.again for command in submits] == [False, True][: len(submits)]
+    assert (len(submits) == 2) == (bool(submits) and resource.status.submission is not None)
+    assert all(replace(command, again=False) == submits[0] for command in submits)
+
+
+@given(resources())
+def test_names_this_submission_only(resource: JobResource) -> None:
+    """Whatever changes something names this Job's token, not one that the status says; no id but the stored one is in anything."""
+    for command in asked(resource) or ():
+        match command:
+            case Submit() | Find() | Release() | Hold() | Cancel():
+                assert command.token == token_of(resource, cluster_id=CLUSTER)
+            case Queue() | Account():
+                assert command.scope == "own"
+        match command:
+            case Release(_, job_id) | Hold(_, job_id):
+                assert job_id == resource.status.job_id
+            case Describe(ids) | Account(_, ids):
+                assert ids == (resource.status.job_id,)
+            case Cancel(_, keep):
+                assert keep in ((), (resource.status.job_id,))
         assert not observer_commands_allow(command) or isinstance(command, Describe)
-    assert {job_id for command in made for job_id in _ids(command)} <= {status.get("jobId")}
-    assert made == commands(resource)
 
 
-def _ids(command: Command) -> tuple[str, ...]:
-    """Jobs that a command names."""
-    match command:
-        case Release() | Hold():
-            return (command.job_id,)
-        case Describe() | Account():
-            return command.job_ids
-        case Cancel():
-            return command.keep
-    return ()
+@given(resources(), systems)
+def test_held_unless_the_system_says_otherwise(resource: JobResource, system: SystemSpec) -> None:
+    """The fence is the administrator's, and nothing in a Job takes it away."""
+    for command in asked(resource, system) or ():
+        if isinstance(command, Submit):
+            assert command.hold == (system.scheduler.submit_fence != "None")
 
 
-_LINES = st.lists(
-    st.one_of(
-        st.text(max_size=40),
-        st.sampled_from(["#SBATCH --time=5", "#SBATCH -n 2", "#SBATCH --hold", "#SBATCH --uid=0", "#SBATCH", "true"]),
-        st.text(max_size=20).map("#SBATCH --{}".format),
-    ),
-    min_size=1,
-    max_size=6,
-)
+@given(resources(), words, words, st.lists(words, max_size=3))
+def test_independent_of_who_asked(resource: JobResource, username: str, subject: str, groups: list[str]) -> None:
+    """Names, groups and issuers of the requester, annotations and labels are no part of a command; only the door is."""
+    asker = resource.spec.requested_by
+    if asker is None:
+        asker = parse_model(RequestedBy, {"via": "Kubernetes", "username": "alice"}, what="requestedBy")
+    other = asker.model_copy(update={"username": username, "subject": subject, "issuer": subject, "groups": groups})
+    notes = {"annotations": {"hpc.goldcrest.dev/grant": subject}, "labels": {username: subject}}
+    same = changed(resource, requested_by=other).model_copy(update=notes)
+    assert asked(same) == asked(resource)
 
 
-@given(
-    st.one_of(
-        _LINES.map("\n".join).filter(bool).map(lambda text: {"inline": text}),
-        st.text("AZaz09+/=", min_size=1, max_size=40).map(lambda text: {"base64": text}),
-        st.just({"path": "/scratch/alice/x"}),
-        st.just({"path": "/scratch/alice/x", "sha256": "0" * 64}),
-        st.just({}),
-    ),
-    st.dictionaries(st.sampled_from(["A", "PATH", "SLURM_CONF"]), st.text(max_size=20), max_size=2),
-)
-def test_every_spec_has_an_answer(script: dict[str, Any], environment: dict[str, str]) -> None:
-    """Whatever the schema lets through: commands, or InvalidInput; a submission, and that same one for who knows that it may be repeated."""
-    try:
-        resource = job(spec={"script": script, "environment": environment})
-    except InvalidInput:
-        return  # the schema says no
-    try:
-        made = commands(resource)
-    except InvalidInput:
-        return
-    submissions = [command for command in made if isinstance(command, Submit)]
-    assert [command.again for command in submissions] == [False, True]
-    assert submissions[0] == dataclasses.replace(submissions[1], again=False)
-
-
-@given(st.text(max_size=40), st.lists(st.text(max_size=20), max_size=3))
-def test_who_asked_changes_nothing(username: str, groups: list[str]) -> None:
-    """What may be run follows from what was asked for, never from a name."""
-    asked = job(spec={"requestedBy": {"via": "Kubernetes", "username": username, "groups": groups}})
-    assert commands(asked) == commands(job())
+@given(resources())
+def test_not_both_held_and_released(resource: JobResource) -> None:
+    """One wish at a time: never release with hold, and neither for what is to be cancelled, but for a job that is left running."""
+    kinds_of = [type(command) for command in asked(resource) or ()]
+    assert not (Release in kinds_of and Hold in kinds_of)
+    if resource.spec.suspend or wants_cancel(resource):
+        assert Release not in kinds_of
+    if resource.deleting and resource.spec.deletion_policy != "Orphan":
+        assert not {Release, Hold} & set(kinds_of)
 
 
 def contained(resource: JobResource) -> list[Command]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,17 @@ EXAMPLES: list[Command] = [
     Describe(("12", "13")),
     Account("all", ("12",)),
 ]
+
+
+def test_a_submission_that_is_begun_again() -> None:
+    """Another command than the first: what is signed says which of the two it is, and is never silent about it."""
+    (submit,) = [command for command in EXAMPLES if isinstance(command, Submit)]
+    again = replace(submit, again=True)
+    assert (submit.args()["again"], again.args()["again"]) == (False, True)
+    assert command_from(again.op, again.args(), again.payload) == again != submit
+    for value in (0, 1, "true"):
+        with pytest.raises(InvalidInput, match="again"):
+            command_from(submit.op, {**submit.args(), "again": value}, submit.payload)
 
 
 def test_every_operation_has_an_example() -> None:

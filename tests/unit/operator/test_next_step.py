@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from goldcrest.commands import Cancel, Command, Describe, Find, Hold, Release
 from goldcrest.models.job import JobFiles, JobResource, JobStatus
 from goldcrest.wellknown import ANNOTATION_PAUSED, EventReason, Phase, Reason
 from goldcrest_operator.reconcile import steps
-from goldcrest_operator.reconcile.certainty import STORED_SECONDS, begun, is_certain
+from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS, begun, is_certain
 from goldcrest_operator.reconcile.job import CANCEL_AGAIN_SECONDS, LOOK_AGAIN_SECONDS, next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation, Refusal, Sighting, Trouble
 from goldcrest_operator.reconcile.steps import Step
@@ -81,8 +82,7 @@ def test_intent_of_another_try(attempt: Attempt) -> None:
     assert step.status.submission is not None
     assert step.status.submission.time == "2030-03-17T17:46:40Z"
     assert step.status.model_copy(update={"submission": resource.status.submission}) == resource.status
-    again = attempt.found is not None
-    assert decide(resource.model_copy(update={"status": step.status}), attempt) == steps.Submit(again)
+    assert decide(resource.model_copy(update={"status": step.status}), attempt) == steps.Submit(again=False)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,10 @@ def test_intent_of_another_try(attempt: Attempt) -> None:
     [
         (Attempt(clean=True), False),  # first of all: a node that knows the token refuses, and it is looked for
         (Attempt(clean=True, nothing_taken=True), True),  # sbatch itself said no, for now
-        (Attempt(found=(), found_at=INTENDED + 5), True),  # looked for, and not there
+        (
+            Attempt(found=(), found_at=INTENDED + 5),
+            False,
+        ),  # not there, but its record may come late: the node says whether there was one
     ],
 )
 def test_only_who_knows_what_was_begun_submits_again(attempt: Attempt, again: bool) -> None:
@@ -106,7 +109,7 @@ def test_unknown_intent() -> None:
 def test_nothing_found() -> None:
     """Nothing found: with the fence it is submitted at once, without only when nothing can come late any more."""
     resource, early = job(status=SUBMITTING), INTENDED + 5
-    assert decide(resource, Attempt(found=(), found_at=early), now=early) == steps.Submit(again=True)
+    assert decide(resource, Attempt(found=(), found_at=early), now=early) == steps.Submit(again=False)
     told = written(decide(resource, Attempt(found=(), found_at=early), fence="None", now=early))
     assert told.message == (
         "Not submitted again yet: what came of an earlier submission is certain at 2030-03-17T17:48:30Z."
@@ -125,6 +128,40 @@ def test_nothing_found() -> None:
     assert decide(resource.model_copy(update={"status": told}), known, fence="None", now=early) == steps.Wait(
         LOOK_AGAIN_SECONDS
     )
+
+
+def test_the_node_remembers_one() -> None:
+    """An sbatch that the node remembers: looked for until it is certain, with the fence too; then submitted again, past the mark."""
+    resource, early = job(status=SUBMITTING), INTENDED + 5
+    until = early + LATE_SECONDS
+    repeated = Attempt(repeated=True, unclear_until=until)
+    assert decide(resource, repeated, now=early) == steps.Find()
+    looked = replace(repeated, found=(), found_at=early)
+    told = written(decide(resource, looked, now=early))
+    assert told.message == (
+        "Not submitted again yet: what came of an earlier submission is certain at 2030-03-17T17:47:20Z."
+    )
+    waiting = resource.model_copy(update={"status": told})
+    assert decide(waiting, looked, now=early) == steps.Wait(LOOK_AGAIN_SECONDS)
+    assert decide(waiting, looked, now=early + LOOK_AGAIN_SECONDS) == steps.Find()
+    certain = replace(repeated, found=(), found_at=until, nothing_taken=True)
+    renewed = written(decide(waiting, certain, now=until))
+    ready = waiting.model_copy(update={"status": renewed})
+    assert decide(ready, certain, now=until) == steps.Submit(again=True)
+    adopted = decide(waiting, replace(repeated, found=("12",), found_at=early), now=early)
+    assert isinstance(adopted, steps.Persist)
+    assert adopted.status.job_id == "12"
+
+
+def test_the_node_remembers_an_unwanted_one() -> None:
+    """Cancelled, suspended or deleted meanwhile: it is looked for all the same, and nothing is submitted."""
+    looked = Attempt(repeated=True, found=(), found_at=NOW, unclear_until=NOW + 60)
+    for unwanted in ({"cancel": True}, {"suspend": True}):
+        resource = job(spec=unwanted, status=SUBMITTING)
+        assert decide(resource, Attempt(repeated=True, unclear_until=NOW + 60)) == steps.Find()
+        told = written(decide(resource, looked))
+        assert decide(resource.model_copy(update={"status": told}), looked) == steps.Wait(LOOK_AGAIN_SECONDS)
+    assert decide(job(status=SUBMITTING, deleting=True), looked) == steps.Cancel()
 
 
 @pytest.mark.parametrize("attempt", [Attempt(found=("12", "110")), Attempt()])
@@ -603,6 +640,8 @@ attempts = st.builds(
     clean=st.booleans(),
     found=st.sampled_from([None, (), ("12",), ("12", "15")]),
     found_at=st.sampled_from([None, NOW]),
+    repeated=st.booleans(),
+    nothing_taken=st.booleans(),
     unclear_until=st.sampled_from([None, NOW - 1, NOW + 30]),
     released=st.sampled_from([None, True, False]),
     cancelled_at=st.sampled_from([None, NOW, NOW - 100]),
@@ -657,6 +696,15 @@ def test_without_a_fence_never_early(resource: JobResource, attempt: Attempt, si
         assert is_certain(resource, attempt)
 
 
+@given(jobs, attempts, sightings, st.sampled_from([None, "None"]))
+def test_nothing_follows_what_the_node_remembers(
+    resource: JobResource, attempt: Attempt, sighting: Sighting, fence: str | None
+) -> None:
+    """What the node remembers is never passed by before it is certain that nothing came of it."""
+    if isinstance(decide(resource, replace(attempt, repeated=True), sighting, fence=fence), steps.Submit):
+        assert is_certain(resource, attempt)
+
+
 @given(jobs, attempts, sightings)
 def test_no_finished_job_changes(resource: JobResource, attempt: Attempt, sighting: Sighting) -> None:
     """Nothing is written to a finished Job, and no id is stored twice."""
@@ -683,8 +731,8 @@ def test_a_write_settles(resource: JobResource, attempt: Attempt, sighting: Sigh
 
 def _command(step: Step, resource: JobResource, spec: Any) -> Command | None:
     match step:
-        case steps.Submit():
-            return submit_command(resource, spec, token=TOKEN)
+        case steps.Submit(again):
+            return replace(submit_command(resource, spec, token=TOKEN), again=again)
         case steps.Find():
             return Find(TOKEN)
         case steps.Release(job_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,13 @@ from goldcrest.errors import (
 )
 from goldcrest.ssh.attempt import Attempt
 from goldcrest.telemetry import Trace
-from goldcrest_operator.scheduler.interface import SiteRefused, SubmissionUncertain, Target
+from goldcrest_operator.scheduler.interface import (
+    NotTaken,
+    SiteRefused,
+    SubmissionUncertain,
+    SubmittedBefore,
+    Target,
+)
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from unit.operator.jobs import TOKEN, UID, job, system
 
@@ -45,8 +52,10 @@ class Node:
 
     def __init__(self, result: dict[str, Any] | Exception) -> None:
         self._result = result
+        self.commands: list[Command] = []
 
     async def run(self, command: Command, **_: Any) -> Answered:
+        self.commands.append(command)
         if isinstance(self._result, Exception):
             raise self._result
         return Answered(self._result)
@@ -93,6 +102,11 @@ async def test_files_of_a_script_by_path() -> None:
         (CommandFailed("Permission denied", kind="os", errno_name="EACCES", path="/scratch"), SiteRefused),
         (CommandFailed("No such file", kind="os", errno_name="ENOENT", path="/home/alice/run.sh"), SiteRefused),
         (CommandFailed("another digest", kind="state"), SiteRefused),
+        (CommandFailed("begun before", kind="repeated", path="/scratch/alice/j/x"), SubmittedBefore),
+        (CommandFailed("No space left on device", kind="os", errno_name="ENOSPC", path="/scratch"), SiteRefused),
+        (CommandFailed("Read-only file system", kind="os", errno_name="EROFS", path="/scratch"), SiteRefused),
+        (CommandFailed("too long", kind="timeout"), SubmissionUncertain),
+        (printed("", status=1, stderr="sbatch: error: Unable to contact slurm controller (connect failure)"), NotTaken),
         (CommandFailed("not in the PATH", kind="os", errno_name="ENOENT", path="sbatch"), SchedulerUnavailable),
         (CommandFailed("not in the PATH", kind="os", errno_name="ENOENT"), SchedulerUnavailable),
         (CommandFailed("Stale file handle", kind="os", errno_name="ESTALE", path="/scratch"), SchedulerUnavailable),
@@ -102,8 +116,17 @@ async def test_files_of_a_script_by_path() -> None:
 )
 async def test_not_submitted(result: Any, error: type[Exception]) -> None:
     """Each way in which a submission can fail has its own meaning."""
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         await slurm(result).submit(TARGET, job(), TOKEN, again=False)
+    assert caught.type is error
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_begun_again(again: bool) -> None:
+    """What the operator decided is what is signed."""
+    node = Node(printed("52\n"))
+    await SlurmScheduler(node).submit(TARGET, job(), TOKEN, again=again)
+    assert node.commands == [replace(submit_command(job(), system(), token=TOKEN), again=again)]
 
 
 async def test_payload_that_the_node_does_not_take() -> None:

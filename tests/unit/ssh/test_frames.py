@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldcrest.canonical import b64url, canonical
-from goldcrest.commands import StatFile
+from goldcrest.commands import Payload, command_from
 from goldcrest.commands.base import session_body
 from goldcrest.ssh.frames import (
     CERTIFICATE_LIMIT,
@@ -68,7 +68,8 @@ def test_golden_commands(vector):
     if command["kind"] == "session":
         body = session_body(system=command["system"], user=command["user"])
     else:
-        typed = StatFile(command["args"]["path"], command["args"]["dereference"])
+        payload = Payload(**command["payload"]) if command["payload"] else None
+        typed = command_from(command["op"], command["args"], payload)
         body = typed.body(system=command["system"], user=command["user"], sid=command["sid"])
     assert f"{vector['path']} v1.{b64url(canonical(body))}" == vector["forceCommand"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -13,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 TOKEN = "goldcrest:01234567:" + "0123456789abcdef" * 2
+MARK = ".goldcrest-submitted"
 OTHER = "goldcrest:01234567:" + "f" * 32
 
 
@@ -194,6 +196,10 @@ def home(session: Any, tmp_path: Path) -> Path:
     home.mkdir()
     session.roots = [os.path.realpath(str(home)).encode()]
     session.home = str(home)
+    session.policy.environment["PATH"] = str(tmp_path / "bin")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").write_text("")
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
     return home
 
 
@@ -283,6 +289,7 @@ def test_a_submission_that_was_begun_is_not_begun_unasked(f: Any, session: Any, 
     with pytest.raises(f.Failed) as failed:
         Steps(f, session, "slurm.submit", submission(home), payload=payload())
     assert failed.value.kind == "repeated"
+    assert failed.value.details == {"path": f"{home}/goldcrest/1/{MARK}"}
     assert names(home / "goldcrest" / "1") == [".goldcrest-submitted", "job.sh"]
 
 
@@ -302,6 +309,33 @@ def test_nothing_is_begun_where_that_cannot_be_remembered(f: Any, session: Any, 
     with pytest.raises(f.Failed):
         Steps(f, session, "slurm.submit", submission(home), payload=payload())
     assert not (home / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+def test_mark_that_cannot_be_made(f: Any, session: Any, home: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A full or read-only disk, no rights: the error of the system with the path of the mark, and no sbatch, also for another try."""
+    real = os.open
+
+    def opened(name: Any, *arguments: Any, **more: Any) -> int:
+        if name == MARK.encode():
+            raise OSError(code, os.strerror(code), name)
+        return real(name, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", opened)
+    for arguments in (submission(home), submission(home, again=True)):
+        with pytest.raises(OSError, match=MARK) as error:
+            Steps(f, session, "slurm.submit", arguments, payload=payload())
+        assert (error.value.errno, error.value.filename) == (code, f"{home}/goldcrest/1/{MARK}")
+    assert [path.name for path in (home / "goldcrest" / "1").iterdir()] == ["job.sh"]
+
+
+def test_nothing_is_remembered_of_an_sbatch_that_is_not_there(f: Any, session: Any, home: Path, tmp_path: Path) -> None:
+    """As while Slurm is updated: no mark, so that the next one goes on as if it were the first."""
+    (tmp_path / "bin" / "sbatch").unlink()
+    with pytest.raises(FileNotFoundError) as error:
+        Steps(f, session, "slurm.submit", submission(home), payload=payload())
+    assert error.value.filename == "sbatch"
+    assert names(home / "goldcrest" / "1") == ["job.sh"]
 
 
 def names(folder: Path) -> list[str]:
