@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import sys
@@ -223,18 +222,19 @@ async def test_delegation_that_sends_elsewhere(stage: AttackStage) -> None:
 @pytest.mark.parametrize("process", ["api", "operator"])
 def test_delegation_over_plain_http(stage: AttackStage, process: str, tmp_path: Path) -> None:
     """An address without TLS is refused at the start, with what it must begin with."""
-    shutil.copy(stage.issuer.identity_file, tmp_path / "identity.toml")
     prefix = f"GOLDCREST_{process.upper()}"
     settings = {
         f"{prefix}_DELEGATION__URL": "http://127.0.0.1:1",
         f"{prefix}_DELEGATION__TOKEN_FILE": str(tmp_path / "token"),
         f"{prefix}_KUBECONFIG": str(stage.kubeconfig(GATEWAY)),
-        f"{prefix}_IDENTITY_FILE": str(tmp_path / "identity.toml"),
+        **({f"{prefix}_IDENTITY_FILE": str(stage.issuer.identity_file)} if process == "api" else {}),
     }
     name = f"plain-{process}"
-    with pytest.raises(AssertionError, match="must begin with https:// or unix:"):
-        stage._spawn(name, program(process), lambda: False, settings)
-    stage.stop_process(name)
+    try:
+        with pytest.raises(AssertionError, match="must begin with https:// or unix:"):
+            stage._spawn(name, program(process), lambda: False, settings)
+    finally:
+        stage.stop_process(name)
 
 
 # ---- Admission ----------------------------------------------------------------------------------------------------
