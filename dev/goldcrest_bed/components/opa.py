@@ -12,16 +12,17 @@ from goldcrest_bed.kubeconfig import write_private
 from goldcrest_bed.paths import REPOSITORY
 
 
-def server_arguments(*, socket: Path, policies: Path, data: Sequence[Path]) -> list[str]:
+def server_arguments(*, address: str, policies: Path, data: Sequence[Path]) -> list[str]:
     """Arguments of ``opa`` for a server with the shipped policy, whose own API is closed by it (policies/system/authz.rego).
 
     Args:
+        address: ``unix:///path/of/socket`` or ``https://host:port``.
         data: site data, and folders or files with the site's own rules.
     """
     return [
         "run",
         "--server",
-        f"--addr=unix://{socket}",
+        f"--addr={address}",
         "--unix-socket-perm=600",
         "--authorization=basic",
         "--ignore=*_test.rego",
@@ -47,7 +48,7 @@ def opa(bed: Bed) -> HostProcess:
         write_private(data, json.dumps(bed.config["policy"]["data"], indent=1))
 
     def command() -> Command:
-        arguments = server_arguments(socket=socket, policies=policies, data=[data])
+        arguments = server_arguments(address=f"unix://{socket}", policies=policies, data=[data])
         return Command([str(bed.builder.built(program)), *arguments])
 
     return HostProcess(

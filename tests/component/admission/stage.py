@@ -177,7 +177,7 @@ class Stage:
         site_data = self.folder / "data.json"
         site_data.write_text(json.dumps({"goldcrest": self.site}))
         policies = REPOSITORY / "policies"
-        arguments = server_arguments(socket=self._opa_socket, policies=policies, data=[site_data, *data])
+        arguments = server_arguments(address=f"unix://{self._opa_socket}", policies=policies, data=[site_data, *data])
         self._spawn("opa", [str(binary("opa")), *arguments, *more], lambda: socket_listens(self._opa_socket), {})
 
     def start_delegation(self) -> None:

@@ -30,18 +30,9 @@ from component.delegation.callers import TRACE, another_delegation
 from goldcrest.authority import Authority
 from goldcrest.errors import DelegationUnavailable
 from goldcrest.renewal import LOOK_SECONDS
+from goldcrest_bed.components.opa import server_arguments
 
 pytestmark = pytest.mark.component
-
-# The policy for OPA's own API: shipped, or proposed.
-AUTHORISATION = next(
-    path
-    for path in (
-        REPOSITORY / "policies" / "system" / "authz.rego",
-        REPOSITORY / "tests" / "component" / "attacks" / "opa_authorisation.rego",
-    )
-    if path.exists()
-)
 
 
 @contextmanager
@@ -310,10 +301,14 @@ def opa_over_tls(stage: AttackStage) -> Iterator[tuple[str, Tls]]:
     callers, port = Tls(folder), free_port()
     crt, key = stage.tls.server("opa")
     argv = [
-        *(str(binary("opa")), "run", "--server", f"--addr=https://127.0.0.1:{port}", "--ignore=*_test.rego"),
+        str(binary("opa")),
+        *server_arguments(
+            address=f"https://127.0.0.1:{port}",
+            policies=REPOSITORY / "policies",
+            data=[stage.folder / "data.json"],
+        ),
         *(f"--tls-cert-file={crt}", f"--tls-private-key-file={key}", f"--tls-ca-cert-file={callers.ca}"),
-        *("--authentication=tls", "--authorization=basic", "--disable-telemetry"),
-        *(str(stage.folder / "data.json"), str(REPOSITORY / "policies" / "goldcrest"), str(AUTHORISATION)),
+        "--authentication=tls",
     ]
     stage._spawn("opa-mutual", argv, lambda: listens(port), {})
     try:

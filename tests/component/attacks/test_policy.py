@@ -132,7 +132,7 @@ class _Opa:
         self.log = folder / "opa.log"
         (folder / "data.json").write_text(json.dumps({"goldcrest": SITE}))
         data = [folder / "data.json"]
-        arguments = server_arguments(socket=self.socket, policies=REPOSITORY / "policies", data=data)
+        arguments = server_arguments(address=f"unix://{self.socket}", policies=REPOSITORY / "policies", data=data)
         self.argv = [str(binary("opa")), *arguments]
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:

@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from component.admission.binaries import binary
-from component.admission.stage import JOB, REPOSITORY, Answer, socket_listens
+from component.admission.stage import JOB, Answer
 from component.attacks.attack_stage import GATEWAY, AttackStage, path_of
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, post
 from goldcrest.authority import ByToken
@@ -338,13 +337,7 @@ class Run:
 
 def start_opa_with_its_log(stage: AttackStage) -> None:
     """The stage's OPA, writing down each decision with its input."""
-    stage._opa_socket.unlink(missing_ok=True)
-    argv = [
-        *(str(binary("opa")), "run", "--server", f"--addr=unix://{stage._opa_socket}", "--ignore=*_test.rego"),
-        *("--set=decision_logs.console=true", "--disable-telemetry"),
-        *(str(stage.folder / "data.json"), str(REPOSITORY / "policies" / "goldcrest")),
-    ]
-    stage._spawn("opa", argv, lambda: socket_listens(stage._opa_socket), {})
+    stage.start_opa(more=["--set=decision_logs.console=true"])
 
 
 @contextmanager

@@ -102,7 +102,10 @@ async def test_decisions_are_found_in_the_log_of_opa(stage: Stage, tmp_path: Pat
     """Where OPA keeps a decision log, the audit line has its id, and the log has ours as part of the input."""
     path = tmp_path / "opa.sock"
     policies = REPOSITORY / "policies"
-    argv = [str(binary("opa")), *server_arguments(socket=path, policies=policies, data=[stage.folder / "data.json"])]
+    argv = [
+        str(binary("opa")),
+        *server_arguments(address=f"unix://{path}", policies=policies, data=[stage.folder / "data.json"]),
+    ]
     stage._spawn("opa-logging", [*argv, "--set=decision_logs.console=true"], lambda: socket_listens(path), {})
     try:
         with another_delegation(stage, OPA_URL=f"unix:{path}") as delegation:
