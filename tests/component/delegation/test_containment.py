@@ -23,7 +23,6 @@ from goldcrest.wellknown import API_VERSION
 
 pytestmark = pytest.mark.component
 
-_MERGE = "application/merge-patch+json"
 BLOCKED = "alice is blocked by the site"
 
 
@@ -33,8 +32,7 @@ def path_of(raw: dict[str, Any]) -> str:
 
 def submitted(stage: Stage, raw: dict[str, Any]) -> dict[str, Any]:
     """The Job as it waits in the queue."""
-    status = {"status": {"phase": "Queued", "jobId": "4711"}}
-    return stage.must("PATCH", path_of(raw) + "/status", status, content_type=_MERGE)
+    return stage.write_status(raw, {"phase": "Queued", "jobId": "4711"})
 
 
 def made(stage: Stage) -> dict[str, Any]:
@@ -131,12 +129,12 @@ async def test_only_what_makes_less_run(stage: Stage, tmp_path: Path, line: str,
 async def test_nothing_before_it_is_submitted(stage: Stage, tmp_path: Path) -> None:
     """A Job that waits to be submitted is neither submitted nor looked for, and there is no session for it."""
     raw = made(stage)
-    [submit] = [command for command in usual(stage, raw) if isinstance(command, Submit)]
+    submits = [command for command in usual(stage, raw) if isinstance(command, Submit)]
     async with blocking(stage, tmp_path, "user: alice") as operator:
         asking = Asking(operator, of(raw))
         with pytest.raises(Blocked, match=BLOCKED):
             await asking.session()
-        for command in (submit, Find(submit.token), Cancel(submit.token)):
+        for command in (*submits, Find(submits[0].token), Cancel(submits[0].token)):
             with pytest.raises(Blocked, match=BLOCKED):
                 await asking.command(command)
         assert stage.audit()[-1]["reason"] == f"Unix user {BLOCKED}"
@@ -186,7 +184,7 @@ async def test_the_other_checks_stay(stage: Stage, tmp_path: Path) -> None:
             )
         with pytest.raises(Denied, match="is of alice on cluster, not of bob"):
             await Asking(operator, basis, user="bob").command(hold)
-        with stage.without_webhooks():
+        with stage.without_admission():
             forged = {
                 **JOB,
                 "apiVersion": API_VERSION,
