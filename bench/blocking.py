@@ -299,7 +299,7 @@ class Session:
             certificate = await authority.session_certificate(
                 public_key=key.public, system=target.system, user=USER, basis=basis, trace=trace.header
             )
-            ssh = await log_in(endpoint, user=USER, key=key, certificate=certificate, settings=settings)
+            ssh = await log_in(endpoint, user=USER, key=key, certificates=[certificate], settings=settings)
             connection = await Connection.open(ConnectionKey(target.system, USER, endpoint), ssh, settings)
             connect.append(1000 * (time.perf_counter() - began))
             return connection
