@@ -32,6 +32,11 @@ refusal(question) := {
 	not system_enabled(question.system)
 	not break_glass.covering(question)
 } else := {
+	"rule": "rules.rego: blocklist_readable",
+	"reason": "data.goldcrest.blocked is no list of names, so nobody knows who is blocked: an administrator must correct it",
+} if {
+	not blocklist_readable
+} else := {
 	"rule": "rules.rego: blocked",
 	"reason": sprintf("%s is blocked", [question.subject.username]),
 } if {
@@ -86,6 +91,7 @@ allowance(question) := {"allow": true, "reason": "allowed"} if {
 always(question) if {
 	well_formed(question)
 	settings.systems[question.system]
+	blocklist_readable
 	not blocked(question.subject.username)
 	not blocked(question.runAs)
 	scope_held(question)
@@ -115,6 +121,11 @@ well_formed(question) if {
 system_enabled(name) if settings.systems[name].enabled == true
 
 blocked(name) if name in data.goldcrest.blocked
+
+# None is an empty one. A name or an object in its place would block nobody.
+blocklist_readable if not data.goldcrest.blocked
+
+blocklist_readable if is_array(data.goldcrest.blocked)
 
 # Who comes with a token needs the site's scope; Kubernetes users have no scopes.
 scope_held(question) if {

@@ -69,6 +69,14 @@ test_a_blocked_unix_user_is_refused if {
 		with data.goldcrest.blocked as site.blocked
 }
 
+test_a_block_list_that_is_none_blocks_everybody if {
+	every wrong in ["mallory", {"mallory": true}, 1] {
+		says(by_token, false, "data.goldcrest.blocked is no list") with data.goldcrest.systems as site.systems
+			with data.goldcrest.scope as site.scope
+			with data.goldcrest.blocked as wrong
+	}
+}
+
 test_a_token_without_the_scope_is_refused if {
 	question := changed({"subject": object.union(by_token.subject, {"scopes": ["openid"]})})
 	says(question, false, "lacks the scope firecrest") with data.goldcrest.systems as site.systems
