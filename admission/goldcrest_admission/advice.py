@@ -23,7 +23,7 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _A_FILE: Final = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
-_NAME_SHOWN: Final = 40  # characters of a name that are shown
+_NAME_SHOWN: Final = 32  # characters of a name that are shown, so that the sentence stays within the limit
 # Options whose text means something to a plugin or on the node only.
 _OPAQUE: Final = ("bb", "container", "network")
 _SBATCH_REFUSES: Final = "sbatch refuses it"

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from goldcrest.models.job import JobSpec
@@ -111,6 +111,7 @@ def test_changes() -> None:
     assert advice_on_change(orphan, {}) == ()
 
 
+@example(environment={f"A{number:0199}_TOKEN": "hunter2" for number in range(256)}, options=[])
 @given(
     environment=st.dictionaries(st.from_regex(r"[A-Z_]{0,200}TOKEN", fullmatch=True), st.just("hunter2"), max_size=20),
     options=st.lists(st.sampled_from(["nice=1", "mem=1", "time=1", "qos=x", "gres=a", "hint=b"]), max_size=30),
