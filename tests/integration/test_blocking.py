@@ -39,7 +39,7 @@ def _queued_reason(bed: Bed, job_id: str) -> str:
 
 def _sessions(bed: Bed, user: str) -> str:
     """The daemons that sshd has for this user's sessions."""
-    return bed.node("pgrep", "-f", f"^sshd[a-z-]*: {user}", check=False).strip()
+    return bed.node("pgrep", "-f", f"^sshd-goldcrest: {user}", check=False).strip()
 
 
 def test_before_submission(bed: Bed) -> None:
