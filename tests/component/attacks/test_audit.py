@@ -26,6 +26,7 @@ from component.delegation.callers import PUBLIC_KEY, SID, TRACE, another_delegat
 from component.delegation.test_tools import tool
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.commands import Find
+from goldcrest.errors import Denied
 from goldcrest.grants import spec_digest
 from goldcrest.wellknown import submission_token
 
@@ -89,7 +90,10 @@ async def test_every_decision_is_a_whole_line(stage: AttackStage, outcome: str, 
     if outcome == "signed":
         await ask()
     else:
-        with stage.policy_data("blocked", ["alice"]), pytest.raises(Exception, match="alice is blocked"):
+        with (
+            stage.policy_data("systems/cluster/users", ["bob"]),
+            pytest.raises(Denied, match="alice may not use system cluster"),
+        ):
             await ask()
     by_token, grant, action_grant, by_resource = stage.audit()[before:]
     refused = {"code", "rule"} if outcome == "refused" else set()
@@ -108,7 +112,11 @@ async def test_every_decision_is_a_whole_line(stage: AttackStage, outcome: str, 
         assert line["trace_id"] == TRACE
         assert re.fullmatch(r"[0-9a-f]{32}", line["decisionId"])
         if outcome == "refused":
-            assert (line["code"], line["reason"], line["serial"]) == ("PolicyDenied", "alice is blocked", "")
+            assert (line["code"], line["reason"], line["serial"]) == (
+                "PolicyDenied",
+                "Unix user alice may not use system cluster",
+                "",
+            )
     body = {"kind": "command", "system": "cluster", "user": "alice", "sid": "0" * 32}
     command = {name: certificates["requests"][0][name] for name in ("op", "args", "payload")}
     assert by_token["digest"] == sha256_hex(canonical({**body, **command}))
