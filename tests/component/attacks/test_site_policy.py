@@ -392,7 +392,8 @@ async def test_no_secret_is_in_any_question(stage: AttackStage) -> None:
     stage.namespace(namespace_of_user("alice"))
     with false_opa(stage, said):
         tokens = await _everything(stage)
-    questions = [question for whole in heard for question in whole.get("questions", [whole])]
+    asked_for = [whole for whole in heard if set(whole) != {"decisionId"}]  # the block list is read without a question
+    questions = [question for whole in asked_for for question in whole.get("questions", [whole])]
     operations = {question["operation"] for question in questions}
     assert {"job.create", "job.suspend", "fs.stat", "slurm.submit", "slurm.find"} <= operations
     doors = {question["subject"]["via"] for question in questions}
@@ -400,7 +401,7 @@ async def test_no_secret_is_in_any_question(stage: AttackStage) -> None:
     text = json.dumps(heard)
     for secret in (*PLANTED.values(), *tokens, "PLANTED"):
         assert secret not in text
-    assert faults_of(heard) == []
+    assert faults_of(asked_for) == []
     assert faults_of(questions) == []
 
 

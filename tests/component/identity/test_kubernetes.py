@@ -22,7 +22,7 @@ async def test_pod(stage: IdentityStage) -> None:
     """A service account of the one namespace is the Unix user of its name; it has the scope that the rule implies."""
     claims = await stage.granted(stage.pod_token(PODS, "carol"), user="carol")
     assert (claims["iss"], claims["sub"]) == (stage.kubernetes_issuer, f"system:serviceaccount:{PODS}:carol")
-    assert claims["claims"] == {"scopes": ["firecrest"], "groups": [], "token": {}}
+    assert claims["claims"] == {"scopes": ["firecrest"], "groups": [], "token": {}, "route": ""}
 
 
 async def test_single_account(stage: IdentityStage) -> None:
