@@ -11,7 +11,6 @@ from goldcrest_bed.context import Bed
 from goldcrest_bed.kubeconfig import write_private
 from goldcrest_bed.paths import REPOSITORY
 
-
 # One question at a time comes from each caller, in batches under load: threads that look for work cost more than they do here, and the
 # garbage of many small questions is collected less often (docs/performance.md).
 SERVER_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "400"}
