@@ -1,0 +1,61 @@
+"""Which command follows from a Task in its state (T8): one pure function, as :mod:`goldcrest.authorised` is for Jobs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from goldcrest.commands import Command, History, Kill, ListJobs, Nodes, Partitions, Reservations
+from goldcrest.errors import InvalidInput
+from goldcrest.models.task import Operation, TaskResource
+from goldcrest.wellknown import Phase
+
+TAIL_BYTES: Final = 1000  # of the end of an output file, when nothing is said (contract of FirecREST v1, section 13)
+
+
+def authorised_task_commands(task: TaskResource) -> tuple[Command, ...]:
+    """Every command that may be run as ``task.spec.runAs`` for this Task as it is now: its one, while it is wanted.
+
+    A deleted or cancelled Task leaves nothing behind that would have to be cleaned up.
+
+    Raises:
+        InvalidInput: when no command can be made of it.
+    """
+    if task.deleting or task.spec.cancel or task.finished:
+        return ()
+    return (command_of(task.spec.operation),)
+
+
+def command_of(operation: Operation) -> Command:
+    """The command that an operation means.
+
+    Raises:
+        InvalidInput: not exactly one operation, or one that says something impossible.
+    """
+    if len(operation.names) != 1:
+        told = " and ".join(operation.names) or "none"
+        raise InvalidInput(f"spec.operation needs exactly one operation; {told} was given")
+    match operation:
+        case Operation(list_jobs=listing) if listing is not None:
+            details = bool(listing.details)
+            tail_bytes = TAIL_BYTES if listing.tail_bytes is None else listing.tail_bytes
+            return ListJobs(listing.scope, tuple(listing.job_ids), details, tail_bytes if details else 0)
+        case Operation(job_detail=detail) if detail is not None:
+            return ListJobs("own", (detail.job_id,), True, TAIL_BYTES)
+        case Operation(accounting=asked) if asked is not None:
+            # As sacct itself: of named jobs all that may be seen, else one's own.
+            scope = "all" if asked.job_ids else "own"
+            return History(scope, tuple(asked.job_ids), asked.start_time, asked.end_time)
+        case Operation(nodes=nodes) if nodes is not None:
+            return Nodes(tuple(nodes.names))
+        case Operation(partitions=partitions) if partitions is not None:
+            return Partitions()
+        case Operation(reservations=reservations) if reservations is not None:
+            return Reservations()
+        case Operation(cancel_job=cancelling) if cancelling is not None:
+            return Kill(tuple(cancelling.job_ids))
+    raise InvalidInput("spec.operation is of a kind that this release does not know")
+
+
+def is_phase_of_intent(phase: Phase | None) -> bool:
+    """Whether a change on the system may have been begun before: the intent is stored first."""
+    return phase is Phase.RUNNING
