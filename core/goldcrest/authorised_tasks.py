@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from goldcrest.commands import Command, History, Kill, ListJobs, Nodes, Partitions, Reservations
+from goldcrest.commands import Command, History, Kill, ListJobs, Nodes, Partitions, Reservations, command_from
 from goldcrest.errors import InvalidInput
 from goldcrest.models.task import Operation, TaskResource
-from goldcrest.wellknown import Phase
 
 TAIL_BYTES: Final = 1000  # of the end of an output file, when nothing is said (contract of FirecREST v1, section 13)
 
@@ -26,11 +25,16 @@ def authorised_task_commands(task: TaskResource) -> tuple[Command, ...]:
 
 
 def command_of(operation: Operation) -> Command:
-    """The command that an operation means.
+    """The command that an operation means, in the form in which it may be signed.
 
     Raises:
         InvalidInput: not exactly one operation, or one that says something impossible.
     """
+    command = _command(operation)
+    return command_from(command.op, command.args())
+
+
+def _command(operation: Operation) -> Command:
     if len(operation.names) != 1:
         told = " and ".join(operation.names) or "none"
         raise InvalidInput(f"spec.operation needs exactly one operation; {told} was given")
@@ -38,24 +42,28 @@ def command_of(operation: Operation) -> Command:
         case Operation(list_jobs=listing) if listing is not None:
             details = bool(listing.details)
             tail_bytes = TAIL_BYTES if listing.tail_bytes is None else listing.tail_bytes
-            return ListJobs(listing.scope, tuple(listing.job_ids), details, tail_bytes if details else 0)
+            return ListJobs(
+                scope=listing.scope,
+                job_ids=tuple(listing.job_ids),
+                details=details,
+                tail_bytes=tail_bytes if details else 0,
+            )
         case Operation(job_detail=detail) if detail is not None:
-            return ListJobs("own", (detail.job_id,), True, TAIL_BYTES)
+            return ListJobs(scope="own", job_ids=(detail.job_id,), details=True, tail_bytes=TAIL_BYTES)
         case Operation(accounting=asked) if asked is not None:
             # As sacct itself: of named jobs all that may be seen, else one's own.
-            scope = "all" if asked.job_ids else "own"
-            return History(scope, tuple(asked.job_ids), asked.start_time, asked.end_time)
+            return History(
+                scope="all" if asked.job_ids else "own",
+                job_ids=tuple(asked.job_ids),
+                start=asked.start_time,
+                end=asked.end_time,
+            )
         case Operation(nodes=nodes) if nodes is not None:
-            return Nodes(tuple(nodes.names))
+            return Nodes(names=tuple(nodes.names))
         case Operation(partitions=partitions) if partitions is not None:
             return Partitions()
         case Operation(reservations=reservations) if reservations is not None:
             return Reservations()
         case Operation(cancel_job=cancelling) if cancelling is not None:
-            return Kill(tuple(cancelling.job_ids))
+            return Kill(job_ids=tuple(cancelling.job_ids))
     raise InvalidInput("spec.operation is of a kind that this release does not know")
-
-
-def is_phase_of_intent(phase: Phase | None) -> bool:
-    """Whether a change on the system may have been begun before: the intent is stored first."""
-    return phase is Phase.RUNNING

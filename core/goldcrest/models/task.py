@@ -51,7 +51,9 @@ class ListJobsOperation(Model):
 
     scope: Literal["own", "all"] = Field(description="own: jobs of runAs. all: all that runAs may see.")
     job_ids: list[ListedJobId] = Field(default_factory=list, max_length=IDS_LIMIT, description="Only these jobs.")
-    details: bool | None = Field(default=None, description="true: with the files of each job, and the ends of its output.")
+    details: bool | None = Field(
+        default=None, description="true: with the files of each job, and the ends of its output."
+    )
     tail_bytes: int | None = Field(
         default=None, ge=0, le=65_536, description="Bytes of the end of each output file, with details. Default: 1000."
     )
@@ -72,7 +74,9 @@ class AccountingOperation(Model):
 class NamesOperation(Model):
     """Nodes, partitions or reservations."""
 
-    names: list[NamedOnSystem] = Field(default_factory=list, max_length=IDS_LIMIT, description="Only these; all without.")
+    names: list[NamedOnSystem] = Field(
+        default_factory=list, max_length=IDS_LIMIT, description="Only these; all without."
+    )
 
 
 class JobDetailOperation(Model):
@@ -138,7 +142,9 @@ class TaskResultRecord(StatusModel):
     )
     sha256: Sha256 = Field(description="Digest of the JSON.")
     size: int = Field(ge=0, description="Bytes of the JSON.")
-    as_of: Timestamp = Field(description="When the scheduler was asked; a question of a moment ago may have been shared.")
+    as_of: Timestamp = Field(
+        description="When the scheduler was asked; a question of a moment ago may have been shared."
+    )
 
 
 class TaskStatus(StatusModel):
