@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 from goldcrest.canonical import sha256_hex
+from goldcrest.creation import FINALIZED_KINDS, Spec, creation_question, parse_spec
 from goldcrest.errors import Denied
 from goldcrest.grants import STAMP_TYPE, SigningKey, spec_digest
 from goldcrest.models.task import TaskSpec
 from goldcrest.policy import Policy
 from goldcrest.policy.accounts import AccessReviews, review_account
-from goldcrest.policy.creation import FINALIZED_KINDS, Spec, creation_question, parse_spec
 from goldcrest.policy.question import script_content
 from goldcrest.policy.systems import Systems
 from goldcrest.telemetry import Trace

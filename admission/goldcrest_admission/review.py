@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import orjson
 
+from goldcrest.creation import MADE_KINDS
 from goldcrest.errors import GoldcrestError, InvalidInput, NotFound, QuotaExceeded, TooLarge, Unavailable
-from goldcrest.policy.creation import MADE_KINDS
 from goldcrest.wellknown import GROUP, Kind
 
 API_VERSION: Final = "admission.k8s.io/v1"

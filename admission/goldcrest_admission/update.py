@@ -6,9 +6,9 @@ import re
 import time
 from typing import Any, Final
 
+from goldcrest.creation import mutable_fields
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.grants import ACTION_GRANT_TYPE, Verifier
-from goldcrest.policy.creation import mutable_fields
 from goldcrest.wellknown import (
     ANNOTATION_ACTION_GRANT,
     ANNOTATION_BODY_SHA256,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldcrest.canonical import canonical, sha256_hex
+from goldcrest.creation import Spec, creation_question, made_kind, operation_of, parse_spec
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
 from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_SECONDS, GRANT_TYPE, SigningKey, grant_claims, spec_digest
 from goldcrest.identity import Identity, TokenVerifier
 from goldcrest.kube import Kube
 from goldcrest.policy import Policy, Question, Trigger
-from goldcrest.policy.creation import Spec, creation_question, made_kind, operation_of, parse_spec
 from goldcrest.policy.systems import Systems
 from goldcrest.wellknown import (
     MUTABLE_SPEC_FIELDS,
