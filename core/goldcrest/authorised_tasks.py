@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from goldcrest.commands import Command, History, Kill, ListJobs, Nodes, Partitions, Reservations, command_from
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import InvalidInput
+from goldcrest.models.system import SystemSpec
 from goldcrest.models.task import Operation, TaskResource
 
 TAIL_BYTES: Final = 1000  # of the end of an output file, when nothing is said (contract of FirecREST v1, section 13)
 
 
-def authorised_task_commands(task: TaskResource) -> tuple[Command, ...]:
+def authorised_task_commands(task: TaskResource, system: SystemSpec) -> tuple[Command, ...]:
     """Every command that may be run as ``task.spec.runAs`` for this Task as it is now: its one, while it is wanted.
 
     A deleted or cancelled Task leaves nothing behind that would have to be cleaned up.
@@ -21,7 +23,7 @@ def authorised_task_commands(task: TaskResource) -> tuple[Command, ...]:
     """
     if task.deleting or task.spec.cancel or task.finished:
         return ()
-    return (command_of(task.spec.operation),)
+    return (on_cluster(command_of(task.spec.operation), system.scheduler.cluster),)
 
 
 def command_of(operation: Operation) -> Command:

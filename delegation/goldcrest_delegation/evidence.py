@@ -104,7 +104,7 @@ class ResourceEvidence:
             await self._leases.check(shard=shard, holder=caller.holder)
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
-            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path)
+            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster)
         return await self._asked_for(reference, raw, blocked, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:
@@ -160,10 +160,11 @@ class ResourceEvidence:
             # Nothing of a Task makes less run, and it leaves nothing behind.
             if contained:
                 return Trigger.CONTAINMENT, ()
-            return Trigger.REQUEST, authorised_task_commands(resource)
+            return Trigger.REQUEST, authorised_task_commands(resource, system)
         if contained:
             # On the stored word alone: whoever is blocked has often lost the rights to the account, too.
-            return Trigger.CONTAINMENT, containment_commands(resource, cluster_id=self._cluster_id)
+            cluster = system.scheduler.cluster
+            return Trigger.CONTAINMENT, containment_commands(resource, cluster_id=self._cluster_id, cluster=cluster)
         # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
         trigger = Trigger.CLEANUP if resource.deleting else Trigger.REQUEST
         return trigger, authorised_commands(resource, system, cluster_id=self._cluster_id)

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from goldcrest.authorised_tasks import command_of
 from goldcrest.authority import ByResource
 from goldcrest.canonical import sha256_hex
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import AnswerLost, Blocked, Denied, GoldcrestError, InvalidInput, LeaseNotHeld, NotFound, TooLarge
 from goldcrest.kube import AlreadyExists, Raw
 from goldcrest.models.system import SystemSpec
@@ -140,7 +141,8 @@ class TaskEffects:
         return replace(attempt, outcome=Outcome(record=record, message=_summary(result)))
 
     async def _answer(self, subject: TaskSubject) -> Answered:
-        target, command = self._target(subject), command_of(subject.task.spec.operation)
+        target = self._target(subject)
+        command = on_cluster(command_of(subject.task.spec.operation), target.spec.scheduler.cluster)
         if subject.task.is_query:
             return await self._queries.answer(target, command)
         as_of = self._epoch()
