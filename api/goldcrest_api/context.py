@@ -13,6 +13,7 @@ from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
 from goldcrest_api.services.files import Files
+from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
@@ -48,6 +49,7 @@ def build_context(
     jobs, systems = JobCache(), SystemCache()
     job_reflector = Reflector(kube, Kind.JOB, jobs)
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
@@ -64,9 +66,7 @@ def build_context(
             ttl_seconds=settings.ttl_seconds_after_finished,
         ),
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
-        lookup=JobLookup(
-            kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
-        ),
+        lookup=JobLookup(jobs=jobs, freshness=fresh_jobs, namespaces=namespaces),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
         reflectors=(job_reflector, system_reflector),

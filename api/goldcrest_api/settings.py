@@ -81,9 +81,6 @@ class LimitSettings(_Part):
     access_seconds: float = Field(
         default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
     )  # fmt: skip
-    live_lookups: int = Field(
-        default=16, ge=1, le=1000, description="Tasks of one list request that are looked up in Kubernetes when the cache does not know them."
-    )  # fmt: skip
     watch_stale_seconds: float = Field(
         default=300, ge=1, le=86_400, description="Seconds without an open watch of the Kubernetes API after which the gateway says that it is not ready: what it knows of tasks is that old. Well above a restart of the API server."
     )  # fmt: skip
