@@ -12,12 +12,14 @@ from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
+from goldcrest_api.services.events import Feed
 from goldcrest_api.services.files import Files
 from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
 from goldcrest_api.services.scripts import ScriptStore
+from goldcrest_api.services.streams import Streams
 from goldcrest_api.services.submissions import Submissions
 from goldcrest_api.settings import Settings
 from goldcrest_api.system_cache import SystemCache
@@ -35,6 +37,8 @@ class Context:
     lookup: JobLookup
     files: Files
     health: SystemHealth
+    streams: Streams
+    feed: Feed
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
@@ -47,10 +51,18 @@ def build_context(
     """Put the parts together; starts nothing."""
     limits = settings.limits
     jobs, systems = JobCache(), SystemCache()
-    job_reflector = Reflector(kube, Kind.JOB, jobs)
+    namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
+    streams = Streams(per_user=settings.streams.per_user, most=settings.streams.most)
+    feed = Feed(
+        kube=kube,
+        namespaces=namespaces,
+        history=settings.streams.history,
+        waiting=settings.streams.waiting,
+        heartbeat_seconds=settings.streams.heartbeat_seconds,
+    )
+    job_reflector = Reflector(kube, Kind.JOB, feed.of(jobs))
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
     fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
-    namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
         settings=settings,
@@ -69,6 +81,8 @@ def build_context(
         lookup=JobLookup(jobs=jobs, freshness=fresh_jobs, namespaces=namespaces),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
+        streams=streams,
+        feed=feed,
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
     )

@@ -27,8 +27,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0  # seconds between attempts, doubled ea
 class Sink(Protocol):
     """Where a reflector puts what it learns. Called on the event loop, never concurrently."""
 
+    def listed(self, raw: Raw) -> object:
+        """An object of a list, in no order; the list ends with :meth:`retain`."""
+
     def apply(self, raw: Raw) -> object:
-        """An object is there, new or changed."""
+        """An object is new or changed."""
 
     def remove(self, raw: Raw) -> object:
         """An object is gone."""
@@ -106,7 +109,7 @@ class Reflector:
             page = await self._kube.list_all(self.kind, query=query)
             async for raw in in_turns(page.get("items") or []):
                 uids.add(raw["metadata"]["uid"])
-                self._sink.apply(raw)  # page by page: 10 000 scripts would not fit into memory at once
+                self._sink.listed(raw)  # page by page: 10 000 scripts would not fit into memory at once
             meta = page["metadata"]
             if not meta.get("continue"):
                 break

@@ -139,6 +139,10 @@ class ResourceCache(Generic[V]):
                 self._drop(uid)
         self._position = resource_version
 
+    def listed(self, raw: Raw) -> None:
+        """An object of a list."""
+        self.apply(raw)
+
     def apply(self, raw: Raw) -> V | None:
         """An object was added or changed; what is known of it now, None when it cannot be read."""
         try:

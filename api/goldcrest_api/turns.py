@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final, TypeVar
 
 _T = TypeVar("_T")
-_TURN_SECONDS: Final = 0.005  # a request that comes meanwhile waits this long; giving way itself costs some microseconds
+_TURN_SECONDS: Final = (
+    0.005  # a request that comes meanwhile waits this long; giving way itself costs some microseconds
+)
 _LOOK_EVERY: Final = 16  # items between two looks at the clock: what is done with one takes less than 100 µs
 
 

@@ -22,6 +22,7 @@ class Person:
     username: str
     issuer: str = "https://issuer.example"
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     @property
     def subject(self) -> str:
@@ -34,12 +35,13 @@ class Tokens:
 
     unavailable: GoldcrestError | None = None
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     async def verify(self, token: str) -> Person:
         if self.unavailable is not None:
             raise self.unavailable
         if token.startswith("token-"):
-            return Person(token.removeprefix("token-"), systems=self.systems)
+            return Person(token.removeprefix("token-"), systems=self.systems, expires=self.expires)
         if token.startswith("bad-scope-"):
             scope = token.removeprefix("bad-scope-")
             raise Unauthenticated(f"Scope '{scope}' wasn't found in JWT", code="MissingScope")

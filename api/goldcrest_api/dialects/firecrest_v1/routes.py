@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, events, status, tasks, utilities
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -46,6 +46,13 @@ def router() -> APIRouter:
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
         routes.add_api_route(path, _invalid, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
     add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[_path("task_id")])
+    add(
+        "GET",
+        "/events",
+        events.follow,
+        "events",
+        takes=[_header("Last-Event-ID", "The last id that came: go on after it. Without it, all jobs are told first.")],
+    )
     add("GET", "/status/systems", status.systems, "status")
     add("GET", "/status/systems/{machine}", status.system, "status", takes=[_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
@@ -112,6 +119,10 @@ def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:
 
 def _path(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "schema": {"type": "string"}, "description": description}
 
 
 def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
