@@ -18,6 +18,7 @@ from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.output import Outputs
 from goldcrest_api.services.scripts import ScriptStore
 from goldcrest_api.services.streams import Streams
 from goldcrest_api.services.submissions import Submissions
@@ -39,6 +40,7 @@ class Context:
     health: SystemHealth
     streams: Streams
     feed: Feed
+    outputs: Outputs
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
@@ -83,6 +85,15 @@ def build_context(
         health=SystemHealth(access),
         streams=streams,
         feed=feed,
+        outputs=Outputs(
+            remote,
+            jobs,
+            systems,
+            seconds=limits.command_seconds,
+            piece=settings.streams.piece_bytes,
+            most=settings.streams.follow_bytes,
+            patience_seconds=settings.streams.patience_seconds,
+        ),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
     )

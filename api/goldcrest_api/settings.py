@@ -104,6 +104,15 @@ class StreamSettings(_Part):
     heartbeat_seconds: float = Field(
         default=15, gt=0, le=300, description="Seconds without an event until a comment is sent. Below the idle time-out of a proxy before it (60)."
     )  # fmt: skip
+    piece_bytes: int = Field(
+        default=_MIB, ge=1024, le=16 * _MIB, description="Bytes of output that one command on the login node reads; so many are held for each that follows."
+    )  # fmt: skip
+    follow_bytes: int = Field(
+        default=1024 * _MIB, ge=1024, description="Bytes of one answer that follows output; then it is cut, and the client goes on behind them."
+    )  # fmt: skip
+    patience_seconds: float = Field(
+        default=120, ge=0, le=3600, description="Seconds for which a system may not answer while its output is followed, until the answer is cut."
+    )  # fmt: skip
     slow_seconds: float = Field(
         default=30, gt=0, le=600, description="Seconds for which a reader may take nothing of what is sent; then the connection is closed."
     )  # fmt: skip

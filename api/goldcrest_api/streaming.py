@@ -9,19 +9,12 @@ from contextlib import AbstractContextManager, aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from goldcrest.errors import GoldcrestError
 from goldcrest.telemetry import Log
-from goldcrest_api.services.streams import Stream
+from goldcrest_api.services.streams import Cut, Stream
 
 _log = Log(__name__)
 
 Pieces = Callable[[Stream], AsyncGenerator[bytes]]
-
-
-class Cut(GoldcrestError):
-    """The answer ends before its end: the connection is closed in the midst of it, so that nobody takes it for whole."""
-
-    code = "Cut"
 
 
 class StreamedResponse(Response):

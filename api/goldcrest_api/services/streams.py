@@ -21,6 +21,12 @@ class TooManyStreams(GoldcrestError):
     retryable = True
 
 
+class Cut(GoldcrestError):
+    """The answer ends before its end: the connection is closed in the midst of it, so that nobody takes it for whole."""
+
+    code = "Cut"
+
+
 class Stream:
     """One such answer. ``reason`` says why it must end; None while it may go on."""
 

@@ -133,9 +133,10 @@ class LoginNode:
                 size = 4096 if path in self.directories else len(self._content(path))
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
                 return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
-            case ReadFile(path=path, length=length):
+            case ReadFile(path=path, offset=offset, length=length):
                 content = self._content(path)
-                return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])
+                data = content[offset : offset + length]
+                return Answer({"size": len(data), "fileSize": len(content)}, data=data)
             case Checksum(path=path, limit=limit):
                 content = self._content(path)
                 if len(content) > limit:

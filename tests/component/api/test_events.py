@@ -149,9 +149,11 @@ async def test_restarted_gateway(tmp_path: Path) -> None:
                 task_id = await made(first)
                 assert (await source.named("job"))["task_id"] == task_id  # made through the other one
             await made(first)
-            async with running_gateway(tmp_path / "third", kubernetes=first.kubernetes) as third:
-                async with events(third, last_id=last) as source:
-                    assert len(await source.whole()) == 3
+            async with (
+                running_gateway(tmp_path / "third", kubernetes=first.kubernetes) as third,
+                events(third, last_id=last) as source,
+            ):
+                assert len(await source.whole()) == 3
 
 
 async def test_id_of_the_future(gateway: Gateway) -> None:

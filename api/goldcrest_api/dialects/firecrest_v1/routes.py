@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, events, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, events, output, status, tasks, utilities
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,6 +39,10 @@ def router() -> APIRouter:
         takes=[_MACHINE, _IDEMPOTENCY],
         form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
     add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, _path("jobid")])
+    add("GET", "/compute/jobs/{jobid}/output", output.output, "compute",
+        takes=[{**_MACHINE, "required": False}, _path("jobid"), _query("stream", "stdout (default) or stderr."),
+               _query("offset", "Bytes to leave out at the beginning."),
+               _query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
     add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
