@@ -12,11 +12,15 @@ from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
+from goldcrest_api.services.events import Feed
 from goldcrest_api.services.files import Files
+from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.output import Outputs
 from goldcrest_api.services.scripts import ScriptStore
+from goldcrest_api.services.streams import Streams
 from goldcrest_api.services.submissions import Submissions
 from goldcrest_api.settings import Settings
 from goldcrest_api.system_cache import SystemCache
@@ -34,6 +38,9 @@ class Context:
     lookup: JobLookup
     files: Files
     health: SystemHealth
+    streams: Streams
+    feed: Feed
+    outputs: Outputs
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
@@ -46,9 +53,18 @@ def build_context(
     """Put the parts together; starts nothing."""
     limits = settings.limits
     jobs, systems = JobCache(), SystemCache()
-    job_reflector = Reflector(kube, Kind.JOB, jobs)
-    system_reflector = Reflector(kube, Kind.SYSTEM, systems)
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
+    streams = Streams(per_user=settings.streams.per_user, most=settings.streams.most)
+    feed = Feed(
+        kube=kube,
+        namespaces=namespaces,
+        history=settings.streams.history,
+        waiting=settings.streams.waiting,
+        heartbeat_seconds=settings.streams.heartbeat_seconds,
+    )
+    job_reflector = Reflector(kube, Kind.JOB, feed.of(jobs))
+    system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
         settings=settings,
@@ -64,11 +80,20 @@ def build_context(
             ttl_seconds=settings.ttl_seconds_after_finished,
         ),
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
-        lookup=JobLookup(
-            kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
-        ),
+        lookup=JobLookup(jobs=jobs, freshness=fresh_jobs, namespaces=namespaces),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
+        streams=streams,
+        feed=feed,
+        outputs=Outputs(
+            remote,
+            jobs,
+            systems,
+            seconds=limits.command_seconds,
+            piece=settings.streams.piece_bytes,
+            most=settings.streams.follow_bytes,
+            patience_seconds=settings.streams.patience_seconds,
+        ),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
     )

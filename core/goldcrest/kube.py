@@ -212,6 +212,12 @@ class Kube:
                 return found
             query = {**query, "continue": following}
 
+    async def current_version(self, kind: Kind, *, namespace: str) -> str:
+        """The resource version of the store now."""
+        path = resource_path(kind, namespace=namespace)
+        page = await self.request("GET", path, query={"limit": "1"}, accept=_METADATA)
+        return str(page["metadata"]["resourceVersion"])
+
     async def replace_status(self, kind: Kind, resource: Raw, status: Raw) -> Raw:
         """Write a whole status, only if nobody changed the resource since it was read (its resourceVersion is sent).
 

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from goldcrest.commands import Command, CommandOutput
 from goldcrest.commands.listings import parse_details, parse_history, parse_listing
-from goldcrest.commands.outputs import WORDS_LIMIT, SubmissionVerdict, submission_verdict
+from goldcrest.commands.outputs import WORDS_LIMIT
 from goldcrest.commands.queries import check_listed_id
 from goldcrest.commands.records import parse_nodes, parse_partitions, parse_reservations
+from goldcrest.commands.refusals import raise_if_passing
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
@@ -171,9 +172,11 @@ def _is_nothing_left(output: CommandOutput) -> bool:
 
 def _failure(output: CommandOutput) -> GoldcrestError:
     text = one_line(output.stderr) or one_line(output.stdout) or f"exit status {output.exit} without a message"
-    if submission_verdict(output) is SubmissionVerdict.REFUSED:
-        return OperationFailed(text)
-    return SchedulerUnavailable(text)
+    try:
+        raise_if_passing(output, program="Slurm")
+    except SchedulerUnavailable as error:
+        return type(error)(text)  # the contract's clients match the bare words
+    return OperationFailed(text)
 
 
 def one_line(text: str) -> str:

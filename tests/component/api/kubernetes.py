@@ -41,7 +41,7 @@ class Kubernetes:
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self.port = 0
-        self._kubeconfig = Path()
+        self.kubeconfig = Path()
 
     async def start(self, directory: Path) -> Path:
         """Listen on loopback; returns a kubeconfig."""
@@ -54,14 +54,14 @@ class Kubernetes:
             "users": [{"name": "test", "user": {"token": self.token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }
-        self._kubeconfig = directory / "kubeconfig"
-        self._kubeconfig.write_text(yaml.safe_dump(kubeconfig))
-        return self._kubeconfig
+        self.kubeconfig = directory / "kubeconfig"
+        self.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
+        return self.kubeconfig
 
     def renew_token(self, token: str) -> None:
         """The token in the kubeconfig is another one now, and the one before has expired."""
-        content = self._kubeconfig.read_text()
-        self._kubeconfig.write_text(content.replace(f"token: {self.token}\n", f"token: {token}\n"))
+        content = self.kubeconfig.read_text()
+        self.kubeconfig.write_text(content.replace(f"token: {self.token}\n", f"token: {token}\n"))
         self.token = token
 
     async def _listen(self) -> None:
@@ -105,6 +105,20 @@ class Kubernetes:
         """Write the status of the Job with this name, as the operator would."""
         (job,) = (job for job in self.jobs() if job["metadata"]["name"] == name)
         await self.put("jobs", {**job, "status": {**job.get("status", {}), **status}})
+
+    def put_quietly(self, name: str, status: dict[str, Any]) -> None:
+        """As :meth:`set_status`; watches are told by :meth:`tell_all`, all in one piece."""
+        (key,) = (key for key in self.objects if key[0] == "jobs" and key[2] == name)
+        raw = copy.deepcopy(self.objects[key])
+        self.version += 1
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        raw["status"] = {**raw.get("status", {}), **status}
+        self.objects[key] = raw
+        self._events.append((self.version, "MODIFIED", raw))
+
+    async def tell_all(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     async def remove(self, plural: str, name: str) -> None:
         (key,) = (key for key in self.objects if key[0] == plural and key[2] == name)

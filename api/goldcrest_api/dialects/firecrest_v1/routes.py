@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, events, output, status, tasks, utilities
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,6 +39,10 @@ def router() -> APIRouter:
         takes=[_MACHINE, _IDEMPOTENCY],
         form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
     add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, _path("jobid")])
+    add("GET", "/compute/jobs/{jobid}/output", output.output, "compute",
+        takes=[{**_MACHINE, "required": False}, _path("jobid"), _query("stream", "stdout (default) or stderr."),
+               _query("offset", "Bytes to leave out at the beginning."),
+               _query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
     add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
@@ -46,6 +50,13 @@ def router() -> APIRouter:
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
         routes.add_api_route(path, _invalid, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
     add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[_path("task_id")])
+    add(
+        "GET",
+        "/events",
+        events.follow,
+        "events",
+        takes=[_header("Last-Event-ID", "The last id that came: go on after it. Without it, all jobs are told first.")],
+    )
     add("GET", "/status/systems", status.systems, "status")
     add("GET", "/status/systems/{machine}", status.system, "status", takes=[_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
@@ -112,6 +123,10 @@ def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:
 
 def _path(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "schema": {"type": "string"}, "description": description}
 
 
 def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:

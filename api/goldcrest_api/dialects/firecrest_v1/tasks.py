@@ -43,7 +43,7 @@ async def some(request: Request) -> Response:
         if named is None:
             tasks = await call.context.lookup.find_all(call.caller)
         else:
-            ids = (task_id.strip() for task_id in named.split(","))
+            ids = [task_id.strip() for task_id in named.split(",")]
             tasks = await call.context.lookup.find_some(ids, call.caller)
     except Unavailable as error:
         raise _unavailable(error) from error
