@@ -196,7 +196,7 @@ class Kubernetes:
         if self.deny is not None:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.deny}")
         if key in self.objects:
-            return _status(409, "AlreadyExists", f'jobs "{key[2]}" already exists')
+            return _status(409, "AlreadyExists", f'{key[0]} "{key[2]}" already exists')
         if "hpc.goldcrest.dev/grant" in raw["metadata"].get("annotations", {}):  # as admission would
             raw["spec"]["requestedBy"] = {"via": "Grant", "username": raw["spec"]["runAs"], "groups": []}
         made = await self.put(key[0], raw)

@@ -56,6 +56,16 @@ def _crash() -> None:
     raise Crash
 
 
+class _Made:
+    """The Kubernetes in memory as the operator sees it: ``create`` there is what a user does."""
+
+    def __init__(self, kube: MemoryKube) -> None:
+        self._kube = kube
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kube, "create_resource" if name == "create" else name)
+
+
 class Operator:
     """One operator process, reduced to what is inside it."""
 
@@ -127,12 +137,13 @@ class Operator:
             write_seconds=300,
         )
         known_tasks = TaskStore()
+        for_tasks = _Made(kube)
         self.tasks = TaskController(
-            kube=kube,
+            kube=for_tasks,
             store=self.store,
             tasks=known_tasks,
             effects=TaskEffects(
-                kube=kube,
+                kube=for_tasks,
                 queries=self.queries,
                 change=operations.answer,
                 lease=self.lease,
@@ -245,9 +256,11 @@ class World:
     async def vouch(self, target: Target, command: Command) -> None:
         """Delegation's word, without the command being run."""
         self.vouched.append(command.op)
-        self.slurm.authorise(command, target.basis, target.user)
+        self.slurm.authorise(command, target.spec, target.user, target.basis)
 
-    def add_task(self, name: str = "ask", *, run_as: str = "alice", annotations: Raw | None = None, **operation: Any) -> Raw:
+    def add_task(
+        self, name: str = "ask", *, run_as: str = "alice", annotations: Raw | None = None, **operation: Any
+    ) -> Raw:
         spec = {"system": "cluster", "runAs": run_as, "operation": operation}
         return self.kube.create(Kind.TASK, name, spec, namespace=NAMESPACE, annotations=annotations or {})
 
