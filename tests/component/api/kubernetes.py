@@ -25,6 +25,8 @@ class Kubernetes:
         self.namespaces: set[str] = {"kube-system"}
         self.deny: str | None = None
         """Reason with which admission refuses every creation."""
+        self.quota_reached = False
+        """Admission counts too many Tasks."""
         self.down = False
         """Every request but watches under way gets 503."""
         self.token = "gateway"
@@ -83,6 +85,14 @@ class Kubernetes:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def tasks(self) -> list[dict[str, Any]]:
+        return [value for (plural, _, _), value in self.objects.items() if plural == "tasks"]
+
+    async def set_task_status(self, name: str, status: dict[str, Any]) -> None:
+        """Write the status of the Task with this name, as the operator would."""
+        (task,) = (task for task in self.tasks() if task["metadata"]["name"] == name)
+        await self.put("tasks", {**task, "status": status})
 
     def jobs(self) -> list[dict[str, Any]]:
         return [value for (plural, _, _), value in self.objects.items() if plural == "jobs"]
@@ -195,6 +205,8 @@ class Kubernetes:
             return _status(404, "NotFound", f'namespaces "{namespace}" not found')
         if self.deny is not None:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.deny}")
+        if self.quota_reached:
+            return _status(429, "TooManyRequests", "admission webhook denied the request: alice has 200 Tasks")
         if key in self.objects:
             return _status(409, "AlreadyExists", f'{key[0]} "{key[2]}" already exists')
         if "hpc.goldcrest.dev/grant" in raw["metadata"].get("annotations", {}):  # as admission would
@@ -210,13 +222,13 @@ class Kubernetes:
         wanted = patch["metadata"].get("resourceVersion", found["metadata"]["resourceVersion"])
         if self.conflicts > 0:
             self.conflicts -= 1
-            await self.put("jobs", found)
+            await self.put(_key(request)[0], found)
         if wanted != self.objects[_key(request)]["metadata"]["resourceVersion"]:
             return _status(409, "Conflict", "the object has been modified")
         changed = copy.deepcopy(found)
         changed["metadata"].setdefault("annotations", {}).update(patch["metadata"].get("annotations", {}))
         changed["spec"].update(patch.get("spec", {}))
-        return web.json_response(await self.put("jobs", changed))
+        return web.json_response(await self.put(_key(request)[0], changed))
 
     async def _namespace(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
