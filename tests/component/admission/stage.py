@@ -283,6 +283,14 @@ class Stage:
         query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
         return self.call(user, "POST", f"{API}/namespaces/{namespace}/jobs{query}", job)
 
+    def create_task(self, user: str, operation: dict[str, Any], *, namespace: str = "team", **spec: Any) -> Answer:
+        body = {**TASK, "spec": {**TASK["spec"], "operation": operation, **spec}}
+        return self.call(user, "POST", f"{API}/namespaces/{namespace}/tasks?fieldValidation=Strict", body)
+
+    def patch_task(self, user: str, name: str, patch: dict[str, Any], *, namespace: str = "team") -> Answer:
+        path = f"{API}/namespaces/{namespace}/tasks/{name}"
+        return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
+
     def patch_job(self, user: str, namespace: str, name: str, patch: dict[str, Any]) -> Answer:
         path = f"{API}/namespaces/{namespace}/jobs/{name}"
         return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
@@ -444,7 +452,7 @@ class Stage:
     def write_status(self, raw: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
         """As the operator does; what is stored then."""
         meta = raw["metadata"]
-        path = f"{API}/namespaces/{meta['namespace']}/jobs/{meta['name']}/status"
+        path = f"{API}/namespaces/{meta['namespace']}/{_plural(raw.get('kind', 'Job'))}/{meta['name']}/status"
         operator, merge = service_account("goldcrest-operator"), "application/merge-patch+json"
         answer = self.call(operator, "PATCH", path, {"status": status}, content_type=merge)
         assert answer.status == 200, answer
