@@ -247,6 +247,12 @@ class Bed:
         path = Path(self.facts["logs"]) / f"{process}.log"
         return [line for line in path.read_text(errors="replace").splitlines() if containing in line]
 
+    def operator_metrics(self) -> str:
+        """What Prometheus would read."""
+        port = self.faults.bed.config.port("operator_metrics")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
     @cached_property
     def faults(self) -> Faults:
         """Hands that break the bed and put it right again."""

@@ -17,14 +17,13 @@ from starlette.routing import Route
 
 from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
 from goldcrest.telemetry import Log, Trace
-from goldcrest.wellknown import ANNOTATION_TRACEPARENT, GROUP, Kind
+from goldcrest.wellknown import ANNOTATION_TRACEPARENT
 from goldcrest_admission.advice import advice_on_change
 from goldcrest_admission.context import Context
 from goldcrest_admission.review import Admitted, Raw, Review, allowed, mapping, parse_review, refused
 
 BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes: an object and its old form, each at most etcd's 1.5 MiB
 
-_JOBS: Final = f"{Kind.JOB.plural}.{GROUP}"
 _log = Log(__name__)
 
 _NOT_REVIEWED: Final = "this webhook reviews CREATE, UPDATE and DELETE, not {}: correct its configuration"
@@ -41,7 +40,7 @@ def build_app(context: Context) -> Starlette:
                 return await context.create.mutate(review)
             case "UPDATE":
                 await context.update.check(review)
-                return Admitted(warnings=advice_on_change(mapping(review.old, "spec"), review.spec))
+                return Admitted(warnings=advice_on_change(review.made_kind, mapping(review.old, "spec"), review.spec))
             case "DELETE":
                 await context.delete.check(review)
                 return Admitted()
@@ -86,8 +85,7 @@ def _webhook(decide: _Decide) -> Callable[[Request], Awaitable[Response]]:
             _log.warning("admission.malformed", path=request.url.path, error=error.message)
             return Response(error.message + "\n", 400, media_type="text/plain")
         try:
-            if review.resource != _JOBS:
-                raise InvalidInput(f"this webhook reviews {_JOBS}, not {review.resource}: correct its configuration")
+            _ = review.made_kind
             return _json(_logged(review, allowed(review.uid, await decide(review))))
         except GoldcrestError as error:
             return _json(_logged(review, refused(review.uid, error), error))
@@ -102,6 +100,7 @@ def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) ->
     spec = mapping(review.current, "spec")
     fields: dict[str, Any] = {
         "operation": review.operation,
+        "kind": review.kind,
         "namespace": review.namespace,
         "name": review.name or str(mapping(review.current, "metadata").get("generateName", "")),
         "user": review.username,

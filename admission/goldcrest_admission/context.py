@@ -13,6 +13,7 @@ from goldcrest.policy.systems import Systems
 from goldcrest_admission.create import CreateReview
 from goldcrest_admission.delete import DeleteReview
 from goldcrest_admission.manager import Managers
+from goldcrest_admission.quota import TaskQuota
 from goldcrest_admission.requester import Accounts, Requesters
 from goldcrest_admission.settings import Settings
 from goldcrest_admission.update import UpdateReview
@@ -56,6 +57,7 @@ class Context:
                 systems=Systems(kube),
                 reviews=kube,
                 policy=policy,
+                quota=TaskQuota(kube),
             ),
             update=UpdateReview(accounts=accounts, grants=grants, managers=managers),
             delete=DeleteReview(accounts=accounts, managers=managers),

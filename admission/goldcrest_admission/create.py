@@ -1,4 +1,4 @@
-"""A new Job: who asks, may they, does it make sense; then it is stamped (T7)."""
+"""A new Job or Task: who asks, may they, does it make sense; then it is stamped (T7)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 from goldcrest.canonical import sha256_hex
+from goldcrest.creation import FINALIZED_KINDS, Spec, creation_question, parse_spec
 from goldcrest.errors import Denied
 from goldcrest.grants import STAMP_TYPE, SigningKey, spec_digest
-from goldcrest.models.base import parse_model
-from goldcrest.models.job import JobSpec
-from goldcrest.policy import Policy, Question, Trigger
+from goldcrest.models.task import TaskSpec
+from goldcrest.policy import Policy
 from goldcrest.policy.accounts import AccessReviews, review_account
-from goldcrest.policy.question import asked_by, script_content
+from goldcrest.policy.question import script_content
 from goldcrest.policy.systems import Systems
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import (
@@ -21,36 +21,45 @@ from goldcrest.wellknown import (
     ANNOTATION_TRACEPARENT,
     FINALIZER,
     OPA_ADMISSION,
-    Kind,
     Via,
     is_rest_name,
 )
-from goldcrest_admission.advice import advice_on_creation
+from goldcrest_admission.advice import advice_on_creation, advice_on_task
+from goldcrest_admission.quota import TaskQuota
 from goldcrest_admission.requester import Requester, Requesters
 from goldcrest_admission.review import Admitted, Raw, Review, finalizers_of, mapping, pointer
 
 
 class CreateReview:
-    """Decides on new Jobs."""
+    """Decides on new Jobs and Tasks."""
 
     def __init__(
-        self, *, requesters: Requesters, key: SigningKey, systems: Systems, reviews: AccessReviews, policy: Policy
+        self,
+        *,
+        requesters: Requesters,
+        key: SigningKey,
+        systems: Systems,
+        reviews: AccessReviews,
+        policy: Policy,
+        quota: TaskQuota,
     ) -> None:
         self._requesters = requesters
         self._key = key
         self._systems = systems
         self._reviews = reviews
         self._policy = policy
+        self._quota = quota
 
     async def mutate(self, review: Review) -> Admitted:
-        """The changes that make the Job complete (requestedBy, stamp, finalizer), and what its requester should know.
+        """The changes that make the resource complete (requestedBy, stamp, finalizer), and what its requester should know.
 
         Raises:
             Denied, InvalidInput, NotFound, Unavailable: why it is refused, as a sentence for people.
         """
         requester = self._requesters.of(review)
         _check_name(review, via=requester.requested_by.via)
-        spec = parse_model(JobSpec, review.spec, what="spec")
+        kind = review.made_kind
+        spec = parse_spec(kind, review.spec)
         _check_script(spec)
         await self._systems.get(spec.system)
         wildcards: tuple[str, ...] = ()
@@ -63,35 +72,32 @@ class CreateReview:
                 system=spec.system,
                 user=spec.run_as,
             )
-        asked = asked_by(spec)
-        question = Question(
-            trigger=Trigger.REQUEST,
+        question = creation_question(
+            kind,
+            spec,
             subject=requester.subject,
-            system=spec.system,
-            run_as=spec.run_as,
-            operation="job.create",
-            kind=Kind.JOB.value,
             namespace=review.namespace,
             name=review.name,
-            fields=asked.fields,
-            resources=asked.resources,
             wildcards=wildcards,
         )
         decision = await self._policy.decide(OPA_ADMISSION, question)
         if not decision.allow:
             raise decision.refusal(question)
+        if isinstance(spec, TaskSpec):
+            await self._quota.check(namespace=review.namespace, user=spec.run_as)
+            return Admitted(patch=self._patch(review, requester), warnings=advice_on_task(spec))
         return Admitted(patch=self._patch(review, requester), warnings=advice_on_creation(spec))
 
     def validate(self, review: Review) -> None:
-        """The Job as it will be stored is what was stamped or granted.
+        """The resource as it will be stored is what was stamped or granted.
 
         Raises:
             Denied, InvalidInput.
         """
         self._requesters.check_result(review)
         _check_name(review, via=review.spec["requestedBy"]["via"])
-        _check_script(parse_model(JobSpec, review.spec, what="spec"))
-        if FINALIZER not in finalizers_of(review.new):
+        _check_script(parse_spec(review.made_kind, review.spec))
+        if review.made_kind in FINALIZED_KINDS and FINALIZER not in finalizers_of(review.new):
             raise Denied(f"finalizer {FINALIZER} is missing: the mutating webhook of Goldcrest did not run")
 
     def _patch(self, review: Review, requester: Requester) -> list[Raw]:
@@ -109,14 +115,14 @@ class CreateReview:
                 for name, value in added.items()
             ]
         present = finalizers_of(review.new)
-        if FINALIZER not in present:
+        if review.made_kind in FINALIZED_KINDS and FINALIZER not in present:
             patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})
         return patch
 
     def _stamp(self, review: Review, requested_by: dict[str, Any]) -> str:
         """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person then."""
         claims = {
-            "kind": Kind.JOB.value,
+            "kind": review.made_kind.value,
             "namespace": review.namespace,
             "name": review.name,
             "specSha256": spec_digest(review.spec),
@@ -135,7 +141,9 @@ def _check_name(review: Review, *, via: str) -> None:
         )
 
 
-def _check_script(spec: JobSpec) -> None:
+def _check_script(spec: Spec) -> None:
+    if isinstance(spec, TaskSpec):
+        return
     content = script_content(spec)
     digest = spec.script.sha256 if content is None else sha256_hex(content)
     for name, given in (("script.sha256", spec.script.sha256), ("scriptSha256", spec.script_sha256)):

@@ -68,14 +68,3 @@ class JobView:
     def has_cancel_task(self) -> bool:
         """Whether REST shows the cancelling as a task: of a job that the scheduler has."""
         return self.cancel_requested and self.status.job_id is not None
-
-
-def newer(left: str, right: str) -> bool:
-    """Whether resource version ``left`` is later than ``right``.
-
-    They are decimal numbers that grow (KEP-5504); should one be something else, the later arrival counts as newer.
-    """
-    try:
-        return int(left) > int(right)
-    except ValueError:
-        return left != right

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
+from starlette.applications import Starlette
 
 from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
@@ -50,13 +52,16 @@ async def open_context(
         stack.push_async_callback(authority.close)
         pool = SshPool(authority, settings.ssh)
         stack.push_async_callback(pool.close)
+        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
         blocks = BlockFollower(
             authority,
             seconds=delegation.blocked_seconds,
             # Tokens speak for the Unix user of their own name only (T5), so all sessions here are on the word of their users.
-            seen=[lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED)],
+            seen=[
+                lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED),
+                lambda _, now: context.streams.end_of(now.users | now.requesters, reason=_ENDED),
+            ],
         )
-        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         tasks.append(asyncio.create_task(blocks.run()))
         stack.push_async_callback(_end, tasks)
@@ -93,9 +98,19 @@ def _run() -> int:
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    server = uvicorn.Server(_server(settings))
+    server = _Server(_server(settings))
     server.run()
     return 0 if server.started else 2
+
+
+class _Server(uvicorn.Server):
+    """Ends the answers that go on before it waits for all others to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        if isinstance(app, Starlette) and isinstance(context := getattr(app.state, "context", None), Context):
+            context.streams.stop()
+        await super().shutdown(sockets)
 
 
 def _server(settings: Settings) -> uvicorn.Config:

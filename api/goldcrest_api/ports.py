@@ -23,6 +23,10 @@ class Identity(Protocol):
         """The Unix user."""
 
     @property
+    def expires(self) -> int:
+        """Seconds of the epoch at which the token is no longer valid."""
+
+    @property
     def systems(self) -> frozenset[str] | None:
         """Systems that the issuer's rule counts for; None for all."""
 

@@ -81,11 +81,40 @@ class LimitSettings(_Part):
     access_seconds: float = Field(
         default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
     )  # fmt: skip
-    live_lookups: int = Field(
-        default=16, ge=1, le=1000, description="Tasks of one list request that are looked up in Kubernetes when the cache does not know them."
-    )  # fmt: skip
     watch_stale_seconds: float = Field(
         default=300, ge=1, le=86_400, description="Seconds without an open watch of the Kubernetes API after which the gateway says that it is not ready: what it knows of tasks is that old. Well above a restart of the API server."
+    )  # fmt: skip
+
+
+class StreamSettings(_Part):
+    """Answers that go on: events, and output that is followed."""
+
+    per_user: int = Field(
+        default=16, ge=1, le=1000, description="Answers of one Unix user that may be open at once; more are refused with 429. Each holds a connection, and one that follows output asks the login node every few seconds."
+    )  # fmt: skip
+    most: int = Field(
+        default=2000, ge=1, le=100_000, description="Likewise of all users together. Above it, more replicas."
+    )
+    history: int = Field(
+        default=10_000, ge=0, le=1_000_000, description="Changes of jobs that are kept, so that who was cut off misses none (about 4 KB each). Should last for some minutes of the busiest hour; who comes later is told all anew."
+    )  # fmt: skip
+    waiting: int = Field(
+        default=1000, ge=1, le=100_000, description="Changes that may wait for one reader of events; one who is slower than that is dropped."
+    )  # fmt: skip
+    heartbeat_seconds: float = Field(
+        default=15, gt=0, le=300, description="Seconds without an event until a comment is sent. Below the idle time-out of a proxy before it (60)."
+    )  # fmt: skip
+    piece_bytes: int = Field(
+        default=_MIB, ge=1024, le=16 * _MIB, description="Bytes of output that one command on the login node reads; so many are held for each that follows."
+    )  # fmt: skip
+    follow_bytes: int = Field(
+        default=1024 * _MIB, ge=1024, description="Bytes of one answer that follows output; then it is cut, and the client goes on behind them."
+    )  # fmt: skip
+    patience_seconds: float = Field(
+        default=120, ge=0, le=3600, description="Seconds for which a system may not answer while its output is followed, until the answer is cut."
+    )  # fmt: skip
+    slow_seconds: float = Field(
+        default=30, gt=0, le=600, description="Seconds for which a reader may take nothing of what is sent; then the connection is closed."
     )  # fmt: skip
 
 
@@ -103,6 +132,7 @@ class Settings(BaseSettings):
     delegation: DelegationSettings = Field(description="How the delegation service is reached.")
     listen: ListenSettings = Field(default_factory=ListenSettings, description="Where the gateway listens.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds.")
+    streams: StreamSettings = Field(default_factory=StreamSettings, description="Answers that go on.")
     ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
     create_namespaces: bool = Field(
         default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."

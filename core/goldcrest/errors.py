@@ -87,6 +87,12 @@ class Unavailable(GoldcrestError):
     retryable = True
 
 
+class QuotaExceeded(Unavailable):
+    """Whoever asks has as much as they may have at once; it passes as something of theirs ends."""
+
+    code = "QuotaExceeded"
+
+
 class PolicyUnavailable(Unavailable):
     """OPA does not answer, or not in the agreed form: denied for now."""
 

@@ -131,7 +131,7 @@ def _resource(value: object) -> ResourceReference:
     if not isinstance(value, Mapping) or not set(value) <= {"kind", "namespace", "name", "uid"}:
         raise InvalidInput("resource needs kind, namespace, name and uid")
     kind = text(value, "kind", most=32)
-    if kind not in (Kind.JOB.value, Kind.SYSTEM.value):
+    if kind not in (Kind.JOB.value, Kind.TASK.value, Kind.SYSTEM.value):
         raise InvalidInput(f"kind {kind!r} of the resource is not known")
     return ResourceReference(
         Kind(kind),

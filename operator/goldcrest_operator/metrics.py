@@ -35,6 +35,13 @@ class Metrics:
         self.query_seconds = Histogram(
             prefix + "queue_query_seconds", "Seconds of a query.", ["system"], buckets=_SECONDS, registry=self.registry
         )
+        self.task_queries = Counter(
+            prefix + "task_queries",
+            "Queries of Tasks: asked of the scheduler, or shared with another Task's.",
+            ["system", "how"],
+            registry=self.registry,
+        )
+        self.known_tasks = Gauge(prefix + "tasks", "Tasks known.", registry=self.registry)
         self.lease_held = Gauge(prefix + "lease_held", "1 while this is the active operator.", registry=self.registry)
         self.watch_age = Gauge(
             prefix + "watch_age_seconds", "Seconds since the watch brought anything.", registry=self.registry

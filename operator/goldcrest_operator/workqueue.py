@@ -25,7 +25,7 @@ class WorkQueue(Generic[K]):
         first: seconds of the pause after a first failure; doubled with each further one.
         most: seconds of the longest pause.
         lane_of: what a key needs and shares with others (a system); None: nothing that could hold it up.
-        lane_most: keys of one lane that are given out at once, as it is now; the others wait without a worker.
+        lane_most: keys of a lane that are given out at once, as it is now; the others wait without a worker.
         chance: number from 0 to 1; the pause is between half and all of its length, so that keys do not come back together.
     """
 
@@ -35,7 +35,7 @@ class WorkQueue(Generic[K]):
         first: float,
         most: float,
         lane_of: Callable[[K], str | None] = lambda _: None,
-        lane_most: Callable[[], int] = lambda: 1,
+        lane_most: Callable[[str], int] = lambda _: 1,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._first = first
@@ -120,7 +120,7 @@ class WorkQueue(Generic[K]):
                 raise QueueClosed
             key = self._ready.popleft()
             lane = self._lane_returned_from.pop(key, None) or self._lane_of(key)
-            if lane is not None and self._held_of_lane[lane] >= self._lane_most():
+            if lane is not None and self._held_of_lane[lane] >= self._lane_most(lane):
                 self._parked.setdefault(lane, deque()).append(key)
                 continue
             if lane is not None:

@@ -283,6 +283,14 @@ class Stage:
         query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
         return self.call(user, "POST", f"{API}/namespaces/{namespace}/jobs{query}", job)
 
+    def create_task(self, user: str, operation: dict[str, Any], *, namespace: str = "team", **spec: Any) -> Answer:
+        body = {**TASK, "spec": {**TASK["spec"], "operation": operation, **spec}}
+        return self.call(user, "POST", f"{API}/namespaces/{namespace}/tasks?fieldValidation=Strict", body)
+
+    def patch_task(self, user: str, name: str, patch: dict[str, Any], *, namespace: str = "team") -> Answer:
+        path = f"{API}/namespaces/{namespace}/tasks/{name}"
+        return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
+
     def patch_job(self, user: str, namespace: str, name: str, patch: dict[str, Any]) -> Answer:
         path = f"{API}/namespaces/{namespace}/jobs/{name}"
         return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
@@ -357,11 +365,11 @@ class Stage:
             assert answer.status in (201, 409), answer
 
     def _fill_kubernetes(self) -> None:
-        for kind in ("jobs", "systems", "hpcaccounts"):
+        for kind in ("jobs", "tasks", "taskresults", "systems", "hpcaccounts"):
             crd = yaml.safe_load((REPOSITORY / "crds" / f"{kind}.yaml").read_text())
             self.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
-        until(lambda: self.call("root", "GET", f"{API}/jobs").status == 200, "the CRDs are served")
-        until(lambda: self.call("root", "GET", f"{API}/systems").status == 200, "the CRDs are served")
+        for kind in ("jobs", "tasks", "taskresults", "systems"):
+            until(lambda kind=kind: self.call("root", "GET", f"{API}/{kind}").status == 200, "the CRDs are served")
         self.namespace("goldcrest")
         for account in ACCOUNTS:
             self.must("POST", "/api/v1/namespaces/goldcrest/serviceaccounts", {"metadata": {"name": account}})
@@ -444,7 +452,7 @@ class Stage:
     def write_status(self, raw: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
         """As the operator does; what is stored then."""
         meta = raw["metadata"]
-        path = f"{API}/namespaces/{meta['namespace']}/jobs/{meta['name']}/status"
+        path = f"{API}/namespaces/{meta['namespace']}/{_plural(raw.get('kind', 'Job'))}/{meta['name']}/status"
         operator, merge = service_account("goldcrest-operator"), "application/merge-patch+json"
         answer = self.call(operator, "PATCH", path, {"status": status}, content_type=merge)
         assert answer.status == 200, answer
@@ -509,10 +517,22 @@ class Stage:
         return [json.loads(line) for line in self.audit_file.read_text().splitlines()]
 
 
-_EVERYTHING_ON_JOBS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs"], "verbs": ["*"]}
-_STATUS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs/status", "systems/status"], "verbs": ["patch"]}
+_EVERYTHING_ON_JOBS = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs", "tasks", "taskresults"],
+    "verbs": ["*"],
+}
+_STATUS = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs/status", "tasks/status", "systems/status"],
+    "verbs": ["patch"],
+}
 
-_READ_RESOURCES = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs", "systems"], "verbs": ["get", "list"]}
+_READ_RESOURCES = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs", "tasks", "systems"],
+    "verbs": ["get", "list"],
+}
 _REVIEWS = {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}
 
 RIGHTS: dict[str, list[dict[str, Any]]] = {
@@ -527,6 +547,7 @@ RIGHTS: dict[str, list[dict[str, Any]]] = {
     ],
     "goldcrest-admission": [
         {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["systems"], "verbs": ["get", "list"]},
+        {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["tasks"], "verbs": ["list"]},
         _REVIEWS,
     ],
 }
@@ -548,6 +569,14 @@ JOB: dict[str, Any] = {
     "kind": "Job",
     "metadata": {"generateName": "hello-"},
     "spec": {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/bash\nhostname\n"}},
+}
+
+
+TASK: dict[str, Any] = {
+    "apiVersion": "hpc.goldcrest.dev/v1alpha1",
+    "kind": "Task",
+    "metadata": {"generateName": "ask-"},
+    "spec": {"system": "cluster", "runAs": "alice", "operation": {"listJobs": {"scope": "own"}}},
 }
 
 

@@ -62,6 +62,7 @@ class Gateway:
     node: LoginNode
     url: str = ""
     session: aiohttp.ClientSession = field(init=False)
+    context: Context = field(init=False)
 
     async def request(
         self,
@@ -119,18 +120,25 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def running_gateway(
-    directory: Path, *, change: Mapping[str, Any] | None = None, systems: tuple[dict[str, Any], ...] = (SYSTEM,)
+    directory: Path,
+    *,
+    change: Mapping[str, Any] | None = None,
+    systems: tuple[dict[str, Any], ...] = (SYSTEM,),
+    kubernetes: Kubernetes | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
+        kubernetes: what another gateway runs on already.
     """
-    kubernetes = Kubernetes()
-    kubeconfig = await kubernetes.start(directory)
-    for system in systems:
-        await kubernetes.put("systems", system)
-    kubernetes.namespaces.add(ALICE)
+    shared = kubernetes is not None
+    kubernetes = kubernetes or Kubernetes()
+    kubeconfig = kubernetes.kubeconfig if shared else await kubernetes.start(directory)
+    if not shared:
+        for system in systems:
+            await kubernetes.put("systems", system)
+        kubernetes.namespaces.add(ALICE)
     gateway = Gateway(kubernetes, Tokens(), Delegation(), LoginNode())
     settings = Settings(
         identity_file=directory / "identity.toml",
@@ -144,6 +152,7 @@ async def running_gateway(
         context = build_context(
             settings, kube=kube, grants=gateway.delegation, remote=gateway.node, verifier=gateway.tokens
         )
+        gateway.context = context
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         try:
             yield context
@@ -158,7 +167,8 @@ async def running_gateway(
             gateway.url, gateway.session = url, session
             yield gateway
     finally:
-        await kubernetes.stop()
+        if not shared:
+            await kubernetes.stop()
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ class Person:
     username: str
     issuer: str = "https://issuer.example"
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     @property
     def subject(self) -> str:
@@ -34,12 +35,13 @@ class Tokens:
 
     unavailable: GoldcrestError | None = None
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     async def verify(self, token: str) -> Person:
         if self.unavailable is not None:
             raise self.unavailable
         if token.startswith("token-"):
-            return Person(token.removeprefix("token-"), systems=self.systems)
+            return Person(token.removeprefix("token-"), systems=self.systems, expires=self.expires)
         if token.startswith("bad-scope-"):
             scope = token.removeprefix("bad-scope-")
             raise Unauthenticated(f"Scope '{scope}' wasn't found in JWT", code="MissingScope")
@@ -131,9 +133,10 @@ class LoginNode:
                 size = 4096 if path in self.directories else len(self._content(path))
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
                 return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
-            case ReadFile(path=path, length=length):
+            case ReadFile(path=path, offset=offset, length=length):
                 content = self._content(path)
-                return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])
+                data = content[offset : offset + length]
+                return Answer({"size": len(data), "fileSize": len(content)}, data=data)
             case Checksum(path=path, limit=limit):
                 content = self._content(path)
                 if len(content) > limit:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
+import hashlib
 import json
 import os
 import signal
@@ -259,3 +261,43 @@ async def _ask(url: str, token: str, process: subprocess.Popen[bytes]) -> tuple[
             body = await response.json()
         (filesystems,) = body["out"]["storage"]
         return status, [item["system"] for item in filesystems["value"]]
+
+
+async def test_task_passes_admission_and_is_noted_as_read(stage: Stage, client: aiohttp.ClientSession) -> None:
+    """A query by its grant; its result is shown from the cache, a large one from its TaskResult; the note of reading is let through."""
+    async with client.get("/compute/nodes") as response:
+        assert response.status == 200, await response.text()
+        task_id = (await response.json())["task_id"]
+    place = f"{API}/namespaces/{namespace_of_user('alice')}"
+    path = f"{place}/tasks/r-{task_id}"
+    made = stage.must("GET", path)
+    assert made["spec"]["requestedBy"]["via"] == "Grant"
+    rows = [{"name": f"n{number}", "state": ["IDLE"]} for number in range(1000)]
+    content = json.dumps({"nodes": rows}).encode()
+    owner = {"apiVersion": made["apiVersion"], "kind": "Task", "name": f"r-{task_id}", "uid": made["metadata"]["uid"]}
+    result = {
+        "apiVersion": made["apiVersion"],
+        "kind": "TaskResult",
+        "metadata": {"name": "part-0", "ownerReferences": [owner]},
+        "data": base64.b64encode(gzip.compress(content)).decode(),
+    }
+    operator = service_account("goldcrest-operator")
+    assert stage.call(operator, "POST", f"{place}/taskresults", result).status == 201
+    record = {
+        "names": ["part-0"],
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "asOf": "2030-01-02T03:04:05Z",
+    }
+    stage.write_status(made, {"phase": "Succeeded", "endTime": "2030-01-02T03:04:05Z", "result": record})
+    async with asyncio.timeout(10):
+        while True:
+            async with client.get(f"/tasks/{task_id}") as response:
+                task = (await response.json())["task"]
+            if task["status"] == "200":
+                break
+            await asyncio.sleep(0.05)
+    assert len(task["data"]) == 1000
+    async with asyncio.timeout(10):
+        while "hpc.goldcrest.dev/read-at" not in stage.must("GET", path)["metadata"]["annotations"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

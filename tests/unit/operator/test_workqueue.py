@@ -28,7 +28,7 @@ async def test_coalesces() -> None:
 async def test_lanes() -> None:
     """One lane gets its share of what is given out at once; what it has more waits for it in order, and holds up no other."""
     keys = WorkQueue[str](
-        first=0.01, most=0.08, lane_of=lambda key: key[0] if key[0] != "-" else None, lane_most=lambda: 2
+        first=0.01, most=0.08, lane_of=lambda key: key[0] if key[0] != "-" else None, lane_most=lambda _: 2
     )
     for key in ("a1", "a2", "a3", "a4", "b1", "-1", "-2", "-3"):
         keys.add(key)

@@ -21,6 +21,12 @@ class SortedJson(JSONResponse):
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
+def created(task_id: str, *, status: int) -> Response:
+    """The answer of every route that makes a task (contract 5.1)."""
+    body = {"success": "Task created", "task_id": task_id, "task_url": f"/tasks/{task_id}"}
+    return SortedJson(body, status_code=status)
+
+
 class Refusal(Exception):
     """Ends a request with this answer.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData
@@ -16,6 +18,7 @@ from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
 from goldcrest_api.request_scope import context_of, note_user, trace_of
+from goldcrest_api.services.streams import Stream, TooManyStreams
 from goldcrest_api.system_cache import SystemView
 
 BASE_PATH = "/v1"  # where the dialect is documented; its routes are also served without
@@ -97,6 +100,21 @@ async def authenticated(request: Request) -> Call:
         ) from error
     note_user(request, caller.user)
     return Call(context, caller, trace_of(request), request)
+
+
+@contextmanager
+def stream_slot(call: Call, *, description: str) -> Iterator[Stream]:
+    """The caller's leave for one more answer that goes on; ends the request with 429 when there is none.
+
+    Args:
+        description: of that answer.
+    """
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(call.context.streams.open(call.caller))
+        except TooManyStreams as error:
+            raise Refusal(429, description=description, error=error.message, headers=RETRY_AFTER) from error
+        yield stream
 
 
 def _route(request: Request) -> str:

@@ -17,6 +17,7 @@ from goldcrest.errors import (
     GoldcrestError,
     InvalidInput,
     NotFound,
+    QuotaExceeded,
     Unauthenticated,
     Unavailable,
 )
@@ -30,6 +31,7 @@ from goldcrest_api.dialects.firecrest_v1.texts import (
     PERMISSION_DENIED,
     RETRY_AFTER,
     RETRY_LATER,
+    RETRY_QUOTA,
     TIMED_OUT,
 )
 from goldcrest_api.services.files import FileFailed, FileStage
@@ -56,9 +58,27 @@ def of_submission(failed: SubmissionFailed, *, description: str, script: Uploade
             return _of_creation(cause, description=description)
 
 
-def _of_access(cause: GoldcrestError) -> Refusal:
-    """The access probe (5.2): the wording of the job listing, whatever the route."""
-    description = "Failed to retrieve jobs information"
+def of_operation(failed: SubmissionFailed, *, description: str, probed: str) -> Refusal:
+    """The answer when no Task was made.
+
+    Args:
+        probed: description when the system does not let the caller in.
+    """
+    cause = failed.cause
+    if isinstance(cause, Unauthenticated):
+        return unauthenticated(cause)
+    return _of_access(cause, probed) if failed.stage is Stage.ACCESS else _of_creation(cause, description=description)
+
+
+def of_cancelling(cause: GoldcrestError, *, description: str) -> Refusal:
+    """The answer when a Job could not be told to end."""
+    return (
+        unauthenticated(cause) if isinstance(cause, Unauthenticated) else _of_creation(cause, description=description)
+    )
+
+
+def _of_access(cause: GoldcrestError, description: str = "Failed to retrieve jobs information") -> Refusal:
+    """The access probe (5.2): the wording of the job listing, on most routes."""
     match cause:
         case Denied():
             return Refusal(
@@ -132,6 +152,8 @@ def _of_creation(cause: GoldcrestError, *, description: str) -> Refusal:
             )
         case DeniedForNow():
             return for_now(cause, description=description)
+        case QuotaExceeded():
+            return Refusal(429, description=description, error=cause.message, headers=RETRY_QUOTA)
         case Unavailable():
             return Refusal(400, description=description, error="Error creating task", headers=RETRY_AFTER)
         case InvalidInput() | NotFound():

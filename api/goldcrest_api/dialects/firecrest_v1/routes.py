@@ -9,8 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, events, output, queries, status, tasks, utilities
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
+from goldcrest_api.dialects.firecrest_v1.times import FORMATS
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -38,7 +39,26 @@ def router() -> APIRouter:
     add("POST", "/compute/jobs/path", compute.submit_path, "compute", status=201,
         takes=[_MACHINE, _IDEMPOTENCY],
         form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
+    add("GET", "/compute/jobs", queries.jobs, "compute",
+        takes=[_MACHINE, _query("jobs", "Job ids, separated by commas; all without it."), *_PAGES,
+               _query("userJobs", "false: also other users' jobs, without their files. Default: true.")])  # fmt: skip
+    add("GET", "/compute/jobs/{jobid}", queries.job, "compute", takes=[_MACHINE, _path("jobid")])
+    add("GET", "/compute/acct", queries.accounting, "compute",
+        takes=[_MACHINE, _query("jobs", "Job ids, separated by commas."), *_PAGES,
+               _query("starttime", f"Jobs after this time: {FORMATS}."),
+               _query("endtime", "Jobs before this time, in the same formats.")])  # fmt: skip
+    add("GET", "/compute/nodes", queries.nodes, "compute",
+        takes=[_MACHINE, _query("nodes", "Names, separated by commas; all without it.")])  # fmt: skip
+    add("GET", "/compute/nodes/{nodeName}", queries.node, "compute", takes=[_MACHINE, _path("nodeName")])
+    add("GET", "/compute/partitions", queries.partitions, "compute",
+        takes=[_MACHINE, _query("partitions", "Names, separated by commas; all without it.")])  # fmt: skip
+    add("GET", "/compute/reservations", queries.reservations, "compute",
+        takes=[_MACHINE, _query("reservations", "Names, separated by commas; all without it.")])  # fmt: skip
     add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, _path("jobid")])
+    add("GET", "/compute/jobs/{jobid}/output", output.output, "compute",
+        takes=[{**_MACHINE, "required": False}, _path("jobid"), _query("stream", "stdout (default) or stderr."),
+               _query("offset", "Bytes to leave out at the beginning."),
+               _query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
     add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
@@ -46,6 +66,13 @@ def router() -> APIRouter:
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
         routes.add_api_route(path, _invalid, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
     add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[_path("task_id")])
+    add(
+        "GET",
+        "/events",
+        events.follow,
+        "events",
+        takes=[_header("Last-Event-ID", "The last id that came: go on after it. Without it, all jobs are told first.")],
+    )
     add("GET", "/status/systems", status.systems, "status")
     add("GET", "/status/systems/{machine}", status.system, "status", takes=[_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
@@ -114,6 +141,10 @@ def _path(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
 
 
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "schema": {"type": "string"}, "description": description}
+
+
 def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
     return {
         "in": "query",
@@ -122,3 +153,9 @@ def _query(name: str, description: str, *, required: bool = False) -> dict[str, 
         "schema": {"type": "string"},
         "description": description,
     }
+
+
+_PAGES: Final = (
+    _query("pageSize", "Entries of a page; 25 when only pageNumber is given."),
+    _query("pageNumber", "Which page; the first is 0."),
+)
