@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from goldcrest.canonical import sha256_hex
@@ -9,6 +10,7 @@ from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobStatus
 from goldcrest.wellknown import ANNOTATION_BODY_SHA256, task_id_of
+from goldcrest_api import labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class JobView:
     cancel: bool
     body_sha256: str | None
     status: JobStatus
+    labels: Mapping[str, str]
+    """Those that the caller gave."""
 
     @classmethod
     def of(cls, raw: Raw) -> JobView:
@@ -47,6 +51,7 @@ class JobView:
             cancel=bool(spec.get("cancel")),
             body_sha256=(meta.get("annotations") or {}).get(ANNOTATION_BODY_SHA256),
             status=parse_model(JobStatus, raw.get("status") or {}, what="status"),
+            labels=labels.of_resource(meta.get("labels")),
         )
 
     @property

@@ -21,6 +21,7 @@ FINALIZER: Final = PREFIX + "cleanup"  # ours alone; kopf's is not used
 # Labels. Unix user names are not always label values, so there is no label for them.
 LABEL_DIALECT: Final = PREFIX + "dialect"  # which REST dialect made the resource, e.g. firecrest-v1
 LABEL_SHARD: Final = PREFIX + "shard"  # which operator shard reconciles it
+LABEL_OF_CALLERS_PREFIX: Final = f"label.{GROUP}/"  # labels that REST callers give; nothing is decided by them
 
 # Annotations.
 ANNOTATION_GRANT: Final = PREFIX + "grant"  # JWS of delegation: REST (T6)

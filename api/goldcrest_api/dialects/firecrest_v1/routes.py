@@ -34,17 +34,19 @@ def router() -> APIRouter:
     routes = APIRouter(default_response_class=SortedJson)
     add = _Adder(routes)
     add("POST", "/compute/jobs/upload", compute.submit_upload, "compute", status=201,
-        takes=[_MACHINE, _IDEMPOTENCY], form=_form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV))  # fmt: skip
+        takes=[_MACHINE, _IDEMPOTENCY], form=_form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
     add("POST", "/compute/jobs/path", compute.submit_path, "compute", status=201,
         takes=[_MACHINE, _IDEMPOTENCY],
-        form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
+        form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
     add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, _path("jobid")])
     add("GET", "/compute/jobs/{jobid}/output", output.output, "compute",
         takes=[{**_MACHINE, "required": False}, _path("jobid"), _query("stream", "stdout (default) or stderr."),
                _query("offset", "Bytes to leave out at the beginning."),
                _query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
-    add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
+    add("GET", "/tasks", tasks.some, "tasks",
+        takes=[_query("tasks", "Ids, separated by commas; all without it."),
+               _query("labels", "Only those with these labels: name=value, or a name alone, separated by commas.")])  # fmt: skip
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
     # Before the route with an id: these were never public (contract 15.29, D12).
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
@@ -113,6 +115,8 @@ class _Adder:
 _TEXT: Final = {"type": "string"}
 _FILE: Final = {"type": "string", "format": "binary", "description": "The batch script."}
 _ENV: Final = {"type": "string", "description": "Environment variables of the job, as a JSON object."}
+
+_LABELS: Final = {"type": "string", "description": "Labels of your own, as a JSON object of texts; tasks show them."}
 
 
 def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:

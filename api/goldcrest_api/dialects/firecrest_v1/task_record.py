@@ -26,7 +26,7 @@ def task_record(found: Found) -> dict[str, Any]:
     status, data, updated = _submission(job) if found.action is Action.SUBMIT else _cancelling(job)
     created = job.created if found.action is Action.SUBMIT else job.status.cancel_requested_at or job.created
     updated = _local(updated or created)
-    return {
+    record = {
         "created_at": _local(created),
         "data": data,
         "description": _DESCRIPTIONS[status],
@@ -40,6 +40,9 @@ def task_record(found: Found) -> dict[str, Any]:
         "updated_at": updated,
         "user": job.run_as,
     }
+    if job.labels:  # beyond the contract, and only for who uses them
+        record["labels"] = dict(job.labels)
+    return record
 
 
 def _submission(job: JobView) -> tuple[str, Any, str | None]:

@@ -13,6 +13,8 @@ from goldcrest_api.dialects.firecrest_v1.call import authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import outcome
 from goldcrest_api.dialects.firecrest_v1.task_record import task_record
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER
+from goldcrest_api.labels import LabelSelector
+from goldcrest_api.turns import in_turns
 
 _FAILED: Final = "Failed to retrieve tasks information"
 
@@ -39,15 +41,33 @@ async def some(request: Request) -> Response:
     wrong = outcome(named)
     if named is not None and wrong is not None:
         raise Refusal(400, description=_FAILED, error=f"'tasks' {wrong}")
+    selector = _selector(request.query_params.get("labels"))
     try:
         if named is None:
             tasks = await call.context.lookup.find_all(call.caller)
         else:
-            ids = [task_id.strip() for task_id in named.split(",")]
+            ids = _ids(named, limit=call.context.settings.limits.named_tasks)
             tasks = await call.context.lookup.find_some(ids, call.caller)
     except Unavailable as error:
         raise _unavailable(error) from error
-    return SortedJson({"tasks": {found.task_id: task_record(found) for found in tasks}})
+    if selector is not None:
+        tasks = [found for found in tasks if selector.matches(found.job.labels)]
+    return SortedJson({"tasks": {found.task_id: task_record(found) async for found in in_turns(tasks)}})
+
+
+def _ids(named: str, *, limit: int) -> list[str]:
+    ids = [task_id.strip() for task_id in named.split(",")]
+    if len(ids) > limit:
+        sentence = f"'tasks' names {len(ids)} tasks; {limit} are allowed in one question"
+        raise Refusal(400, description=_FAILED, error=sentence)
+    return ids
+
+
+def _selector(text: str | None) -> LabelSelector | None:
+    try:
+        return LabelSelector.parse(text) if text is not None else None
+    except ValueError as error:
+        raise Refusal(400, description=_FAILED, error=str(error)) from error
 
 
 def _unavailable(error: Unavailable) -> Refusal:
