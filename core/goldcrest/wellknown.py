@@ -29,6 +29,7 @@ ANNOTATION_ACTION_GRANT: Final = PREFIX + "action-grant"  # JWS of delegation: o
 ANNOTATION_STAMP: Final = PREFIX + "stamp"  # JWS of admission: Kubernetes users (T7)
 ANNOTATION_TRACEPARENT: Final = PREFIX + "traceparent"  # W3C trace context of the request
 ANNOTATION_BODY_SHA256: Final = PREFIX + "body-sha256"  # digest of the request body: Idempotency-Key
+ANNOTATION_GATEWAY: Final = PREFIX + "gateway"  # of a System: URL of the gateway, for kubectl-hpc
 ANNOTATION_PAUSED: Final = PREFIX + "paused"  # "true": the operator leaves it alone
 ANNOTATION_RECONCILE: Final = PREFIX + "reconcile-requested-at"  # any change: look again now
 
