@@ -35,7 +35,7 @@ def condition(kind: str, status: str) -> dict[str, Any]:
         "status": status,
         "reason": "Queued",
         "message": "waits",
-        "observedGeneration": 1,
+        "observedGeneration": 9,  # kubectl wait looks at it
         "lastTransitionTime": "2020-01-02T03:04:05Z",
     }
 
