@@ -14,7 +14,7 @@ class JobCache(ResourceCache[JobView]):
         super().__init__(Kind.JOB, JobView.of)
         self._tasks = self.indexed(lambda job: [job.task_id])
         self._cancel_tasks = self.indexed(lambda job: [job.cancel_task_id])
-        self._scheduler_ids = self.indexed(lambda job: [(job.system, job.status.job_id)] if job.status.job_id else [])
+        self._scheduler_ids = self.indexed(lambda job: [(job.system, job.job_id)] if job.job_id else [])
 
     def by_task(self, task_id: str) -> JobView | None:
         return self._tasks.last(task_id)

@@ -43,28 +43,43 @@ class Index(Generic[V]):
 
     def __init__(self, keys: Callable[[V], Iterable[Hashable]]) -> None:
         self._keys = keys
-        self._found: dict[Hashable, dict[str, V]] = {}
+        # Nearly all keys have one resource: a dictionary for each would be most of what the garbage collector has to look at.
+        self._one: dict[Hashable, V] = {}
+        self._more: dict[Hashable, dict[str, V]] = {}
 
     def last(self, key: Hashable) -> V | None:
         """The one that came last: a name may be used again before the end of its former bearer is told."""
-        found = self._found.get(key)
-        return next(reversed(found.values())) if found else None
+        more = self._more.get(key)
+        return next(reversed(more.values())) if more else self._one.get(key)
 
     def all(self, key: Hashable) -> list[V]:
-        return list(self._found.get(key, {}).values())
+        more = self._more.get(key)
+        if more:
+            return list(more.values())
+        one = self._one.get(key)
+        return [] if one is None else [one]
 
     def put(self, view: V) -> None:
         """For the cache alone."""
         for key in self._keys(view):
-            self._found.setdefault(key, {})[view.uid] = view
+            if key in self._more:
+                self._more[key][view.uid] = view
+            elif key in self._one:
+                one = self._one.pop(key)
+                self._more[key] = {one.uid: one, view.uid: view}
+            else:
+                self._one[key] = view
 
     def drop(self, view: V) -> None:
         """For the cache alone."""
         for key in self._keys(view):
-            found = self._found.get(key, {})
-            found.pop(view.uid, None)
-            if not found:
-                self._found.pop(key, None)
+            more = self._more.get(key)
+            if more is not None:
+                more.pop(view.uid, None)
+                if not more:
+                    del self._more[key]
+            elif key in self._one and self._one[key].uid == view.uid:
+                del self._one[key]
 
 
 class ResourceCache(Generic[V]):

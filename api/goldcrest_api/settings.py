@@ -81,6 +81,9 @@ class LimitSettings(_Part):
     access_seconds: float = Field(
         default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
     )  # fmt: skip
+    named_tasks: int = Field(
+        default=1000, ge=1, le=10_000, description="Tasks that one GET /tasks?tasks=… may name; more are refused with 400. A thousand ids are 33 KB of URL, which a proxy before the gateway must let through."
+    )  # fmt: skip
     watch_stale_seconds: float = Field(
         default=300, ge=1, le=86_400, description="Seconds without an open watch of the Kubernetes API after which the gateway says that it is not ready: what it knows of tasks is that old. Well above a restart of the API server."
     )  # fmt: skip

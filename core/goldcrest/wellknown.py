@@ -21,6 +21,7 @@ FINALIZER: Final = PREFIX + "cleanup"  # ours alone; kopf's is not used
 # Labels. Unix user names are not always label values, so there is no label for them.
 LABEL_DIALECT: Final = PREFIX + "dialect"  # which REST dialect made the resource, e.g. firecrest-v1
 LABEL_SHARD: Final = PREFIX + "shard"  # which operator shard reconciles it
+LABEL_OF_CALLERS_PREFIX: Final = f"label.{GROUP}/"  # labels that REST callers give; nothing is decided by them
 
 # Annotations.
 ANNOTATION_GRANT: Final = PREFIX + "grant"  # JWS of delegation: REST (T6)
@@ -29,6 +30,7 @@ ANNOTATION_STAMP: Final = PREFIX + "stamp"  # JWS of admission: Kubernetes users
 ANNOTATION_TRACEPARENT: Final = PREFIX + "traceparent"  # W3C trace context of the request
 ANNOTATION_BODY_SHA256: Final = PREFIX + "body-sha256"  # digest of the request body: Idempotency-Key
 ANNOTATION_READ_AT: Final = PREFIX + "read-at"  # of a Task: when REST showed its result first; the gateway writes it
+ANNOTATION_GATEWAY: Final = PREFIX + "gateway"  # of a System: URL of the gateway, for kubectl-hpc
 ANNOTATION_PAUSED: Final = PREFIX + "paused"  # "true": the operator leaves it alone
 ANNOTATION_RECONCILE: Final = PREFIX + "reconcile-requested-at"  # any change: look again now
 

@@ -14,6 +14,7 @@ from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
 from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.turns import in_turns
 
 
 class Action(Enum):
@@ -75,7 +76,7 @@ class JobLookup:
         """
         await self._freshness.catch_up(self._namespaces.of(caller.user))
         tasks: list[Found] = []
-        for job in self._jobs.of_user(caller.user):
+        async for job in in_turns(self._jobs.of_user(caller.user)):
             if not caller.sees(system=job.system, run_as=job.run_as):
                 continue
             tasks.append(Found(job.task_id, Action.SUBMIT, job))

@@ -26,6 +26,7 @@ from goldcrest.wellknown import (
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
+from goldcrest_api.labels import stored
 from goldcrest_api.names import random_task_id, task_id_of_key
 from goldcrest_api.ports import Grants
 from goldcrest_api.services.access import AccessProbe
@@ -80,6 +81,7 @@ class Submission:
     dialect: str
     account: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
     def digest(self) -> str:
@@ -89,6 +91,8 @@ class Submission:
         else:
             script = ["path", self.script.path]
         asked = [self.route, self.system.name, script, self.account or "", dict(self.environment)]
+        if self.labels:
+            asked.append(dict(self.labels))
         return sha256_hex(canonical(asked))
 
 
@@ -161,7 +165,7 @@ class Submissions:
                 "metadata": {
                     "name": name,
                     "namespace": namespace,
-                    "labels": {LABEL_DIALECT: submission.dialect},
+                    "labels": {LABEL_DIALECT: submission.dialect, **stored(submission.labels)},
                     "annotations": {
                         ANNOTATION_GRANT: grant,
                         ANNOTATION_TRACEPARENT: trace.header,

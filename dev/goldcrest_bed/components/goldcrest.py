@@ -283,7 +283,9 @@ class Definitions(Component):
         crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
         kubectl.admin("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in crds))
         kubectl.admin("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{p.stem}.{GROUP}" for p in crds))
-        kubectl.admin("apply", *(f"--filename={MANIFESTS / name}" for name in ("rbac.yaml", "policies.yaml")))
+        kubectl.admin(
+            "apply", *(f"--filename={MANIFESTS / name}" for name in ("rbac.yaml", "policies.yaml", "flowcontrol.yaml"))
+        )
 
     def stop(self) -> None:
         pass

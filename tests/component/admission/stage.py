@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Answer:
 
     status: int
     body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -267,7 +268,7 @@ class Stage:
             content = json.loads(data)
         except ValueError:
             content = {"message": data.decode(errors="replace")}
-        return Answer(response.status, content)
+        return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
 
     def must(self, method: str, path: str, body: object = None, **more: Any) -> dict[str, Any]:
         """As the cluster's administrator; it must work."""

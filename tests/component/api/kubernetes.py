@@ -175,7 +175,10 @@ class Kubernetes:
         meta = {"resourceVersion": str(self.version)}
         if end < len(keys):
             meta["continue"] = str(end)
-        return web.json_response({"metadata": meta, "items": [self.objects[key] for key in keys[begin:end]]})
+        items = [self.objects[key] for key in keys[begin:end]]
+        if "as=PartialObjectMetadataList" in request.headers.get("Accept", ""):
+            items = [{"metadata": item["metadata"]} for item in items]
+        return web.json_response({"metadata": meta, "items": items})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         if self.refuse_watches:

@@ -16,6 +16,7 @@ from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, cre
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, is_text, outcome
 from goldcrest_api.dialects.firecrest_v1.texts import DIALECT, UNKNOWN_MACHINE_ERROR
+from goldcrest_api.labels import read_labels
 from goldcrest_api.services.scripts import RemoteScript, UploadedScript
 from goldcrest_api.services.submissions import KeyReused, Submission, SubmissionFailed
 from goldcrest_api.system_cache import SystemView
@@ -33,7 +34,8 @@ async def submit_upload(request: Request) -> Response:
     account = _account(form)
     script = await _uploaded_script(form)
     variables = _environment(form, not_json="Invalid JSON in 'env' variable ({})", description=_UPLOAD)
-    return await _submit(call, system, script, account, variables, route="POST /compute/jobs/upload")
+    labels = _labels(form, description=_UPLOAD)
+    return await _submit(call, system, script, account, variables, labels, route="POST /compute/jobs/upload")
 
 
 async def submit_path(request: Request) -> Response:
@@ -47,6 +49,7 @@ async def submit_path(request: Request) -> Response:
         raise Refusal(400, description=_PATH, error=f"'targetPath' {wrong}")
     account = _account(form)
     variables = _environment(form, not_json="Invalid JSON environment provided", description=_PATH)
+    labels = _labels(form, description=_PATH)
     try:
         check_path(path, name="targetPath")
     except InvalidInput as error:
@@ -56,7 +59,7 @@ async def submit_path(request: Request) -> Response:
             error=f"{error.message}: give the whole path",
             headers={"X-Invalid-Path": f"{path} is an invalid path."},
         ) from error
-    return await _submit(call, system, RemoteScript(path), account, variables, route="POST /compute/jobs/path")
+    return await _submit(call, system, RemoteScript(path), account, variables, labels, route="POST /compute/jobs/path")
 
 
 async def cancel(request: Request) -> Response:
@@ -94,6 +97,7 @@ async def _submit(
     script: UploadedScript | RemoteScript,
     account: str | None,
     variables: dict[str, str],
+    labels: dict[str, str],
     *,
     route: str,
 ) -> Response:
@@ -108,6 +112,7 @@ async def _submit(
         dialect=DIALECT,
         account=account,
         environment=variables,
+        labels=labels,
         idempotency_key=key,
     )
     try:
@@ -154,5 +159,15 @@ def _environment(form: FormData, *, not_json: str, description: str) -> dict[str
         return environment(text)
     except NotJson as error:
         raise Refusal(404, description=_PATH, error=not_json.format(text)) from error
+    except ValueError as error:
+        raise Refusal(400, description=description, error=str(error)) from error
+
+
+def _labels(form: FormData, *, description: str) -> dict[str, str]:
+    text = _text(form, "labels")
+    if not text:
+        return {}
+    try:
+        return read_labels(text)
     except ValueError as error:
         raise Refusal(400, description=description, error=str(error)) from error

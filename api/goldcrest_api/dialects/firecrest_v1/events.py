@@ -77,6 +77,7 @@ def job_record(job: JobView) -> dict[str, Any]:
         "ended_at": status.end_time,
         "exit_code": status.exit_code,
         "jobid": status.job_id,
+        "labels": dict(job.labels),
         "message": status.message,
         "name": job.name,
         "namespace": job.namespace,

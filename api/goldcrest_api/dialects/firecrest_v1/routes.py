@@ -35,10 +35,10 @@ def router() -> APIRouter:
     routes = APIRouter(default_response_class=SortedJson)
     add = _Adder(routes)
     add("POST", "/compute/jobs/upload", compute.submit_upload, "compute", status=201,
-        takes=[_MACHINE, _IDEMPOTENCY], form=_form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV))  # fmt: skip
+        takes=[_MACHINE, _IDEMPOTENCY], form=_form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
     add("POST", "/compute/jobs/path", compute.submit_path, "compute", status=201,
         takes=[_MACHINE, _IDEMPOTENCY],
-        form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
+        form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
     add("GET", "/compute/jobs", queries.jobs, "compute",
         takes=[_MACHINE, _query("jobs", "Job ids, separated by commas; all without it."), *_PAGES,
                _query("userJobs", "false: also other users' jobs, without their files. Default: true.")])  # fmt: skip
@@ -60,7 +60,9 @@ def router() -> APIRouter:
                _query("offset", "Bytes to leave out at the beginning."),
                _query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
-    add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
+    add("GET", "/tasks", tasks.some, "tasks",
+        takes=[_query("tasks", "Ids, separated by commas; all without it."),
+               _query("labels", "Only those with these labels: name=value, or a name alone, separated by commas.")])  # fmt: skip
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
     # Before the route with an id: these were never public (contract 15.29, D12).
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
@@ -129,6 +131,8 @@ class _Adder:
 _TEXT: Final = {"type": "string"}
 _FILE: Final = {"type": "string", "format": "binary", "description": "The batch script."}
 _ENV: Final = {"type": "string", "description": "Environment variables of the job, as a JSON object."}
+
+_LABELS: Final = {"type": "string", "description": "Labels of your own, as a JSON object of texts; tasks show them."}
 
 
 def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from goldcrest.models.job import JobStatus
@@ -33,15 +34,24 @@ def task_record(found: Found) -> dict[str, Any]:
         updated=updated or created,
         system=job.system,
         user=job.run_as,
+        labels=job.labels,
     )
 
 
 def record(
-    *, task_id: str, status: str, data: Any, created: str, updated: str, system: str, user: str
+    *,
+    task_id: str,
+    status: str,
+    data: Any,
+    created: str,
+    updated: str,
+    system: str,
+    user: str,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """R of contract 7.3; times are RFC 3339 in UTC."""
     updated = _local(updated)
-    return {
+    answer: dict[str, Any] = {
         "created_at": _local(created),
         "data": data,
         "description": _DESCRIPTIONS[status],
@@ -55,6 +65,9 @@ def record(
         "updated_at": updated,
         "user": user,
     }
+    if labels:  # beyond the contract, and only for who uses them
+        answer["labels"] = dict(labels)
+    return answer
 
 
 def _submission(job: JobView) -> tuple[str, Any, str | None]:

@@ -17,10 +17,12 @@ from goldcrest_api.dialects.firecrest_v1.fields import outcome
 from goldcrest_api.dialects.firecrest_v1.operation_record import operation_record
 from goldcrest_api.dialects.firecrest_v1.task_record import task_record
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER
+from goldcrest_api.labels import LabelSelector
 from goldcrest_api.services.lookup import Found
 from goldcrest_api.services.results import ResultGone
 from goldcrest_api.services.task_lookup import Shown
 from goldcrest_api.task_view import TaskView
+from goldcrest_api.turns import in_turns
 
 RESULTS_LIMIT: Final = 32 * 1024 * 1024  # bytes of results in one answer
 _IN_A_THREAD: Final = 128 * 1024  # bytes of results from which on reading and writing JSON would hold others up
@@ -50,21 +52,24 @@ async def some(request: Request) -> Response:
     wrong = outcome(named)
     if named is not None and wrong is not None:
         raise Refusal(400, description=_FAILED, error=f"'tasks' {wrong}")
+    selector = _selector(request.query_params.get("labels"))
     try:
         if named is None:
             tasks = await call.context.tasks.find_all(call.caller)
         else:
-            ids = [task_id.strip() for task_id in named.split(",")]
+            ids = _ids(named, limit=call.context.settings.limits.named_tasks)
             tasks = await call.context.tasks.find_some(ids, call.caller)
     except Unavailable as error:
         raise _unavailable(error) from error
+    if selector is not None:  # only Jobs have labels
+        tasks = [shown for shown in tasks if isinstance(shown, Found) and selector.matches(shown.job.labels)]
     records = await _records(call, tasks)
     return await _answer({"tasks": {shown["task_id"]: shown for shown in records}}, tasks)
 
 
 async def _records(call: Call, tasks: Sequence[Shown]) -> list[dict[str, Any]]:
     records, left = [], RESULTS_LIMIT
-    for shown in tasks:
+    async for shown in in_turns(tasks):
         if isinstance(shown, Found):
             records.append(task_record(shown))
             continue
@@ -100,6 +105,21 @@ async def _answer(content: dict[str, Any], tasks: Sequence[Shown]) -> Response:
 def _size(shown: Shown) -> int:
     result = None if isinstance(shown, Found) else shown.status.result
     return 0 if result is None else result.size
+
+
+def _ids(named: str, *, limit: int) -> list[str]:
+    ids = [task_id.strip() for task_id in named.split(",")]
+    if len(ids) > limit:
+        sentence = f"'tasks' names {len(ids)} tasks; {limit} are allowed in one question"
+        raise Refusal(400, description=_FAILED, error=sentence)
+    return ids
+
+
+def _selector(text: str | None) -> LabelSelector | None:
+    try:
+        return LabelSelector.parse(text) if text is not None else None
+    except ValueError as error:
+        raise Refusal(400, description=_FAILED, error=str(error)) from error
 
 
 def _unavailable(error: Unavailable) -> Refusal:
