@@ -2,6 +2,7 @@
 
 from goldcrest.commands.base import Command, Payload, command_from, register
 from goldcrest.commands.files import Checksum, MakeDirectory, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.commands.queries import History, Kill, ListJobs, Nodes, Partitions, Reservations
 from goldcrest.commands.slurm import (
     Account,
     Cancel,
@@ -23,12 +24,18 @@ __all__ = [
     "CommandOutput",
     "Describe",
     "Find",
+    "History",
     "Hold",
+    "Kill",
+    "ListJobs",
     "MakeDirectory",
+    "Nodes",
+    "Partitions",
     "Payload",
     "Queue",
     "ReadFile",
     "Release",
+    "Reservations",
     "StatFile",
     "Submit",
     "SubmitOptions",
