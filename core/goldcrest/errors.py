@@ -6,6 +6,7 @@ Messages say what was wrong, with which value, and what to do. They never hold s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 
 class GoldcrestError(Exception):
@@ -156,13 +157,32 @@ class CommandFailed(GoldcrestError):
         self.path = path
 
 
+class Again(StrEnum):
+    """Whether what was refused may be accepted when it is asked for again."""
+
+    LATER = "Later"  # unchanged: a limit on the number of jobs, a partition that is down
+    CHANGED = "Changed"  # only if the request is changed
+    SITE = "Site"  # only if administrators change something
+    UNKNOWN = "Unknown"  # Slurm's words do not tell, or they are those of the site's own plugin
+
+
 class SchedulerRefused(GoldcrestError):
-    """Slurm refused for good, in its own words: asking again unchanged makes no sense."""
+    """Slurm refused, in its own words. ``again``: whether asking again makes sense; nothing is asked again by itself."""
 
     code = "RejectedByScheduler"
+
+    def __init__(self, message: str, *, again: Again = Again.UNKNOWN) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class SchedulerUnavailable(Unavailable):
     """Slurm's controller or database does not answer, or throttles."""
 
     code = "SchedulerUnavailable"
+
+
+class SchedulerBusy(SchedulerUnavailable):
+    """Slurm answers, but throttles or has too much to do: never a job's failure, and reason to ask less often."""
+
+    code = "SchedulerBusy"

@@ -119,6 +119,9 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     CANCELLED = "Cancelled"
     REJECTED_BY_SCHEDULER = "RejectedByScheduler"
+    REJECTED_FOR_NOW = (
+        "RejectedForNow"  # by the scheduler, for what passes: submitted again unchanged it may be accepted
+    )
     REJECTED_BY_SITE = "RejectedBySite"
     POLICY_DENIED = "PolicyDenied"
     BLOCKED = "Blocked"  # by an administrator; it goes on by itself when that is lifted

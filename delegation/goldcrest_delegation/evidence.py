@@ -101,7 +101,7 @@ class ResourceEvidence:
             await self._leases.check(shard=shard, holder=caller.holder)
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
-            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path)
+            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster)
         return await self._job(reference, raw, blocked, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class ResourceEvidence:
         if why:
             # On the stored word alone: whoever is blocked has often lost the rights to the account, too.
             trigger = Trigger.CONTAINMENT
-            commands = containment_commands(job, cluster_id=self._cluster_id)
+            commands = containment_commands(job, cluster_id=self._cluster_id, cluster=system.scheduler.cluster)
         else:
             # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
             trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST

@@ -135,6 +135,7 @@ class ObserverStanding:
     resource: ResourceReference
     observer: str | None
     filter_path: str
+    cluster: str | None = None
 
     @property
     def requester(self) -> str:
@@ -149,7 +150,7 @@ class ObserverStanding:
             raise Denied(f"System {self.resource.name} says nothing about {request.system}")
         if self.observer is None or request.user != self.observer:
             raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
-        if request.command is not None and not observer_commands_allow(request.command):
+        if request.command is not None and not observer_commands_allow(request.command, cluster=self.cluster):
             raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
         return Question(
             trigger=Trigger.OBSERVE,

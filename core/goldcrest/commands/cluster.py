@@ -9,8 +9,8 @@ from typing import TypeVar
 from goldcrest.canonical import Json
 from goldcrest.commands.base import Arguments, Command
 from goldcrest.errors import InvalidInput
+from goldcrest.models.system import CLUSTER_PATTERN
 
-CLUSTER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 _CLUSTER = re.compile(CLUSTER_PATTERN)
 
 

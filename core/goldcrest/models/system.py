@@ -18,6 +18,8 @@ HostKey = Annotated[
 """An OpenSSH public key line without comment."""
 
 
+CLUSTER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+
 _ADDRESS: Any = Field(
     min_length=1,
     max_length=253,
@@ -56,6 +58,12 @@ class Scheduler(Model):
     """How batch jobs are run."""
 
     type: Literal["Slurm"] = Field(description="Kind of scheduler.")
+    cluster: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=CLUSTER_PATTERN,
+        description="Cluster of the Slurm database that commands are for (-M), where the login hosts' own is another; not all.",
+    )
     submit_fence: Literal["Hold", "None"] | None = Field(
         default=None,
         description="Hold (default): jobs are submitted held and released once their id is stored, so that a double can never run.",

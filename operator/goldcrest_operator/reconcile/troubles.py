@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldcrest.errors import (
+    Again,
     Blocked,
     CommandFailed,
     Denied,
@@ -56,6 +57,8 @@ def refusal_of(error: GoldcrestError) -> Refusal | None:
     match error:
         case Blocked():
             return None  # until it is lifted
+        case SchedulerRefused(again=Again.LATER):
+            return Refusal(Reason.REJECTED_FOR_NOW, f"Slurm refused it: {error.message}")
         case SchedulerRefused():
             return Refusal(Reason.REJECTED_BY_SCHEDULER, f"Slurm refused it: {error.message}")
         case SiteRefused():

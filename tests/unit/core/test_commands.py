@@ -16,12 +16,18 @@ from goldcrest.commands import (
     Command,
     Describe,
     Find,
+    History,
     Hold,
+    Kill,
+    ListJobs,
     MakeDirectory,
+    Nodes,
+    Partitions,
     Payload,
     Queue,
     ReadFile,
     Release,
+    Reservations,
     StatFile,
     Submit,
     SubmitOptions,
@@ -30,6 +36,7 @@ from goldcrest.commands import (
     command_from,
 )
 from goldcrest.commands.base import operations
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
 
@@ -58,6 +65,12 @@ EXAMPLES: list[Command] = [
     Queue("own"),
     Describe(("12", "13")),
     Account("all", ("12",)),
+    ListJobs(scope="own", job_ids=("12", "12_3", "13+1", "14_[2-9]"), details=True, tail_bytes=1000),
+    History(scope="all", job_ids=("12",)),
+    Nodes(names=("n1", "n[2-4,7]")),
+    Partitions(),
+    Reservations(),
+    Kill(job_ids=("12", "12_[1-3]")),
 ]
 
 
@@ -72,6 +85,15 @@ def test_a_submission_that_is_begun_again() -> None:
             command_from(submit.op, {**submit.args(), "again": value}, submit.payload)
 
 
+@pytest.mark.parametrize("command", EXAMPLES, ids=lambda command: command.op)
+def test_the_cluster_of_the_system_is_named_in_every_slurm_operation(command: Command) -> None:
+    """Whatever goes to Slurm says which cluster is meant, and what does not go there says nothing of it."""
+    named = on_cluster(command, "second")
+    assert named.args().get("cluster") == ("second" if command.op.startswith("slurm.") else None)
+    assert command_from(named.op, named.args(), named.payload) == named
+    assert "cluster" not in on_cluster(named, None).args()
+
+
 def test_every_operation_has_an_example() -> None:
     """A new operation must come with one, so that the tests below cover it."""
     assert {command.op for command in EXAMPLES} == set(operations())
@@ -82,6 +104,16 @@ def test_arguments_survive_the_wire(command: Command) -> None:
     """What is signed, parsed again, is the same command."""
     args = json.loads(canonical(command.args()))
     assert command_from(command.op, args, command.payload) == command
+
+
+def test_a_history_between_times() -> None:
+    """Each of the two may be missing; one that is there has one form."""
+    for start, end in (("2026-01-01T00:00:00", None), (None, "2026-01-02T00:00:00"), (None, None)):
+        history = History(scope="own", start=start, end=end)
+        assert command_from(history.op, history.args()) == history
+        for name in {"start", "end"} & history.args().keys():
+            with pytest.raises(InvalidInput, match=name):
+                command_from(history.op, {**history.args(), name: 1})
 
 
 @pytest.mark.parametrize("command", EXAMPLES, ids=lambda command: command.op)
@@ -120,6 +152,25 @@ def test_missing_and_mistyped_arguments_are_refused(command: Command) -> None:
         ("slurm.queue", {"scope": "everybody"}),
         ("slurm.describe", {"jobIds": []}),
         ("slurm.describe", {"jobIds": [str(n) for n in range(51)]}),
+        ("slurm.describe", {"jobIds": ["12_[1-3]"]}),
+        *[
+            ("slurm.kill", {"jobIds": [job_id]})
+            for job_id in ("1_[1,3]", "1.0", "1_[3-1]", "1_[0-1000]", "-1", "1 2", "")
+        ],
+        ("slurm.kill", {"jobIds": []}),
+        ("slurm.kill", {"jobIds": ["1"] * 101}),
+        ("slurm.jobs", {"scope": "all", "jobIds": [], "details": True, "tailBytes": 0}),
+        ("slurm.jobs", {"scope": "own", "jobIds": [], "details": False, "tailBytes": 1}),
+        ("slurm.jobs", {"scope": "own", "jobIds": [], "details": True, "tailBytes": 65537}),
+        ("slurm.history", {"scope": "own", "jobIds": [], "start": "yesterday"}),
+        ("slurm.history", {"scope": "own", "jobIds": [], "start": "2026-01-02T00:00:00", "end": "2026-01-01T00:00:00"}),
+        ("slurm.nodes", {"names": ["--all"]}),
+        ("slurm.nodes", {"names": ["n1 State=DOWN"]}),
+        ("slurm.partitions", {"cluster": "all"}),
+        ("slurm.partitions", {"cluster": "ALL"}),
+        ("slurm.partitions", {"cluster": "a,b"}),
+        ("slurm.queue", {"scope": "own", "cluster": "-M"}),
+        ("slurm.queue", {"scope": "own", "cluster": ""}),
         ("no.such", {}),
     ],
 )
