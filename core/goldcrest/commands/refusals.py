@@ -74,7 +74,7 @@ _CHANGED: Final = (
 
 _SENTENCES: Final = {
     Again.LATER: "It may be accepted later: submit it again then.",
-    Again.CHANGED: "Unchanged, it would be refused again.",
+    Again.CHANGED: "",  # Slurm's words say what is wrong with it
     Again.SITE: "Only the administrators of the system can change that.",
     Again.UNKNOWN: "",
 }
@@ -90,8 +90,9 @@ class SubmissionRefusal:
 
     @property
     def message(self) -> str:
-        """The words, and what may be done about it."""
-        return f"{self.words.rstrip('.')}. {_SENTENCES[self.again]}".rstrip() if self.words else _SENTENCES[self.again]
+        """The words, and what may be done about it where they do not say."""
+        sentence = _SENTENCES[self.again]
+        return f"{self.words.rstrip('.')}. {sentence}" if sentence else self.words
 
 
 def submission_refusal(output: CommandOutput) -> SubmissionRefusal:

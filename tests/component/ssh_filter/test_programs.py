@@ -177,7 +177,7 @@ def test_submission_from_end_to_end(node: Node) -> None:
         'for word in "$@"; do case $word in --export-file=*) cp "${word#*=}" "$OUT/environment";; esac; last=$word; done\n'
         'cp "$last" "$OUT/script"; echo "17;cluster"; echo "a warning" >&2\n',
     )
-    node.program("scontrol", 'echo "JobId=$4 Comment=x"')
+    node.program("scontrol", 'echo "JobId=$5 Comment=x"')
     node.policy["environment"]["OUT"] = str(node.scratch)
     data = submission(b"#!/bin/sh\n#SBATCH --time=1\ntrue\n", GREETING="a b\n$(id)")
     args = {

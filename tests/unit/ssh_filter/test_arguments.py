@@ -34,6 +34,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.queue": {"scope": "own"},
     "slurm.describe": {"jobIds": ["12", "13_1"]},
     "slurm.account": {"scope": "all", "jobIds": ["12"]},
+    "slurm.jobs": {"scope": "own", "jobIds": ["1", "1+2", "1_2", "1_[2-9]"], "details": True, "tailBytes": 65536},
+    "slurm.history": {"scope": "all", "jobIds": []},
+    "slurm.nodes": {"names": ["n1", "n[2-4]"]},
+    "slurm.partitions": {},
+    "slurm.reservations": {},
+    "slurm.kill": {"jobIds": ["12", "12_[1-3]"]},
 }
 OPTIONAL = {"again", "scriptPath", "scriptSha256"}
 WRONG_TYPES: list[Any] = [None, 1.5, [], {}, "", 7, True, "text", [1], ["x"], {"x": 1}, -1]
@@ -86,8 +92,13 @@ def test_argument_of_a_wrong_type(f: Any, op: str, name: str) -> None:
             "overwrite",
             "hold",
             "again",
+            "details",
         ):
             continue  # another value of the same type may be right
+        if wrong == [] and name in ("jobIds", "names") and op in ("slurm.jobs", "slurm.history", "slurm.nodes"):
+            continue  # none named: all are meant
+        if wrong == ["x"] and name == "names":
+            continue
         if type(wrong) is int and type(good) is int and wrong >= 0:
             continue
         assert refused(f, op, {**GOOD[op], name: wrong}), wrong
@@ -274,6 +285,21 @@ def test_every_option_is_one_argument(f: Any) -> None:
     ("op", "args"),
     [
         ("slurm.describe", {"jobIds": []}),
+        ("slurm.describe", {"jobIds": ["1_[2-3]"]}),
+        *[
+            ("slurm.kill", {"jobIds": [job_id]})
+            for job_id in ("1_[1,3]", "1.0", "1_[3-1]", "1_[0-1000]", "-u", "1 2", "")
+        ],
+        ("slurm.kill", {"jobIds": []}),
+        ("slurm.kill", {"jobIds": ["1"] * 101}),
+        ("slurm.jobs", {**GOOD["slurm.jobs"], "tailBytes": 65537}),
+        ("slurm.history", {**GOOD["slurm.history"], "start": "now-1days"}),
+        ("slurm.history", {**GOOD["slurm.history"], "end": "2026-01-01"}),
+        ("slurm.nodes", {"names": ["--all"]}),
+        ("slurm.nodes", {"names": ["n1 State=DOWN"]}),
+        ("slurm.nodes", {"names": ["n1"] * 1001}),
+        *[("slurm.partitions", {"cluster": name}) for name in ("all", "ALL", "a,b", "-M", "", 1)],
+        ("sys.whoami", {"cluster": "second"}),
         ("slurm.describe", {"jobIds": ["1"] * 51}),
         ("slurm.account", {"scope": "own", "jobIds": ["1"] * 1001}),
         ("slurm.account", {"scope": "mine", "jobIds": ["1"]}),
@@ -286,3 +312,10 @@ def test_every_option_is_one_argument(f: Any) -> None:
 def test_bounds(f: Any, op: str, args: dict[str, Any]) -> None:
     """The numbers of docs/protocol.md."""
     assert refused(f, op, args)
+
+
+@pytest.mark.parametrize("op", [op for op in GOOD if op.startswith("slurm.")])
+def test_every_slurm_operation_may_name_a_cluster(f: Any, op: str) -> None:
+    """Without one it is that of the node's own configuration."""
+    assert not refused(f, op, GOOD[op])
+    assert not refused(f, op, {**GOOD[op], "cluster": "second"})
