@@ -68,8 +68,9 @@ def test_an_answer_that_was_lost(bed: Bed) -> None:
         assert bed.apply_job(name, timeLimit="5").returncode == 0
         bed.until(lambda: bed.faults.alive(operator), lambda alive: not alive, seconds=30)
         token = bed.job(name)["status"]["submission"]["token"]
-        # Without a hold it would have ended; here it is gone from the controller, and accounting alone knows it.
-        job_id = bed.slurm_jobs_of(token)[0]["JobID"]
+        # It is held, so that it is cancelled here to be gone from the controller: accounting alone knows it then.
+        listed = bed.node("squeue", "--noheader", "-o", "%i %k").splitlines()
+        (job_id,) = [line.split()[0] for line in listed if line.endswith(token)]
         bed.node("scancel", job_id)
         bed.until(lambda: shown(bed, job_id), lambda shown: "Invalid job id" in shown, seconds=FORGOTTEN_SECONDS)
     finally:
