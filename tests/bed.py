@@ -235,7 +235,9 @@ class Bed:
         """All jobs that Slurm's accounting knows with this in the comment, which not every site keeps, or in the line of sbatch:
         id, state, elapsed seconds, and what was granted."""
         fields = "JobID,State,ElapsedRaw,Partition,Account,Cluster,Comment,SubmitLine"
-        lines = self.node("sacct", "-a", "-L", "-X", "-n", "-P", "-S", "now-1days", "-o", fields).splitlines()
+        # With an end and states, or jobs that were cancelled while they were held are not shown.
+        ever = ["-S", "now-1days", "-E", "now+1days", "--state=CA,CD,F,NF,PD,R,TO"]
+        lines = self.node("sacct", "-a", "-L", "-X", "-n", "-P", *ever, "-o", fields).splitlines()
         rows = [dict(zip(fields.split(","), line.split("|", 7), strict=True)) for line in lines if line.count("|") >= 7]
         return [row for row in rows if token_part in row["Comment"] or token_part in row["SubmitLine"]]
 
