@@ -319,3 +319,10 @@ def test_every_slurm_operation_may_name_a_cluster(f: Any, op: str) -> None:
     """Without one it is that of the node's own configuration."""
     assert not refused(f, op, GOOD[op])
     assert not refused(f, op, {**GOOD[op], "cluster": "second"})
+
+
+@pytest.mark.parametrize("op", [op for op in GOOD if op.startswith("slurm.")])
+@pytest.mark.parametrize("cluster", ["all", "ALL", "first,second", "-M", "", 1, None, ["second"]])
+def test_every_slurm_operation_is_for_one_cluster(f: Any, op: str, cluster: Any) -> None:
+    """A list, `all` or an option in its place is refused: who signed had one cluster in mind."""
+    assert refused(f, op, {**GOOD[op], "cluster": cluster})
