@@ -120,8 +120,9 @@ def test_accounting(bed: Bed) -> None:
     assert data[0]["time_left"] == data[0]["termination_time"]
     assert ask(bed, f"/compute/acct?jobs={job_id}&starttime=2001-01-01&endtime=2001-01-02")["data"] == {}
     assert ask(bed, f"/compute/acct?jobs={job_id}&starttime=01/01/21-00:00")["data"]
-    today = [record["jobid"] for record in ask(bed, "/compute/acct?starttime=00:00")["data"]]
-    assert job_id in today
+    bed.until(
+        lambda: ask(bed, "/compute/acct?starttime=00:00")["data"], lambda data: job_id in [r["jobid"] for r in data]
+    )
     assert bed.call("GET", "/compute/acct?starttime=soon").status == 400
 
 

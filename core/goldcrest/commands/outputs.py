@@ -296,8 +296,12 @@ def require_answer(output: CommandOutput, *, program: str) -> str:
 
 
 def words(output: CommandOutput) -> str:
-    """What a Slurm program said about its failure, without the prefixes, at most 1500 characters."""
-    lines = [re.sub(r"^(\w+: )?(\w+ )?(error|fatal): |^\w+: ", "", line.strip()) for line in output.stderr.splitlines()]
+    """What a Slurm program said about its failure, without the prefixes, at most 1500 characters.
+
+    Some (``scontrol show node``) say it on standard output.
+    """
+    said = output.stderr if output.stderr.strip() else output.stdout
+    lines = [re.sub(r"^(\w+: )?(\w+ )?(error|fatal): |^\w+: ", "", line.strip()) for line in said.splitlines()]
     text = "; ".join(line for line in lines if line) or f"exit status {output.exit} without a message"
     printable = "".join(character if character.isprintable() else "�" for character in text)
     return printable[:WORDS_LIMIT]

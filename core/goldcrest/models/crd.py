@@ -254,7 +254,7 @@ def task_definition() -> Schema:
 
 
 def task_result_definition() -> Schema:
-    """A kind of our own: a right to read Secrets could not be confined to results (docs/decisions/0012)."""
+    """A kind of our own: a right to read Secrets could not be confined to results (docs/decisions/0013)."""
     data = structural_schema(TaskResultData)["properties"]["data"]
     kind = Kind.TASK_RESULT
     return {

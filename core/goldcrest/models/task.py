@@ -1,6 +1,6 @@
 """``Task``: any other asynchronous operation on a System with a result: queries of the scheduler, cancelling by its id.
 
-Its large results are ``TaskResult`` resources, see docs/decisions/0012.
+Its large results are ``TaskResult`` resources, see docs/decisions/0013.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def refusal_of(error: GoldcrestError) -> Refusal | None:
         case Blocked():
             return None  # until it is lifted
         case SchedulerRefused(again=Again.LATER):
-            return Refusal(Reason.REJECTED_FOR_NOW, f"Slurm refused it: {error.message}")
+            return Refusal(Reason.REJECTED_FOR_NOW, error.message)
         case SchedulerRefused():
-            return Refusal(Reason.REJECTED_BY_SCHEDULER, f"Slurm refused it: {error.message}")
+            return Refusal(Reason.REJECTED_BY_SCHEDULER, error.message)
         case SiteRefused():
             return Refusal(Reason.REJECTED_BY_SITE, f"The system refused it: {error.message}")
         case Denied():

@@ -188,7 +188,7 @@ def _not_submitted(output: CommandOutput) -> Exception:
     match submission_verdict(output):
         case SubmissionVerdict.REFUSED:
             refusal = submission_refusal(output)
-            return SchedulerRefused(refusal.message, again=refusal.again)
+            return SchedulerRefused(f"Slurm refused it: {refusal.message}", again=refusal.again)
         case SubmissionVerdict.NOT_NOW:
             return NotTaken(text)
         case SubmissionVerdict.UNCERTAIN:

@@ -24,7 +24,7 @@ from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import Lease, LeaseTimes
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.recorder import Recorder
-from goldcrest_operator.scheduler.interface import Target
+from goldcrest_operator.scheduler.interface import Scheduler, Target
 from goldcrest_operator.scheduler.operations import SlurmOperations
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.shared_queries import SharedQueries
@@ -88,7 +88,7 @@ class Operator:
             clock=lambda: time.monotonic() + world.lease_offset,
         )
         self.recorder = Recorder(kube)
-        scheduler = SlurmScheduler(world.slurm)
+        scheduler = world.scheduler
         self.blocks = BlockFollower(
             world, seconds=0.02, seen=[lambda before, now: self.jobs.block_list_changed(before, now)]
         )
@@ -221,6 +221,7 @@ class World:
     def __init__(self) -> None:
         self.kube = MemoryKube()
         self.slurm = FakeSlurm(self.kube)
+        self.scheduler: Scheduler = SlurmScheduler(self.slurm)
         self.lease_offset = 0.0
         self.store_offset = 0.0
         self.epoch_offset = 0.0

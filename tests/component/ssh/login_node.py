@@ -33,10 +33,10 @@ SYSTEM = "testsystem"
 
 
 class TinyAuthority:
-    """Delegation's interface over a CA of its own: signs whatever it is asked for."""
+    """Delegation's interface over a CA of its own, or over this one: signs whatever it is asked for."""
 
-    def __init__(self) -> None:
-        self._ca = Ed25519PrivateKey.generate()
+    def __init__(self, ca: Ed25519PrivateKey | None = None) -> None:
+        self._ca = ca or Ed25519PrivateKey.generate()
         self.session_certificates: dict[str, bytes] = {}  # the last one of each user
         self.sessions = 0
         self.commands = 0

@@ -86,7 +86,6 @@ def test_a_refusal_is_told_in_slurms_words_and_says_what_to_do() -> None:
         (127, "sacct: error while loading shared libraries: libslurmfull.so: …", SchedulerUnavailable),
         (137, "", SchedulerUnavailable),
         (1, "slurm_load_jobs error: Invalid job id specified", SchedulerRefused),
-        (1, "Node n99 not found", SchedulerRefused),
         (1, "sacct: error: Too wide of a date range in query", SchedulerRefused),
         (210, "scancel: error: Kill job error on job id 5: Access/permission denied", SchedulerRefused),
     ],
@@ -100,6 +99,12 @@ def test_a_question_that_failed(exit_status: int, stderr: str, error: type[Goldc
     assert raised.value.retryable == issubclass(error, SchedulerUnavailable)
     if error is SchedulerRefused:
         raise_if_passing(output, program="squeue")
+
+
+def test_words_on_standard_output() -> None:
+    """scontrol says there that it does not know a node."""
+    with pytest.raises(SchedulerRefused, match="Node n99 not found"):
+        answered(CommandOutput(1, "Node n99 not found\n", ""), program="scontrol")
 
 
 def test_a_question_that_was_answered() -> None:

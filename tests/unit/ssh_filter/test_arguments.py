@@ -298,7 +298,6 @@ def test_every_option_is_one_argument(f: Any) -> None:
         ("slurm.nodes", {"names": ["--all"]}),
         ("slurm.nodes", {"names": ["n1 State=DOWN"]}),
         ("slurm.nodes", {"names": ["n1"] * 1001}),
-        *[("slurm.partitions", {"cluster": name}) for name in ("all", "ALL", "a,b", "-M", "", 1)],
         ("sys.whoami", {"cluster": "second"}),
         ("slurm.describe", {"jobIds": ["1"] * 51}),
         ("slurm.account", {"scope": "own", "jobIds": ["1"] * 1001}),
@@ -319,3 +318,10 @@ def test_every_slurm_operation_may_name_a_cluster(f: Any, op: str) -> None:
     """Without one it is that of the node's own configuration."""
     assert not refused(f, op, GOOD[op])
     assert not refused(f, op, {**GOOD[op], "cluster": "second"})
+
+
+@pytest.mark.parametrize("op", [op for op in GOOD if op.startswith("slurm.")])
+@pytest.mark.parametrize("cluster", ["all", "ALL", "first,second", "-M", "", 1, None, ["second"]])
+def test_every_slurm_operation_is_for_one_cluster(f: Any, op: str, cluster: Any) -> None:
+    """A list, `all` or an option in its place is refused: who signed had one cluster in mind."""
+    assert refused(f, op, {**GOOD[op], "cluster": cluster})

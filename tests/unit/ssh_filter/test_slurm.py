@@ -97,7 +97,8 @@ def test_find_reduces_to_the_token(f: Any, session: Any) -> None:
     queue = job_line("1") + job_line("2", token=OTHER)
     done = Steps(f, session, "slurm.find", {"token": TOKEN}, result(queue), result("nothing\n", 1, "slurmdbd is down"))
     assert done.answer == {"squeue": result(job_line("1")), "sacct": result("", 1, "slurmdbd is down")}
-    assert done.programs[1][-3:] == ["--user=alice", "-S", "now-30days"]
+    assert done.programs[1][-6:-1] == ["--user=alice", "-S", "now-30days", "-E", "now+1days"]
+    assert set(done.programs[1][-1].removeprefix("--state=").split(",")) >= {"CA", "CD", "F", "PD", "R", "TO"}
 
 
 def test_describe_one_by_one(f: Any, session: Any) -> None:
