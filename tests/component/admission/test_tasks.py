@@ -165,6 +165,7 @@ def test_the_note_of_reading(stage: Stage, name: str) -> None:
     for user in ("alice", "root"):
         answer = stage.patch_task(user, name, note)
         assert (answer.status, f"annotation {READ_AT} is the gateway's alone" in answer.message) == (403, True)
+        assert 'webhook "mutate.hpc.goldcrest.dev" denied' in answer.message, "with a line in our log"
     for wrong in ({READ_AT: "soon"}, {READ_AT: "2030-01-02T03:04:05Z", "other": "x"}):
         assert stage.patch_task(GATEWAY, name, {"metadata": {"annotations": wrong}}).status == 403
     assert stage.patch_task(GATEWAY, name, note).status == 200

@@ -40,10 +40,11 @@ async def ended(world: World, name: str = "ask") -> str:
 
 
 async def submitted(world: World, number: int = 1) -> None:
+    """So many jobs, which stay as they are."""
+    world.slurm.frozen = True
     for index in range(number):
         world.add_job(f"job-{index}")
     await world.until(lambda: len(world.slurm.jobs) == number)
-    world.slurm.frozen = True
     await world.quiet()
 
 

@@ -298,7 +298,6 @@ def test_every_option_is_one_argument(f: Any) -> None:
         ("slurm.nodes", {"names": ["--all"]}),
         ("slurm.nodes", {"names": ["n1 State=DOWN"]}),
         ("slurm.nodes", {"names": ["n1"] * 1001}),
-        *[("slurm.partitions", {"cluster": name}) for name in ("all", "ALL", "a,b", "-M", "", 1)],
         ("sys.whoami", {"cluster": "second"}),
         ("slurm.describe", {"jobIds": ["1"] * 51}),
         ("slurm.account", {"scope": "own", "jobIds": ["1"] * 1001}),
