@@ -9,7 +9,6 @@ from typing import Final
 
 from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
-from goldcrest.commands.files import ReadFile
 from goldcrest.errors import Blocked, CommandRefused, InvalidInput
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
@@ -22,10 +21,7 @@ from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Trace
 
-# Operations whose DATA is a file's content. For all others it is the beginning of a result too long for one frame.
-_CONTENT: Final = frozenset({"fs.read"})
-
-# Bytes of any other result, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
+# Bytes of a result without content, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
 # may have, for the user, who can trace the filter, decides what comes.
 _RESULT: Final = 24 * 1024 * 1024
 
@@ -88,7 +84,7 @@ class SshPool:
 
     async def stream(
         self,
-        command: ReadFile,
+        command: Command,
         *,
         system: str,
         spec: SystemSpec,
@@ -97,7 +93,7 @@ class SshPool:
         trace: Trace,
         seconds: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Run ``fs.read`` and hand on the bytes as they come; a slow reader holds the node back.
+        """Run a command that has content (``fs.read``, ``fs.ls`` …) and hand it on as it comes; a slow reader holds the node back.
 
         Close the iterator (``contextlib.aclosing``) when not all is read, so that the node stops at once.
 
@@ -127,7 +123,7 @@ class SshPool:
                     )
                     async for piece in await stack.enter_async_context(aclosing(pieces)):
                         received += len(piece)
-                        if received > command.length:
+                        if received > command.content_limit:
                             raise ChannelLost("the node sent more than it was asked for")
                         yield piece
                 return
@@ -178,7 +174,7 @@ class SshPool:
                         payload,
                         progress=attempt.progress,
                         most=_most(attempt.command, self._settings),
-                        data_is_result=attempt.command.op not in _CONTENT,
+                        data_is_result=not attempt.command.sends_content,
                     )
                 return Answer(result, data, connection.key.endpoint.name)
             except ChannelLost as lost:
@@ -216,7 +212,7 @@ class SshPool:
 
 def _most(command: Command, settings: SshSettings) -> int:
     """Bytes of data that the answer may have."""
-    return min(command.length if isinstance(command, ReadFile) else _RESULT, settings.answer_bytes)
+    return min(command.content_limit if command.sends_content else _RESULT, settings.answer_bytes)
 
 
 def _too_late(attempt: Attempt, seconds: float) -> str:
