@@ -152,15 +152,24 @@ class CommandRefused(GoldcrestError):
 
 
 class CommandFailed(GoldcrestError):
-    """A command was accepted on the node and failed. ``kind`` and ``errno_name`` as in docs/protocol.md."""
+    """A command was accepted on the node and failed. ``kind``, ``errno_name``, ``path`` and ``what`` as in docs/protocol.md (ERROR)."""
 
     code = "CommandFailed"
 
-    def __init__(self, message: str, *, kind: str, errno_name: str | None = None, path: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        errno_name: str | None = None,
+        path: str | None = None,
+        what: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.errno_name = errno_name
         self.path = path
+        self.what = what
 
 
 class Again(StrEnum):

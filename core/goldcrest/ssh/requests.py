@@ -217,7 +217,8 @@ def error_of(kind: FrameType, value: dict[str, Any]) -> GoldcrestError:
         return CommandRefused(f"ssh-filter refused the command ({reason}): {message}", reason=reason)
     name, path = _optional_text(value.get("name")), _optional_text(value.get("path"))
     said = f"{path}: {message}" if path else message
-    return CommandFailed(said, kind=str(value.get("kind", "internal"))[:64], errno_name=name, path=path)
+    kind_of_error, what = str(value.get("kind", "internal"))[:64], _optional_text(value.get("what"))
+    return CommandFailed(said, kind=kind_of_error, errno_name=name, path=path, what=what)
 
 
 def _optional_text(value: object) -> str | None:

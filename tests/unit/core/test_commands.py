@@ -11,26 +11,39 @@ import pytest
 from goldcrest.canonical import canonical
 from goldcrest.commands import (
     Account,
+    ArchiveFormat,
     Cancel,
+    ChangeMode,
+    ChangeOwner,
     Checksum,
     Command,
+    Compress,
+    Copy,
     Describe,
+    Extract,
+    FileType,
     Find,
+    Head,
     History,
     Hold,
     Kill,
+    ListDirectory,
     ListJobs,
     MakeDirectory,
+    MakeLink,
     Nodes,
     Partitions,
     Payload,
     Queue,
     ReadFile,
     Release,
+    Remove,
+    Rename,
     Reservations,
     StatFile,
     Submit,
     SubmitOptions,
+    Tail,
     WhoAmI,
     WriteFile,
     command_from,
@@ -43,6 +56,12 @@ from goldcrest.errors import InvalidInput
 pytestmark = pytest.mark.unit
 
 TOKEN = "goldcrest:0123abcd:" + "ab" * 16
+OPTIONAL = {
+    *((op, name) for op in ("fs.head", "fs.tail") for name in ("bytes", "lines", "grep")),
+    ("fs.chown", "owner"),
+    ("fs.chown", "group"),
+}
+LIST = ListDirectory(path="a", limit=1).args()
 EXAMPLES: list[Command] = [
     WhoAmI(),
     StatFile("/home/alice/x", dereference=True),
@@ -50,6 +69,20 @@ EXAMPLES: list[Command] = [
     ReadFile("/home/alice/x", offset=10, length=100),
     WriteFile("/home/alice/x", Payload.of(b"abc"), mode=0o600, overwrite=True),
     Checksum("/home/alice/x", limit=1000),
+    ListDirectory(
+        path="relative/x", limit=10, hidden=True, recursive=True, dereference=True, numeric_ids=True, sorted=False
+    ),
+    Head(path="/home/alice/x", limit=10, size=5, skip=True),
+    Tail(path="~x", limit=10, lines=5, grep="--it's\nor that"),
+    FileType("/home/alice/x\\xff"),
+    Rename("a", "/home/alice/b"),
+    Copy("a", "./b"),
+    ChangeMode("a", "u+rwX,go-w"),
+    ChangeOwner(path="a", owner="alice", group="1000"),
+    MakeLink("../../anything", "-link"),
+    Remove("a"),
+    Compress("a", "a.tgz", dereference=True),
+    Extract("a.zip", ".", ArchiveFormat.ZIP),
     Submit(
         token=TOKEN,
         job_directory="/scratch/alice/a",
@@ -128,8 +161,11 @@ def test_missing_and_mistyped_arguments_are_refused(command: Command) -> None:
     """Each argument in turn is left out, and given with another type."""
     for name in command.args():
         without = {key: value for key, value in command.args().items() if key != name}
-        with pytest.raises(InvalidInput):
-            command_from(command.op, without, command.payload)
+        if (command.op, name) in OPTIONAL:
+            assert command_from(command.op, without, command.payload).args() == without
+        else:
+            with pytest.raises(InvalidInput):
+                command_from(command.op, without, command.payload)
         with pytest.raises(InvalidInput):
             command_from(command.op, {**command.args(), name: None}, command.payload)
 
@@ -137,7 +173,32 @@ def test_missing_and_mistyped_arguments_are_refused(command: Command) -> None:
 @pytest.mark.parametrize(
     ("op", "args"),
     [
-        ("fs.stat", {"path": "relative", "dereference": True}),
+        ("fs.stat", {"path": "", "dereference": True}),
+        ("fs.stat", {"path": "../x", "dereference": True}),
+        ("fs.stat", {"path": "a/..", "dereference": True}),
+        ("fs.stat", {"path": "a\\xc3\\xa9", "dereference": True}),
+        ("fs.stat", {"path": "a\\x5cb", "dereference": True}),
+        ("fs.stat", {"path": "a\udc80", "dereference": True}),
+        ("fs.rename", {"source": "a", "target": "/b/../c"}),
+        ("fs.rename", {"source": "", "target": "b"}),
+        ("fs.ls", {**LIST, "limit": 0}),
+        ("fs.ls", {**LIST, "limit": 10**6 + 1}),
+        ("fs.head", {"path": "a", "limit": 1, "skip": False, "bytes": 1, "lines": 1}),
+        ("fs.head", {"path": "a", "limit": 1, "skip": False, "bytes": -1}),
+        ("fs.tail", {"path": "a", "limit": 2**30, "skip": False}),
+        ("fs.tail", {"path": "a", "limit": 1, "skip": False, "grep": "a\0b"}),
+        ("fs.tail", {"path": "a", "limit": 1, "skip": False, "grep": "a" * 4097}),
+        ("fs.chmod", {"path": "a", "mode": "rw"}),
+        ("fs.chmod", {"path": "a", "mode": "0999"}),
+        ("fs.chmod", {"path": "a", "mode": "+x\n"}),
+        ("fs.chmod", {"path": "a", "mode": "--reference=b"}),
+        ("fs.chown", {"path": "a"}),
+        ("fs.chown", {"path": "a", "owner": "alice:staff"}),
+        ("fs.chown", {"path": "a", "owner": ""}),
+        ("fs.chown", {"path": "a", "group": "a\nb"}),
+        ("fs.symlink", {"path": "a", "target": ""}),
+        ("fs.symlink", {"path": "a", "target": "a\0"}),
+        ("fs.extract", {"source": "a", "target": "b", "format": "rar"}),
         ("fs.stat", {"path": "/a/../b", "dereference": True}),
         ("fs.stat", {"path": "/a\0b", "dereference": True}),
         ("fs.stat", {"path": "/" + "a" * 4096, "dereference": True}),
