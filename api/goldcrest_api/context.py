@@ -67,7 +67,7 @@ def build_context(
         lookup=JobLookup(
             kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
         ),
-        files=Files(remote, seconds=limits.command_seconds),
+        files=Files(remote, connect_seconds=limits.command_seconds),
         health=SystemHealth(access),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import asyncssh
@@ -12,6 +13,7 @@ import asyncssh
 from goldcrest.errors import GoldcrestError
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, request_frames
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
+from goldcrest.ssh.payloads import PayloadSource
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
@@ -129,7 +131,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._channel.abort()
 
     async def call(
-        self, certificate: bytes, payload: bytes, *, progress: Progress, most: int, data_is_result: bool
+        self, certificate: bytes, payload: bytes | PayloadSource, *, progress: Progress, most: int, data_is_result: bool
     ) -> tuple[dict[str, Any], bytes]:
         """Run one command: its result and its data.
 
@@ -205,17 +207,33 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self,
         request_id: int,
         certificate: bytes,
-        payload: bytes,
+        payload: bytes | PayloadSource,
         progress: Progress,
         receiver: Collected | Streamed,
     ) -> None:
-        for piece in request_frames(request_id, certificate, payload):
-            await self._writable.wait()
-            if receiver.done:  # refused, or the channel ended, before the payload was complete
-                return
-            self._open_channel().write(piece)
+        if isinstance(payload, bytes):
+            for piece in request_frames(request_id, certificate, payload):
+                if not await self._write(piece, receiver):
+                    return
+        else:
+            async with aclosing(payload.pieces()) as pieces:
+                first = await anext(pieces, b"")
+                for piece in request_frames(request_id, certificate, first):
+                    if not await self._write(piece, receiver):
+                        return
+                async for piece in pieces:
+                    if not await self._write(Frame(request_id, FrameType.DATA, piece).encode(), receiver):
+                        return
         progress.sent = True
         progress.step = "waiting for the answer"
+
+    async def _write(self, encoded: bytes, receiver: Collected | Streamed) -> bool:
+        """Send a frame once there is room; False when the request is over already: refused, or the channel ended."""
+        await self._writable.wait()
+        if receiver.done:
+            return False
+        self._open_channel().write(encoded)
+        return True
 
     def _abandon(self, request_id: int) -> None:
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""

@@ -17,6 +17,7 @@ from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
 from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.payloads import PayloadSource, size_of
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Trace
@@ -51,7 +52,7 @@ class SshPool:
         user: str,
         basis: Basis,
         trace: Trace,
-        payload: bytes = b"",
+        payload: bytes | PayloadSource = b"",
         seconds: float | None = None,
     ) -> Answer:
         """Run one command and wait for its end.
@@ -61,7 +62,7 @@ class SshPool:
             spec: login hosts and their pinned keys.
             user: Unix user.
             basis: on what ground certificates are asked for.
-            payload: the bytes that ``command.payload`` describes.
+            payload: the bytes that ``command.payload`` describes, or where they are.
             seconds: until the answer, all attempts together; default: the settings' ``command_seconds``.
 
         Raises:
@@ -159,14 +160,15 @@ class SshPool:
         """Counts of this moment, for metrics."""
         return self._connections.snapshot()
 
-    async def _run(self, attempt: Attempt, payload: bytes) -> Answer:
+    async def _run(self, attempt: Attempt, payload: bytes | PayloadSource) -> Answer:
+        size = size_of(payload)
         while True:
             connection: Connection | None = None
             channel: Channel | None = None
             try:
                 connection = await self._connection(attempt)
-                async with connection.shared_channel(len(payload)) as channel:
-                    attempt.check_allowed(channel, len(payload))
+                async with connection.shared_channel(size) as channel:
+                    attempt.check_allowed(channel, size)
                     certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"
                     result, data = await channel.call(
@@ -219,8 +221,8 @@ def _too_late(attempt: Attempt, seconds: float) -> str:
     return f"no answer within {seconds:g} s, while {attempt.progress.step}"
 
 
-def _check_payload(command: Command, payload: bytes) -> None:
+def _check_payload(command: Command, payload: bytes | PayloadSource) -> None:
     """Its digest is checked on the node; a wrong size would leave the node waiting."""
-    expected = command.payload.size if command.payload else 0
-    if len(payload) != expected:
-        raise InvalidInput(f"{command.op}: the payload has {len(payload)} bytes, not {expected}")
+    expected, given = command.payload.size if command.payload else 0, size_of(payload)
+    if given != expected:
+        raise InvalidInput(f"{command.op}: the payload has {given} bytes, not {expected}")

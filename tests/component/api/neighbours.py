@@ -95,6 +95,8 @@ class LoginNode:
     """A file system in memory, and what is wrong with the node."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    grown: dict[str, int] = field(default_factory=dict)
+    """Bytes that a file gets between a look at it and reading it."""
     directories: set[str] = field(default_factory=set)
     refusal: GoldcrestError | None = None
     """Every command fails so."""
@@ -132,7 +134,7 @@ class LoginNode:
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
                 return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
             case ReadFile(path=path, length=length):
-                content = self._content(path)
+                content = self._content(path) + b"x" * self.grown.get(path, 0)
                 return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])
             case Checksum(path=path, limit=limit):
                 content = self._content(path)
