@@ -136,8 +136,8 @@ class MakeLink(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         target = given.take("target", str)
-        if not target or "\0" in target or len(name_bytes(target)) > PATH_LIMIT:
-            raise InvalidInput(f"target is empty, has a NUL character, or more than {PATH_LIMIT} bytes")
+        if not target or "\0" in target or len(name_bytes(target)) >= PATH_LIMIT:
+            raise InvalidInput(f"target is empty, has a NUL character, or {PATH_LIMIT} bytes or more")
         command = cls(target, check_file(given.take("path", str)))
         given.done()
         return command

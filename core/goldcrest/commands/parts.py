@@ -67,8 +67,8 @@ class _Part(Command):
             if value is not None:
                 check_number(value, name=name, most=_LARGEST)
         grep = given.take("grep", str, optional=True)
-        if grep is not None and ("\0" in grep or len(grep.encode("utf-8", "surrogatepass")) > PATTERN_LIMIT):
-            raise InvalidInput(f"{cls.op}: grep has a NUL character or more than {PATTERN_LIMIT} bytes")
+        if grep is not None:
+            check_pattern(grep)
         command = cls(
             path=check_file(given.take("path", str)),
             limit=check_number(given.take("limit", int), name="limit", most=CONTENT_LIMIT),
@@ -95,3 +95,18 @@ class Tail(_Part):
     """The last part."""
 
     op: ClassVar[str] = "fs.tail"
+
+
+def check_pattern(text: str) -> str:
+    """A text to look for.
+
+    Raises:
+        InvalidInput: it has a NUL character, a lone surrogate, or more than 4096 bytes.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput("the text to look for has a lone surrogate") from None
+    if "\0" in text or size > PATTERN_LIMIT:
+        raise InvalidInput(f"the text to look for has a NUL character or more than {PATTERN_LIMIT} bytes")
+    return text
