@@ -60,6 +60,7 @@ class RemoteCommands(Protocol):
         trace: Trace,
         payload: bytes | PayloadSource = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> RemoteAnswer:
         """Raises SystemUnreachable, AnswerLost, HostKeyChanged, CommandRefused, CommandFailed, Denied, Unavailable."""
 

@@ -54,6 +54,7 @@ class Files:
             trace=trace,
             payload=payload,
             seconds=seconds + self._connect_seconds,
+            node_seconds=seconds,
         )
 
     async def content(

@@ -131,13 +131,21 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._channel.abort()
 
     async def call(
-        self, certificate: bytes, payload: bytes | PayloadSource, *, progress: Progress, most: int, data_is_result: bool
+        self,
+        certificate: bytes,
+        payload: bytes | PayloadSource,
+        *,
+        progress: Progress,
+        most: int,
+        data_is_result: bool,
+        node_seconds: float | None = None,
     ) -> tuple[dict[str, Any], bytes]:
         """Run one command: its result and its data.
 
         Args:
             most: bytes of data that are collected.
             data_is_result: data frames are the beginning of a result too long for one frame.
+            node_seconds: that the node gives it; None, or an older filter: what its own policy says.
 
         Raises:
             ChannelLost: the channel ended before the request was over.
@@ -146,7 +154,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         receiver = Collected(most=most)
         request_id = self._begin(receiver)
         try:
-            await self._send(request_id, certificate, payload, progress, receiver)
+            await self._send(request_id, certificate, payload, progress, receiver, node_seconds)
             frame, data = await receiver.wait()
         finally:
             self._abandon(request_id)
@@ -210,15 +218,17 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         payload: bytes | PayloadSource,
         progress: Progress,
         receiver: Collected | Streamed,
+        node_seconds: float | None = None,
     ) -> None:
+        seconds = node_seconds if self.hello is not None and self.hello.limits.seconds is not None else None
         if isinstance(payload, bytes):
-            for piece in request_frames(request_id, certificate, payload):
+            for piece in request_frames(request_id, certificate, payload, seconds=seconds):
                 if not await self._write(piece, receiver):
                     return
         else:
             async with aclosing(payload.pieces()) as pieces:
                 first = await anext(pieces, b"")
-                for piece in request_frames(request_id, certificate, first):
+                for piece in request_frames(request_id, certificate, first, seconds=seconds):
                     if not await self._write(piece, receiver):
                         return
                 async for piece in pieces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
@@ -25,6 +25,8 @@ from goldcrest.telemetry import Trace
 # Bytes of a result without content, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
 # may have, for the user, who can trace the filter, decides what comes.
 _RESULT: Final = 24 * 1024 * 1024
+
+_LONG: Final = 1024 * 1024  # bytes of a payload above which it takes long to arrive
 
 
 class SshPool:
@@ -54,6 +56,7 @@ class SshPool:
         trace: Trace,
         payload: bytes | PayloadSource = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> Answer:
         """Run one command and wait for its end.
 
@@ -64,6 +67,7 @@ class SshPool:
             basis: on what ground certificates are asked for.
             payload: the bytes that ``command.payload`` describes, or where they are.
             seconds: until the answer, all attempts together; default: the settings' ``command_seconds``.
+            node_seconds: that the node gives the command, less than its policy would; then it is CommandFailed ``timeout``.
 
         Raises:
             SystemUnreachable: no host works, or no answer in time; the command had no effect, or may be repeated.
@@ -79,7 +83,7 @@ class SshPool:
         attempt = Attempt(command, system, spec, user, basis, trace)
         try:
             async with asyncio.timeout(limit):
-                return await self._run(attempt, payload)
+                return await self._run(attempt, payload, node_seconds)
         except TimeoutError:
             raise attempt.unanswered(_too_late(attempt, limit)) from None
 
@@ -160,14 +164,14 @@ class SshPool:
         """Counts of this moment, for metrics."""
         return self._connections.snapshot()
 
-    async def _run(self, attempt: Attempt, payload: bytes | PayloadSource) -> Answer:
+    async def _run(self, attempt: Attempt, payload: bytes | PayloadSource, node_seconds: float | None) -> Answer:
         size = size_of(payload)
         while True:
             connection: Connection | None = None
             channel: Channel | None = None
             try:
                 connection = await self._connection(attempt)
-                async with connection.shared_channel(size) as channel:
+                async with _channel(connection, attempt.command, size) as channel:
                     attempt.check_allowed(channel, size)
                     certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"
@@ -177,6 +181,7 @@ class SshPool:
                         progress=attempt.progress,
                         most=_most(attempt.command, self._settings),
                         data_is_result=not attempt.command.sends_content,
+                        node_seconds=node_seconds,
                     )
                 return Answer(result, data, connection.key.endpoint.name)
             except ChannelLost as lost:
@@ -210,6 +215,13 @@ class SshPool:
             basis=attempt.basis,
             trace=attempt.trace.header,
         )
+
+
+def _channel(connection: Connection, command: Command, size: int) -> AbstractAsyncContextManager[Channel]:
+    """Where a command runs: what takes long to arrive has a channel to itself, so that it holds up nobody."""
+    if command.streams_payload and size > _LONG:
+        return connection.stream_channel()
+    return connection.shared_channel(size)
 
 
 def _most(command: Command, settings: SshSettings) -> int:

@@ -118,6 +118,7 @@ class LoginNode:
         trace: Trace,
         payload: bytes = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> Answer:
         assert isinstance(basis, ByToken)
         assert seconds is not None

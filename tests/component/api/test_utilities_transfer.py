@@ -316,8 +316,7 @@ async def test_large_files_both_ways(tmp_path: Path) -> None:
     """80 MiB, more than one command reads at once: the same bytes; uploads pass through a file without a name."""
     spool = tmp_path / "spool"
     spool.mkdir()
-    policy = {"payloadLimit": 100 * 2**20}
-    async with running_site(tmp_path, limits={"maxFileSizeMiB": 90}, change={"spool_folder": spool}, **policy) as site:
+    async with running_site(tmp_path, limits={"maxFileSizeMiB": 90}, change={"spool_folder": spool}) as site:
         local = tmp_path / "local"
         local.write_bytes(os.urandom(80 * 2**20))
         with local.open("rb") as file:
