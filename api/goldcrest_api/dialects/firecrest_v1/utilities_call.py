@@ -13,7 +13,6 @@ from goldcrest.commands.base import check_file
 from goldcrest.commands.names import name_text
 from goldcrest.errors import GoldcrestError, InvalidInput
 from goldcrest.ssh.payloads import PayloadSource
-from goldcrest_api.codes import Code
 from goldcrest_api.dialects.firecrest_v1 import file_failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.c_quotes import unescaped
@@ -135,7 +134,5 @@ def description_of(operation: str) -> str:
 
 
 def invalid(description: str, error: str, *, header: str = "X-Error", value: str | None = None) -> Refusal:
-    """400 for a field that is wrong, with a header of 3.6."""
-    return Refusal(
-        400, description=description, error=error, headers={header: value or error}, code=Code("InvalidInput")
-    )
+    """400 with a header of 3.6; raise it from the error behind it."""
+    return Refusal(400, description=description, error=error, headers={header: value or error})

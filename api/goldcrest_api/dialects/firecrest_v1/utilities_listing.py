@@ -19,7 +19,7 @@ from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.fields import is_true
 from goldcrest_api.dialects.firecrest_v1.gnu_texts import Failed
 from goldcrest_api.dialects.firecrest_v1.listing import line, page, record
-from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query
+from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query, invalid
 
 _SLICE: Final = 1000  # entries between two looks at what else is to be done
 _T = TypeVar("_T")
@@ -40,7 +40,13 @@ async def ls(request: Request) -> Response:
         numeric_ids=is_true(query.get("numericUid")),
         sorted=not bare[0],
     )
-    answer = await utility.run(command, utility.step("ls", target=path))
+    try:
+        answer = await utility.run(command, utility.step("ls", target=path))
+    except Refusal as refusal:
+        if isinstance(refusal.__cause__, CommandFailed) and refusal.__cause__.kind == "limit":
+            error = f"Command output exceeded buffer limit ({command.limit} entries)"
+            raise invalid(utility.description, error) from refusal.__cause__
+        raise
     listed = Listed.of(answer.result)
     lost = [each for each in listed.skipped if each.errno_name != "EPERM"]  # of a link out of what the node serves
     if lost:

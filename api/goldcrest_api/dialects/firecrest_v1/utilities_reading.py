@@ -123,7 +123,8 @@ async def _answer(utility: Utility, part: _Part, command: Head | Tail) -> Respon
         answer = await utility.run(command, step)
     except Refusal as refusal:
         if isinstance(refusal.__cause__, CommandFailed) and refusal.__cause__.kind == "limit":
-            raise _too_much(command.limit, part.description) from refusal.__cause__
+            error = f"Command output exceeded buffer limit ({command.limit})"
+            raise invalid(part.description, error) from refusal.__cause__
         raise
     if part.grep and not PartRead.of(answer.result).matched:
         raise Refusal(
@@ -152,8 +153,3 @@ def _limit(utility: Utility) -> int:
 
 def _too_large() -> Refusal:
     return Refusal(400, description="Failed to view file content", headers=_TOO_LARGE, code=Code("TooLarge"))
-
-
-def _too_much(limit: int, description: str) -> Refusal:
-    error = f"Command output exceeded buffer limit ({limit})"
-    return Refusal(400, description=description, error=error, headers={"X-Error": error}, code=Code("TooLarge"))
