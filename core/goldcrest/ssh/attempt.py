@@ -62,10 +62,8 @@ class Attempt:
                 f"{self.command.op} is not enabled on login host {self.where} (ssh-filter {hello.version})",
                 reason="operation",
             )
-        limits = hello.limits
-        most = limits.stream if self.command.streams_payload and limits.stream is not None else limits.payload
-        if size > most:
-            raise TooLarge(f"{size} bytes are more than login host {self.where} takes ({most})")
+        if size > hello.limits.payload:
+            raise TooLarge(f"{size} bytes are more than login host {self.where} takes ({hello.limits.payload})")
 
     def lost(self, lost: ChannelLost, connection: Connection | None) -> None:
         """The channel ended. Returns when the command may be tried again.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import Any, Final
 
 import asyncssh
@@ -13,7 +12,6 @@ import asyncssh
 from goldcrest.errors import GoldcrestError
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, request_frames
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
-from goldcrest.ssh.payloads import PayloadSource
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
@@ -131,21 +129,13 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._channel.abort()
 
     async def call(
-        self,
-        certificate: bytes,
-        payload: bytes | PayloadSource,
-        *,
-        progress: Progress,
-        most: int,
-        data_is_result: bool,
-        node_seconds: float | None = None,
+        self, certificate: bytes, payload: bytes, *, progress: Progress, most: int, data_is_result: bool
     ) -> tuple[dict[str, Any], bytes]:
         """Run one command: its result and its data.
 
         Args:
             most: bytes of data that are collected.
             data_is_result: data frames are the beginning of a result too long for one frame.
-            node_seconds: that the node gives it; None, or an older filter: what its own policy says.
 
         Raises:
             ChannelLost: the channel ended before the request was over.
@@ -154,7 +144,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         receiver = Collected(most=most)
         request_id = self._begin(receiver)
         try:
-            await self._send(request_id, certificate, payload, progress, receiver, node_seconds)
+            await self._send(request_id, certificate, payload, progress, receiver)
             frame, data = await receiver.wait()
         finally:
             self._abandon(request_id)
@@ -215,35 +205,17 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self,
         request_id: int,
         certificate: bytes,
-        payload: bytes | PayloadSource,
+        payload: bytes,
         progress: Progress,
         receiver: Collected | Streamed,
-        node_seconds: float | None = None,
     ) -> None:
-        seconds = node_seconds if self.hello is not None and self.hello.limits.seconds is not None else None
-        if isinstance(payload, bytes):
-            for piece in request_frames(request_id, certificate, payload, seconds=seconds):
-                if not await self._write(piece, receiver):
-                    return
-        else:
-            async with aclosing(payload.pieces()) as pieces:
-                first = await anext(pieces, b"")
-                for piece in request_frames(request_id, certificate, first, seconds=seconds):
-                    if not await self._write(piece, receiver):
-                        return
-                async for piece in pieces:
-                    if not await self._write(Frame(request_id, FrameType.DATA, piece).encode(), receiver):
-                        return
+        for piece in request_frames(request_id, certificate, payload):
+            await self._writable.wait()
+            if receiver.done:  # refused, or the channel ended, before the payload was complete
+                return
+            self._open_channel().write(piece)
         progress.sent = True
         progress.step = "waiting for the answer"
-
-    async def _write(self, encoded: bytes, receiver: Collected | Streamed) -> bool:
-        """Send a frame once there is room; False when the request is over already: refused, or the channel ended."""
-        await self._writable.wait()
-        if receiver.done:
-            return False
-        self._open_channel().write(encoded)
-        return True
 
     def _abandon(self, request_id: int) -> None:
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""

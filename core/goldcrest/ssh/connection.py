@@ -135,7 +135,7 @@ class Connection:
 
     @asynccontextmanager
     async def stream_channel(self) -> AsyncIterator[Channel]:
-        """A channel for a download or an upload, alone.
+        """A channel for a download, alone.
 
         Raises:
             ChannelLost, LoginRefused, SystemUnreachable.

@@ -22,7 +22,6 @@ class FrameType(IntEnum):
     REQUEST = 1
     DATA = 2
     CANCEL = 3
-    TIMED = 4
     ANSWER = 17
     REFUSED = 18
     ERROR = 19
@@ -79,19 +78,12 @@ def split_request_body(body: bytes) -> tuple[bytes, bytes]:
     return body[4 : 4 + length], body[4 + length :]
 
 
-def request_frames(
-    request_id: int, certificate: bytes, payload: bytes, *, seconds: float | None = None
-) -> Iterator[bytes]:
-    """Encoded frames that send a command: REQUEST, or TIMED with ``seconds``, then DATA until the payload is complete.
+def request_frames(request_id: int, certificate: bytes, payload: bytes) -> Iterator[bytes]:
+    """Encoded frames that send a command: REQUEST, then DATA until the payload is complete.
 
     Made one by one, so that a large payload is not held twice and other requests' frames fit in between.
     """
-    body = request_body(certificate, payload[:PIECE])
-    if seconds is None:
-        yield Frame(request_id, FrameType.REQUEST, body).encode()
-    else:
-        milliseconds = min(max(1, round(seconds * 1000)), _LARGEST_ID)
-        yield Frame(request_id, FrameType.TIMED, milliseconds.to_bytes(4, "big") + body).encode()
+    yield Frame(request_id, FrameType.REQUEST, request_body(certificate, payload[:PIECE])).encode()
     for start in range(PIECE, len(payload), PIECE):
         yield Frame(request_id, FrameType.DATA, payload[start : start + PIECE]).encode()
 

@@ -18,7 +18,6 @@ NOISE_LIMIT: Final = 64 * 1024  # bytes before the marker line
 HELLO_LIMIT: Final = 16 * 1024  # bytes of the marker line itself
 
 _LEAST_FRAME: Final = CERTIFICATE_LIMIT + PIECE + 16  # bytes of the largest frame that this client sends
-_LATER: Final = ("stream", "seconds")  # limits that the first filters did not name
 _SID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -32,18 +31,12 @@ class UnusableHello(NoHello):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the node takes: bytes of a frame, of a payload, of a result; commands at once on a channel.
-
-    ``stream``: bytes of a payload that is used as it arrives; ``seconds``: of a command at most, where the node lets a client give it
-    less. Older filters say neither.
-    """
+    """What the node takes: bytes of a frame, of a payload, of a result; commands at once on a channel."""
 
     frame: int
     payload: int
     output: int
     commands: int
-    stream: int | None = None
-    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,6 @@ class Hello:
                 "payload": self.limits.payload,
                 "output": self.limits.output,
                 "commands": self.limits.commands,
-                **{name: value for name in _LATER if (value := getattr(self.limits, name)) is not None},
             },
         }
         return b"\n" + MARKER + b64url(orjson.dumps(value)).encode() + b"\n"
@@ -131,7 +123,7 @@ def _list_of(value: dict[str, Any], name: str, kind: type) -> list[Any]:
 
 def _limits(value: object) -> Limits:
     numbers = dict(value) if isinstance(value, dict) else {}
-    for name in ("frame", "payload", "output", "commands", *(name for name in _LATER if name in numbers)):
+    for name in ("frame", "payload", "output", "commands"):
         if type(numbers.get(name)) is not int or numbers[name] < 1:
             raise UnusableHello(f"the hello of ssh-filter has no usable limit {name!r}")
     if numbers["frame"] < _LEAST_FRAME:
@@ -141,7 +133,6 @@ def _limits(value: object) -> Limits:
         payload=numbers["payload"],
         output=numbers["output"],
         commands=numbers["commands"],
-        **{name: numbers[name] for name in _LATER if name in numbers},
     )
 
 

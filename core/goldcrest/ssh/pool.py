@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
@@ -17,7 +17,6 @@ from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
 from goldcrest.ssh.keys import EphemeralKey
-from goldcrest.ssh.payloads import PayloadSource, size_of
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Trace
@@ -25,8 +24,6 @@ from goldcrest.telemetry import Trace
 # Bytes of a result without content, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
 # may have, for the user, who can trace the filter, decides what comes.
 _RESULT: Final = 24 * 1024 * 1024
-
-_LONG: Final = 1024 * 1024  # bytes of a payload above which it takes long to arrive
 
 
 class SshPool:
@@ -54,9 +51,8 @@ class SshPool:
         user: str,
         basis: Basis,
         trace: Trace,
-        payload: bytes | PayloadSource = b"",
+        payload: bytes = b"",
         seconds: float | None = None,
-        node_seconds: float | None = None,
     ) -> Answer:
         """Run one command and wait for its end.
 
@@ -65,9 +61,8 @@ class SshPool:
             spec: login hosts and their pinned keys.
             user: Unix user.
             basis: on what ground certificates are asked for.
-            payload: the bytes that ``command.payload`` describes, or where they are.
+            payload: the bytes that ``command.payload`` describes.
             seconds: until the answer, all attempts together; default: the settings' ``command_seconds``.
-            node_seconds: that the node gives the command, less than its policy would; then it is CommandFailed ``timeout``.
 
         Raises:
             SystemUnreachable: no host works, or no answer in time; the command had no effect, or may be repeated.
@@ -83,7 +78,7 @@ class SshPool:
         attempt = Attempt(command, system, spec, user, basis, trace)
         try:
             async with asyncio.timeout(limit):
-                return await self._run(attempt, payload, node_seconds)
+                return await self._run(attempt, payload)
         except TimeoutError:
             raise attempt.unanswered(_too_late(attempt, limit)) from None
 
@@ -164,15 +159,14 @@ class SshPool:
         """Counts of this moment, for metrics."""
         return self._connections.snapshot()
 
-    async def _run(self, attempt: Attempt, payload: bytes | PayloadSource, node_seconds: float | None) -> Answer:
-        size = size_of(payload)
+    async def _run(self, attempt: Attempt, payload: bytes) -> Answer:
         while True:
             connection: Connection | None = None
             channel: Channel | None = None
             try:
                 connection = await self._connection(attempt)
-                async with _channel(connection, attempt.command, size) as channel:
-                    attempt.check_allowed(channel, size)
+                async with connection.shared_channel(len(payload)) as channel:
+                    attempt.check_allowed(channel, len(payload))
                     certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"
                     result, data = await channel.call(
@@ -181,7 +175,6 @@ class SshPool:
                         progress=attempt.progress,
                         most=_most(attempt.command, self._settings),
                         data_is_result=not attempt.command.sends_content,
-                        node_seconds=node_seconds,
                     )
                 return Answer(result, data, connection.key.endpoint.name)
             except ChannelLost as lost:
@@ -217,13 +210,6 @@ class SshPool:
         )
 
 
-def _channel(connection: Connection, command: Command, size: int) -> AbstractAsyncContextManager[Channel]:
-    """Where a command runs: what takes long to arrive has a channel to itself, so that it holds up nobody."""
-    if command.streams_payload and size > _LONG:
-        return connection.stream_channel()
-    return connection.shared_channel(size)
-
-
 def _most(command: Command, settings: SshSettings) -> int:
     """Bytes of data that the answer may have."""
     return min(command.content_limit if command.sends_content else _RESULT, settings.answer_bytes)
@@ -233,8 +219,8 @@ def _too_late(attempt: Attempt, seconds: float) -> str:
     return f"no answer within {seconds:g} s, while {attempt.progress.step}"
 
 
-def _check_payload(command: Command, payload: bytes | PayloadSource) -> None:
+def _check_payload(command: Command, payload: bytes) -> None:
     """Its digest is checked on the node; a wrong size would leave the node waiting."""
-    expected, given = command.payload.size if command.payload else 0, size_of(payload)
-    if given != expected:
-        raise InvalidInput(f"{command.op}: the payload has {given} bytes, not {expected}")
+    expected = command.payload.size if command.payload else 0
+    if len(payload) != expected:
+        raise InvalidInput(f"{command.op}: the payload has {len(payload)} bytes, not {expected}")

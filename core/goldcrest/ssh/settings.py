@@ -39,7 +39,7 @@ class SshSettings(BaseModel):
         default=2, ge=1, le=8, description="Channels of a connection that commands are pipelined on; each costs the node a process of 10 to 15 MB. The second is opened when requests queue."
     )  # fmt: skip
     streams: int = Field(
-        default=4, ge=1, le=8, description="Channels of a connection for downloads and larger uploads; each has one to itself, so that a slow reader holds up nobody. With channels, below sshd's MaxSessions."
+        default=4, ge=1, le=8, description="Channels of a connection for downloads; each has one to itself, so that a slow reader holds up nobody. With channels, below sshd's MaxSessions."
     )  # fmt: skip
     connections: int = Field(
         default=500, ge=1, le=100_000, description="Connections of this process; the one unused longest makes room."

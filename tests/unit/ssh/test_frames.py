@@ -136,13 +136,3 @@ def test_a_request_that_ends_early(body):
     """A certificate longer than its frame is an error."""
     with pytest.raises(BrokenFrame):
         split_request_body(body)
-
-
-@pytest.mark.parametrize(("seconds", "milliseconds"), [(5, 5000), (0.25, 250), (0.0001, 1), (1e9, 2**32 - 1)])
-def test_request_with_a_time(seconds: float, milliseconds: int) -> None:
-    """TIMED is a REQUEST with milliseconds before it; its payload goes on in DATA."""
-    first, second = request_frames(7, b"certificate", b"x" * (PIECE + 1), seconds=seconds)
-    timed, data = FrameParser().feed(first + second)
-    assert (timed.id, timed.type, data.type) == (7, FrameType.TIMED, FrameType.DATA)
-    assert int.from_bytes(timed.body[:4], "big") == milliseconds
-    assert split_request_body(timed.body[4:]) == (b"certificate", b"x" * PIECE)
