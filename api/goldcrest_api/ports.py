@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any, Protocol
 
 from goldcrest.authority import Basis
 from goldcrest.commands import Command
 from goldcrest.models.system import SystemSpec
-from goldcrest.ssh.payloads import PayloadSource
 from goldcrest.telemetry import Trace
 
 
@@ -58,11 +57,26 @@ class RemoteCommands(Protocol):
         user: str,
         basis: Basis,
         trace: Trace,
-        payload: bytes | PayloadSource = b"",
+        payload: bytes = b"",
         seconds: float | None = None,
         node_seconds: float | None = None,
     ) -> RemoteAnswer:
         """Raises SystemUnreachable, AnswerLost, HostKeyChanged, CommandRefused, CommandFailed, Denied, Unavailable."""
+
+    async def upload(
+        self,
+        command: Command,
+        pieces: AsyncIterable[bytes],
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+        node_seconds: float | None = None,
+    ) -> RemoteAnswer:
+        """Run a command whose payload is used as it arrives. Raises as :meth:`run`."""
 
     def stream(
         self,

@@ -17,7 +17,7 @@ _IN_MEMORY: Final = 512 * 1024  # bytes; more go to a file
 
 
 class Spool:
-    """A payload on its way: written once, then read as often as the command is tried. Its file has no name, so nothing is left behind.
+    """A payload on its way: written once, then read. Its file has no name, so nothing is left behind.
 
     Args:
         folder: where the file is made, when there is one.
@@ -58,7 +58,7 @@ class Spool:
         return Payload(self._digest.hexdigest(), self.size)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """All of it, as :class:`goldcrest.ssh.payloads.PayloadSource` has it."""
+        """All of it, from the beginning."""
         await asyncio.to_thread(self._file.seek, 0)
         while piece := await asyncio.to_thread(self._file.read, PIECE):
             yield piece

@@ -32,6 +32,7 @@ class Client:
     """The sync and the async client under one interface."""
 
     def __init__(self, bed: Bed, kind: str) -> None:
+        self.kind = kind
         secret = bed.facts["oidc"]["clients"]["alice-client"]["secret"]
         authorization = firecrest.ClientCredentialsAuth("alice-client", secret, bed.facts["oidc"]["token_endpoint"])
         made = firecrest.v1.Firecrest if kind == "sync" else firecrest.v1.AsyncFirecrest
@@ -129,6 +130,8 @@ def test_attributes(bed: Bed, client: Client, folder: str) -> None:
 def test_content(bed: Bed, client: Client, folder: str, tmp_path: Path) -> None:
     """simple_upload, simple_download, head, tail, view."""
     content = os.urandom(5 * 2**20)  # the whole limit
+    if client.kind == "async":  # which cannot download what is no UTF-8: pyfirecrest 3.10.0 looks for JSON in it
+        content = content.hex().encode()[: 5 * 2**20]
     local = tmp_path / "large.bin"
     local.write_bytes(content)
     client("simple_upload", str(local), folder)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
-from goldcrest.commands import Command, ReadFile, StatFile
+from goldcrest.commands import Command, ReadFile, StatFile, WriteFile
 from goldcrest.commands.files import READ_LIMIT
 from goldcrest.errors import CommandFailed, Denied
-from goldcrest.ssh.payloads import PayloadSource, size_of
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
+from goldcrest_api.spool import Spool
 from goldcrest_api.system_cache import SystemView
 
 _SECONDS_PER_BYTE: Final = 1 / 2**20  # an upload gets a second more for each MiB
+_AT_ONCE: Final = (
+    256 * 1024
+)  # bytes of an upload up to which it shares a channel with other commands, and may be tried again
 
 
 class Files:
@@ -29,22 +32,14 @@ class Files:
         self._remote = remote
         self._connect_seconds = connect_seconds
 
-    async def run(
-        self,
-        command: Command,
-        *,
-        system: SystemView,
-        caller: Caller,
-        trace: Trace,
-        payload: bytes | PayloadSource = b"",
-    ) -> RemoteAnswer:
+    async def run(self, command: Command, *, system: SystemView, caller: Caller, trace: Trace) -> RemoteAnswer:
         """Run one command and wait for its end.
 
         Raises:
             GoldcrestError: what kept it from being run, or how it failed.
         """
         _check_covered(system, caller)
-        seconds = system.spec.limits.seconds + size_of(payload) * _SECONDS_PER_BYTE
+        seconds = system.spec.limits.seconds
         return await self._remote.run(
             command,
             system=system.name,
@@ -52,10 +47,35 @@ class Files:
             user=caller.user,
             basis=caller.basis,
             trace=trace,
-            payload=payload,
             seconds=seconds + self._connect_seconds,
             node_seconds=seconds,
         )
+
+    async def write(
+        self, command: WriteFile, spool: Spool, *, system: SystemView, caller: Caller, trace: Trace
+    ) -> RemoteAnswer:
+        """Write a file whose bytes wait in a spool.
+
+        Raises:
+            GoldcrestError: what kept it from being written; nothing is left of it then.
+        """
+        _check_covered(system, caller)
+        size = command.content.size
+        seconds = system.spec.limits.seconds + size * _SECONDS_PER_BYTE
+        where: dict[str, Any] = {
+            "system": system.name,
+            "spec": system.spec,
+            "user": caller.user,
+            "basis": caller.basis,
+            "trace": trace,
+            "node_seconds": seconds,
+        }
+        quiet = system.spec.limits.seconds + self._connect_seconds
+        async with aclosing(spool.pieces()) as pieces:
+            if size <= _AT_ONCE:
+                payload = b"".join([piece async for piece in pieces])
+                return await self._remote.run(command, payload=payload, seconds=quiet, **where)
+            return await self._remote.upload(command, pieces, seconds=quiet, **where)
 
     async def content(
         self, path: str, size: int, *, system: SystemView, caller: Caller, trace: Trace

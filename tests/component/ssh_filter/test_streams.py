@@ -146,7 +146,9 @@ def test_many_streams_take_no_room_of_others(node: Node) -> None:
 def file_system(folder: Path, options: str) -> Iterator[Path]:
     """A small one of its own, of the filter's user."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},uid={UID},mode=700", "goldcrest-test", folder], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"{options},uid={UID},mode=700", "goldcrest-test", folder], check=True
+    )
     try:
         yield folder
     finally:

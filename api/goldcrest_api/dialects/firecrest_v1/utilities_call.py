@@ -8,11 +8,10 @@ from typing import Final
 
 from starlette.requests import Request
 
-from goldcrest.commands import Command
+from goldcrest.commands import Command, WriteFile
 from goldcrest.commands.base import check_file
 from goldcrest.commands.names import name_text
 from goldcrest.errors import GoldcrestError, InvalidInput
-from goldcrest.ssh.payloads import PayloadSource
 from goldcrest_api.dialects.firecrest_v1 import file_failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.c_quotes import unescaped
@@ -20,6 +19,7 @@ from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import escaped_outcome, outcome
 from goldcrest_api.dialects.firecrest_v1.file_failures import Step
 from goldcrest_api.ports import RemoteAnswer
+from goldcrest_api.spool import Spool
 from goldcrest_api.system_cache import SystemView
 
 NAMES_HEADER: Final = "x-goldcrest-names"
@@ -77,7 +77,7 @@ class Utility:
         told = self.description if description is None else description
         return Step(description=told, program=program, target=target, source=source)
 
-    async def run(self, command: Command, step: Step, *, payload: bytes | PayloadSource = b"") -> RemoteAnswer:
+    async def run(self, command: Command, step: Step) -> RemoteAnswer:
         """Run a command on the system.
 
         Raises:
@@ -85,7 +85,20 @@ class Utility:
         """
         try:
             return await self.call.context.files.run(
-                command, system=self.system, caller=self.call.caller, trace=self.call.trace, payload=payload
+                command, system=self.system, caller=self.call.caller, trace=self.call.trace
+            )
+        except GoldcrestError as error:
+            raise self.refusal(error, step) from error
+
+    async def write(self, command: WriteFile, spool: Spool, step: Step) -> None:
+        """Write a file whose bytes wait in a spool.
+
+        Raises:
+            Refusal: it failed.
+        """
+        try:
+            await self.call.context.files.write(
+                command, spool, system=self.system, caller=self.call.caller, trace=self.call.trace
             )
         except GoldcrestError as error:
             raise self.refusal(error, step) from error

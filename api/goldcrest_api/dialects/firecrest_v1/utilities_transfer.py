@@ -82,7 +82,7 @@ async def _write(utility: Utility, received: Received, spool: Spool) -> None:
     step = utility.step("cat", target=path)
     mode = await _mode_of(utility, path)
     payload = await spool.payload()
-    await utility.run(WriteFile(path, payload, mode=mode, overwrite=True), step, payload=spool)
+    await utility.write(WriteFile(path, payload, mode=mode, overwrite=True), spool, step)
 
 
 async def _mode_of(utility: Utility, path: str) -> int:
