@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 
 from goldcrest.blocked import BlockList
@@ -46,10 +45,12 @@ from goldcrest.errors import (
     Unavailable,
 )
 from goldcrest.identity import RefusalCode
+from goldcrest.keepalive import KeepAlive, NoAnswer
 from goldcrest.renewal import TlsFiles
 from goldcrest.tls import client_context
 
 REQUEST_SECONDS = 10.0
+ANSWER_LIMIT = 16 * 1024 * 1024  # bytes: 32 certificates of up to 128 KiB each, in base64, and as much again
 _BATCH = 32  # requests in one call
 _UNDER_WAY = 2  # calls under way before requests are collected
 _HOLDER_HEADER = "X-Goldcrest-Holder"
@@ -133,18 +134,12 @@ class Authority:
 
     def __init__(self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "") -> None:
         self._tls: TlsFiles | None = None
-        if url.startswith("unix:"):
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=16)
-            self._base = "http://delegation"
-        elif url.startswith("https://"):
+        context = None
+        if url.startswith("https://"):
             context = client_context(ca_file)
             self._tls = TlsFiles(context, authorities=ca_file)
-            connector = aiohttp.TCPConnector(limit=16, ssl=context)
-            self._base = url.rstrip("/")
-        else:
-            raise InvalidInput(f"delegation's URL {url!r} must begin with https:// or unix:")
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=2)
+        self._http = KeepAlive(
+            url, tls=context, limit=16, seconds=REQUEST_SECONDS, connect_seconds=2.0, most=ANSWER_LIMIT
         )
         self._token_file = token_file
         self._holder = holder
@@ -155,7 +150,7 @@ class Authority:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def session_certificate(
         self, *, public_key: bytes, system: str, user: str, basis: Basis, trace: str
@@ -268,18 +263,12 @@ class Authority:
         if self._tls is not None:
             self._tls.refresh()
         try:
-            async with self._session.request(
-                method,
-                # A redirect would carry people's tokens to a place that nobody verified.
-                self._base + path,
-                data=content,
-                headers=headers,
-                allow_redirects=False,
-            ) as response:
-                data = orjson.loads(await response.read())
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise DelegationUnavailable(f"delegation does not answer: {type(error).__name__}") from error
+            status, answer = await self._http.ask(method, path, body=content or b"", headers=headers)
+            data = orjson.loads(answer)
+        except NoAnswer as error:
+            raise DelegationUnavailable(f"delegation does not answer: {error}") from error
+        except ValueError as error:
+            raise DelegationUnavailable("delegation answered something that is no JSON") from error
         if not isinstance(data, dict):
             raise DelegationUnavailable("delegation answered something that is no object")
         if status >= 400:

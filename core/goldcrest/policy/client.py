@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import aiohttp
 import orjson
 
 from goldcrest.errors import (
@@ -16,9 +15,9 @@ from goldcrest.errors import (
     DeniedForNow,
     GoldcrestError,
     InsufficientAuthentication,
-    InvalidInput,
     PolicyUnavailable,
 )
+from goldcrest.keepalive import KeepAlive, NoAnswer
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
 from goldcrest.renewal import TlsFiles
@@ -86,22 +85,16 @@ class Policy:
         seconds: float = DECIDE_SECONDS,
     ) -> None:
         self._tls: TlsFiles | None = None
-        if url.startswith("unix:"):
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path=url.removeprefix("unix:"), limit=32)
-            self._base = "http://opa"
-        elif url.startswith("https://"):
+        context = None
+        if url.startswith("https://"):
             context = client_context(ca_file, certificate=client_cert, key=client_key)
             self._tls = TlsFiles(context, certificate=client_cert, key=client_key, authorities=ca_file)
-            connector = aiohttp.TCPConnector(limit=32, ssl=context)
-            self._base = url.rstrip("/")
-        else:
-            raise InvalidInput(f"OPA's URL {url!r} must begin with https:// or unix:")
-        self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 1.0))
+        self._http = KeepAlive(
+            url, tls=context, limit=32, seconds=seconds, connect_seconds=min(seconds, 1.0), most=ANSWER_LIMIT
         )
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def decide(self, path: str, question: Question) -> Decision:
         """One question to the decision at ``path``, e.g. ``goldcrest/admission/decision``.
@@ -149,10 +142,10 @@ class Policy:
     async def answers(self) -> bool:
         """Whether OPA is there and has its policies."""
         try:
-            async with self._session.get(self._base + "/health?bundles") as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            status, _ = await self._http.ask("GET", "/health?bundles")
+        except NoAnswer:
             return False
+        return status == 200
 
     async def problems(self) -> list[str]:
         """What is wrong with the site's data: a sentence each, none when it is as it should be.
@@ -180,18 +173,16 @@ class Policy:
         if self._tls is not None:
             self._tls.refresh()
         try:
-            async with self._session.post(
-                f"{self._base}/v1/data/{path}{query}",
-                data=orjson.dumps({"input": question}),
+            status, body = await self._http.ask(
+                "POST",
+                f"/v1/data/{path}{query}",
+                body=orjson.dumps({"input": question}),
                 headers={"Content-Type": "application/json"},
-                allow_redirects=False,
-            ) as response:
-                status, length = response.status, response.content_length
-                body = b"" if length is not None and length > ANSWER_LIMIT else await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise PolicyUnavailable(f"OPA does not answer: {type(error).__name__}; it is tried again") from error
+            )
+        except NoAnswer as error:
+            raise PolicyUnavailable(f"OPA does not answer: {error}; it is tried again") from error
         try:
-            answer = orjson.loads(body) if len(body) <= ANSWER_LIMIT else None
+            answer = orjson.loads(body)
         except ValueError:
             answer = None
         if status != 200 or not isinstance(answer, dict):

@@ -20,6 +20,7 @@ from goldcrest_bed.paths import REPOSITORY
 
 FILTER = REPOSITORY / "ssh-filter"
 FILTER_PATH = "/usr/libexec/goldcrest/ssh-filter"
+FILTER_MODULE = "/usr/libexec/goldcrest/goldcrest_ssh_filter.py"  # which that one starts
 LABEL = "goldcrest.bed.digest"
 OWNER = "goldcrest.bed.state"
 SITE_PORT, FILTER_PORT = 22, 2222
@@ -191,7 +192,8 @@ class Node(Component):
     def _filter_files(self) -> list[tuple[str, bytes, dict[str, Any]]]:
         restarts = ["sshd-goldcrest"]
         files = [
-            _file(FILTER_PATH, (FILTER / "goldcrest-ssh-filter").read_bytes(), mode="0755"),
+            _file(FILTER_MODULE, (FILTER / "goldcrest-ssh-filter").read_bytes(), compiled=True),
+            _file(FILTER_PATH, (FILTER / "launcher").read_bytes(), mode="0755"),
             _file("/etc/ssh/sshd_goldcrest_config", (FILTER / "sshd_goldcrest_config").read_bytes(), restarts=restarts),
             _file("/etc/goldcrest/ssh-filter.json", json.dumps(self._policy(), indent=1)),
         ]
@@ -263,9 +265,10 @@ def _file(
     mode: str = "0644",
     owner: str = "root",
     restarts: list[str] | None = None,
+    compiled: bool = False,
 ) -> tuple[str, bytes, dict[str, Any]]:
     data = content.encode() if isinstance(content, str) else content
-    return path, data, {"mode": mode, "owner": owner, "restarts": restarts or []}
+    return path, data, {"mode": mode, "owner": owner, "restarts": restarts or [], "compile": compiled}
 
 
 def _public(key: Path) -> bytes:
