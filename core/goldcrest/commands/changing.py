@@ -15,8 +15,10 @@ from goldcrest.errors import InvalidInput
 MODE_TEXT_LIMIT = 256  # characters
 ACCOUNT_NAME_LIMIT = 256  # characters
 
-_CLAUSE = r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]|[0-7]{1,5}))+"
-_MODE = re.compile(rf"[0-7]{{1,5}}|{_CLAUSE}(?:,{_CLAUSE})*")
+_ACTION = r"[-+=](?:[rwxXst]*|[ugo])"
+_OCTAL = r"0?[0-7]{1,4}"
+_CLAUSE = rf"(?:[ugoa]*(?:{_ACTION})+|(?:{_ACTION})*[-+=]{_OCTAL})"
+_MODE = re.compile(rf"{_OCTAL}|{_CLAUSE}(?:,{_CLAUSE})*")
 
 
 @dataclass(frozen=True, slots=True)

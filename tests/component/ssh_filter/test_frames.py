@@ -28,6 +28,18 @@ from component.ssh_filter.node import (
 pytestmark = pytest.mark.component
 
 
+def submission(node: Node) -> dict[str, Any]:
+    """Arguments of a command whose payload is held until it is complete."""
+    return {
+        "token": "goldcrest:01234567:" + "0123456789abcdef" * 2,
+        "jobDirectory": f"{node.home}/job",
+        "workDirectory": f"{node.home}/job",
+        "scriptName": "job.sh",
+        "hold": True,
+        "options": {},
+    }
+
+
 def test_cut_at_every_byte(node: Node) -> None:
     """Frames arrive as the network cuts them: byte by byte they mean the same, with a payload too."""
     channel = node.open()
@@ -262,8 +274,7 @@ def test_idle_with_half_a_payload(node: Node) -> None:
     """A payload that never comes does not keep a channel; its request is refused, so nothing was done."""
     node.policy["idleSeconds"] = 1
     channel = node.open()
-    args = {"path": f"{node.home}/x", "mode": 0o600, "overwrite": False}
-    channel.send(request_frame(1, channel.certificate("fs.write", args, b"abc").build(), b"a"))
+    channel.send(request_frame(1, channel.certificate("slurm.submit", submission(node), b"abc").build(), b"a"))
     got = channel.read_frame()
     assert got is not None
     assert (got.id, got.type, got.json["reason"]) == (1, REFUSED, "busy")
@@ -344,8 +355,7 @@ def test_too_much_payload_at_once(node: Node) -> None:
     channel = node.open()
 
     def begin(number: int) -> bytes:
-        args = {"path": f"{node.home}/{number}", "mode": 0o600, "overwrite": False}
-        return request_frame(number, channel.certificate("fs.write", args, bytes(1000)).build(), b"\0")
+        return request_frame(number, channel.certificate("slurm.submit", submission(node), bytes(1000)).build(), b"\0")
 
     channel.send(begin(100) + begin(101) + begin(102))
     got = channel.read_frame()

@@ -24,10 +24,17 @@ MIB = 1024 * 1024
 
 def begin(channel: Channel, path: Path | str, payload: bytes, first: bytes = b"", *, overwrite: bool = True) -> int:
     """A write of which nothing but the first bytes are sent."""
-    args = {"path": str(path), "mode": 0o600, "overwrite": overwrite}
+    args = {"path": str(channel.node.home / path), "mode": 0o600, "overwrite": overwrite}
     request_id = channel.next_id()
     channel.send(request_frame(request_id, channel.certificate("fs.write", args, payload).build(), first))
     return request_id
+
+
+def below(node: Node, args: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with their paths in the node's home folder: the user of these tests has none in passwd(5)."""
+    return {
+        name: f"{node.home}/{value}" if name in ("path", "source", "target") else value for name, value in args.items()
+    }
 
 
 def send(channel: Channel, request_id: int, data: bytes) -> None:
@@ -49,7 +56,7 @@ def left(folder: Path) -> list[str]:
 def test_larger_than_what_is_held(node: Node) -> None:
     """Many times the memory that it takes; other commands are answered meanwhile."""
     channel = node.open()
-    channel.ask("fs.write", {"path": "warm", "mode": 0o600, "overwrite": True}, b"x")
+    channel.ask("fs.write", below(node, {"path": "warm", "mode": 0o600, "overwrite": True}), b"x")
     before = most_memory(channel)
     data = os.urandom(MIB) * 96
     request_id = begin(channel, node.home / "large", data)
@@ -68,7 +75,7 @@ def test_the_limit_of_the_policy(node: Node) -> None:
     node.policy["streamLimit"] = 1000
     channel = node.open()
     assert (channel.hello["limits"]["stream"], channel.hello["limits"]["seconds"]) == (1000, 60)
-    args = {"path": "x", "mode": 0o600, "overwrite": True}
+    args = below(node, {"path": "x", "mode": 0o600, "overwrite": True})
     assert channel.refusal(channel.certificate("fs.write", args, b"x" * 1001).build()) == "payload"
     assert channel.ask("fs.write", args, b"x" * 1000) == {"size": 1000}
 
@@ -172,9 +179,16 @@ def test_no_space_left(node: Node, op: str, args: dict[str, Any]) -> None:
     subprocess.run(["tar", "-czf", "large.tgz", "large"], cwd=node.home, check=True)
     with file_system(node.home / "full", "size=1m") as full:
         channel = node.open()
-        said = channel.fail(op, args, data if op == "fs.write" else None)
+        if op == "fs.write":
+            request_id = begin(channel, "full/new", data)
+            send(channel, request_id, data)  # what is on its way when it fails is passed over
+            got = channel.finish(request_id)
+            assert got.type == ERROR
+            said = got.json
+        else:
+            said = channel.fail(op, below(node, args))
         assert (said["kind"], said["errno"], said["name"]) == ("os", 28, "ENOSPC")
-        assert said["path"] == ("full/large" if op == "fs.extract" else "full/new")
+        assert said["path"] == str(full / ("large" if op == "fs.extract" else "new"))
         assert left(full) == []
         assert (node.home / "large").read_bytes() == data
         assert channel.ask("sys.whoami", {})["uid"] == UID
@@ -205,9 +219,9 @@ def test_read_only(node: Node, op: str, args: dict[str, Any], path: str | None) 
         os.chown(fixed / "there", UID, UID)
         subprocess.run(["mount", "-o", "remount,ro", fixed], check=True)
         channel = node.open()
-        said = channel.fail(op, args, b"abc" if op == "fs.write" else None)
+        said = channel.fail(op, below(node, args), b"abc" if op == "fs.write" else None)
         assert (said["kind"], said["name"]) == ("os", "EROFS")
-        assert said["path"] == path or path is None
+        assert path is None or said["path"] == f"{node.home}/{path}"
         assert left(fixed) == ["there"]
         channel.kill()
 
@@ -227,7 +241,7 @@ def test_a_time_that_the_client_gives(node: Node) -> None:
     with (node.home / "endless").open("wb") as file:
         file.truncate(2**40)
     channel = node.open()
-    endless = {"path": "endless", "limit": 2**41}
+    endless = below(node, {"path": "endless", "limit": 2**41})
     for op, args, milliseconds, seconds in (
         ("slurm.queue", {"scope": "own"}, 300, 0.3),
         ("fs.checksum", endless, 200, 0.2),

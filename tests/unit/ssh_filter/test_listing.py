@@ -58,8 +58,7 @@ def zoo(home: Path) -> Path:
         "ü😀".encode(),
         b"x" * 255,
     ):
-        with open(os.path.join(os.fsencode(home), name), "wb"):
-            pass
+        (home / os.fsdecode(name)).touch()
     if os.geteuid() == 0:
         os.mknod(home / "null", 0o020666, os.makedev(1, 3))
         os.chown(home / "file", 12345, 54321)

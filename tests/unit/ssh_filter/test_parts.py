@@ -84,6 +84,13 @@ def test_more_than_the_limit(f: Any, session: Any, home: Path, arguments: dict[s
     assert (failed.value.kind, failed.value.details) == ("limit", {"limit": 10})
 
 
+def test_a_line_here_and_there(f: Any, session: Any, home: Path) -> None:
+    """What is found in a large file does not go out in crumbs, which a client takes for an attack."""
+    (home / "x").write_bytes((b"y\n" * 200_000 + b"found\n") * 30)
+    steps = f.fs_head(session, {"path": "x", "limit": 1000, "skip": False, "bytes": 2**40, "grep": "found"}, b"")
+    assert [step for step in steps if step is not f.GO_ON] == [b"found\n" * 30]
+
+
 def test_a_line_without_end(f: Any, session: Any, home: Path) -> None:
     """It is not collected in memory to look into it."""
     with (home / "x").open("wb") as file:
