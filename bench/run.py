@@ -16,6 +16,7 @@ import uvloop
 
 import blocking
 import delegation
+import files
 import streaming
 import submit
 import users
@@ -25,6 +26,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "submit": submit.run,
     "blocking": blocking.run,
     "streaming": streaming.run,
+    "files": files.run,
     "users": users.run,
     "delegation": delegation.run,
 }

@@ -107,7 +107,7 @@ def build_context(
         tasks=TaskLookup(jobs=lookup, tasks=tasks, freshness=fresh_tasks, namespaces=namespaces),
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
         lookup=lookup,
-        files=Files(remote, seconds=limits.command_seconds),
+        files=Files(remote, connect_seconds=limits.command_seconds),
         health=SystemHealth(access),
         streams=streams,
         feed=feed,

@@ -69,11 +69,14 @@ class LimitSettings(_Part):
     path_script_bytes: int = Field(
         default=16 * _MIB, ge=1024, le=16 * _MIB, description="Bytes of a batch script on the system (jobs/path). The login node reads 16 MiB at most."
     )  # fmt: skip
-    view_bytes: int = Field(
-        default=5 * _MIB, ge=1024, le=32 * _MIB, description="Bytes of a file that /utilities/view returns."
-    )
+    text_bytes: int = Field(
+        default=32 * _MIB, ge=1024, le=48 * _MIB, description="Bytes of text that /utilities/view, head and tail return at most, whatever a System's own limit for files is: they are held in memory."
+    )  # fmt: skip
+    listing_entries: int = Field(
+        default=50_000, ge=100, le=200_000, description="Entries that /utilities/ls returns; a directory with more is refused."
+    )  # fmt: skip
     command_seconds: float = Field(
-        default=10, gt=0, le=60, description="Seconds for a blocking operation on a login node, connecting included; then the client is told that the system is not available."
+        default=10, gt=0, le=60, description="Seconds for a connection to a login node and for what is small; then the client is told that the system is not available. An operation on files has its System's own limit beside it."
     )  # fmt: skip
     transfer_seconds: float = Field(
         default=30, gt=0, le=600, description="Seconds for writing a large script to the login node, and for reading its digest."
@@ -137,6 +140,10 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds.")
     streams: StreamSettings = Field(default_factory=StreamSettings, description="Answers that go on.")
     ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
+    spool_folder: Path = Field(
+        default=Path("/tmp"),  # noqa: S108  its files have no names
+        description="Folder in which uploads of more than 512 KiB wait until they are complete, for their digest is signed before they go on. Room for as many as come at once.",
+    )
     create_namespaces: bool = Field(
         default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."
     )  # fmt: skip

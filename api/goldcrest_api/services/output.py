@@ -16,7 +16,6 @@ from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
 from goldcrest_api.ports import RemoteCommands
-from goldcrest_api.services.files import FileFailed, FileStage
 from goldcrest_api.services.streams import Cut, Stream
 from goldcrest_api.system_cache import SystemCache, SystemView
 
@@ -118,17 +117,14 @@ class Outputs:
 
         Raises:
             NoOutput: there is no such file, or none yet.
-            FileFailed: it cannot be read.
+            GoldcrestError: it cannot be read.
         """
         job = self._jobs.by_uid(output.job.uid) or output.job
         path = output.path(job)
         if path is None:
             phase = job.status.phase or Phase.PENDING
             raise NoOutput(f"the job has no {output.which} file{'' if phase.finished else ' yet'}: it is {phase.value}")
-        try:
-            return await self._read(path, offset, length, self._system(job), caller, trace)
-        except GoldcrestError as error:
-            raise FileFailed(FileStage.READ, error) from error
+        return await self._read(path, offset, length, self._system(job), caller, trace)
 
     async def follow(self, output: Output, offset: int, *, stream: Stream, trace: Trace) -> AsyncGenerator[bytes]:
         """What is written from ``offset`` on, until the job has ended and all is read.

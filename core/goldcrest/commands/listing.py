@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -101,11 +102,17 @@ class Entry:
     @property
     def permissions(self) -> str:
         """What ``ls -l`` shows behind the type: ``rwxr-xr-x``, with s, S, t, T, and ``+``."""
-        letters = ["rwx"[index % 3] if self.mode & 0o400 >> index else "-" for index in range(9)]
-        for bit, place, letter in ((0o4000, 2, "s"), (0o2000, 5, "s"), (0o1000, 8, "t")):
-            if self.mode & bit:
-                letters[place] = letter if letters[place] == "x" else letter.upper()
-        return "".join(letters) + ("+" if self.acl else "")
+        return permission_letters(self.mode) + ("+" if self.acl else "")
+
+
+@cache  # 4096 modes at most, and lists of many files with the same few
+def permission_letters(mode: int) -> str:
+    """The nine letters of ``ls -l`` for permission bits: ``rwxr-xr-x``, with s, S, t and T."""
+    letters = ["rwx"[index % 3] if mode & 0o400 >> index else "-" for index in range(9)]
+    for bit, place, letter in ((0o4000, 2, "s"), (0o2000, 5, "s"), (0o1000, 8, "t")):
+        if mode & bit:
+            letters[place] = letter if letters[place] == "x" else letter.upper()
+    return "".join(letters)
 
 
 @dataclass(frozen=True, slots=True)

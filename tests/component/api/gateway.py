@@ -22,6 +22,7 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.settings import DelegationSettings, Settings
 
 SYSTEM = {
@@ -125,12 +126,14 @@ async def running_gateway(
     change: Mapping[str, Any] | None = None,
     systems: tuple[dict[str, Any], ...] = (SYSTEM,),
     kubernetes: Kubernetes | None = None,
+    remote: RemoteCommands | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
         kubernetes: what another gateway runs on already.
+        remote: what runs commands; default: the stand-in ``node``.
     """
     shared = kubernetes is not None
     kubernetes = kubernetes or Kubernetes()
@@ -150,7 +153,7 @@ async def running_gateway(
     async def open_context() -> AsyncIterator[Context]:
         kube = await Kube.connect(kubeconfig)
         context = build_context(
-            settings, kube=kube, grants=gateway.delegation, remote=gateway.node, verifier=gateway.tokens
+            settings, kube=kube, grants=gateway.delegation, remote=remote or gateway.node, verifier=gateway.tokens
         )
         gateway.context = context
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]

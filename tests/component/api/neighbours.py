@@ -97,6 +97,8 @@ class LoginNode:
     """A file system in memory, and what is wrong with the node."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    grown: dict[str, int] = field(default_factory=dict)
+    """Bytes that a file gets between a look at it and reading it."""
     directories: set[str] = field(default_factory=set)
     refusal: GoldcrestError | None = None
     """Every command fails so."""
@@ -118,6 +120,7 @@ class LoginNode:
         trace: Trace,
         payload: bytes = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> Answer:
         assert isinstance(basis, ByToken)
         assert seconds is not None
@@ -134,7 +137,7 @@ class LoginNode:
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
                 return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
             case ReadFile(path=path, offset=offset, length=length):
-                content = self._content(path)
+                content = self._content(path) + b"x" * self.grown.get(path, 0)
                 data = content[offset : offset + length]
                 return Answer({"size": len(data), "fileSize": len(content)}, data=data)
             case Checksum(path=path, limit=limit):

@@ -24,7 +24,7 @@ from goldcrest_api.system_cache import SystemView
 BASE_PATH = "/v1"  # where the dialect is documented; its routes are also served without
 
 _GENERAL = "Bad header or JWT, general exception raised"
-_CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
+CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
 _IN_ITS_OWN_WORDS = {"MissingScope", InsufficientAuthentication.code}
 _REASONS = {
     "TokenMissing": "No Auth Header given",
@@ -65,22 +65,27 @@ class Call:
             raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
         return system
 
-    async def form(self, *, description: str) -> FormData:
+    async def form(
+        self,
+        *,
+        description: str,
+        too_large: str = "Failed to upload batch script. The file is over {mib:g} MB",
+    ) -> FormData:
         """The form in the body.
 
         Args:
             description: of the answer when it cannot be read.
+            too_large: of the answer when it has too many bytes; ``{bytes}`` and ``{mib}`` stand for how many are allowed.
         """
         limits = self.context.settings.limits
+        most = limits.body_bytes
         try:
-            return await read_form(
-                self.request, limit=limits.body_bytes, fields=limits.form_fields, seconds=limits.body_seconds
-            )
+            return await read_form(self.request, limit=most, fields=limits.form_fields, seconds=limits.body_seconds)
         except TooLarge as error:
-            sentence = f"Failed to upload batch script. The file is over {limits.body_bytes / 2**20:g} MB"
-            raise Refusal(413, description=sentence, headers=_CLOSE) from error
+            sentence = too_large.format(bytes=most, mib=most / 2**20)
+            raise Refusal(413, description=sentence, headers=CLOSE) from error
         except InvalidInput as error:
-            raise Refusal(400, description=description, error=error.message, headers=_CLOSE) from error
+            raise Refusal(400, description=description, error=error.message, headers=CLOSE) from error
 
 
 async def authenticated(request: Request) -> Call:

@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goldcrest.commands.base import JOB_ID
-from goldcrest.errors import Denied, NotFound, Unavailable
+from goldcrest.errors import Denied, GoldcrestError, NotFound, Unavailable
 from goldcrest.wellknown import TASK_ID_PATTERN
-from goldcrest_api.dialects.firecrest_v1 import failures
+from goldcrest_api.dialects.firecrest_v1 import file_failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, stream_slot
 from goldcrest_api.dialects.firecrest_v1.fields import is_true
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER
-from goldcrest_api.services.files import FileFailed
 from goldcrest_api.services.output import NoOutput, Output, Which
 from goldcrest_api.services.streams import Stream
 from goldcrest_api.streaming import StreamedResponse
@@ -36,13 +35,13 @@ async def output(request: Request) -> Response:
         return _followed(call, wanted, offset)
     try:
         part = await call.context.outputs.read(
-            wanted, offset, length=call.context.settings.limits.view_bytes, caller=call.caller, trace=call.trace
+            wanted, offset, length=call.context.settings.limits.text_bytes, caller=call.caller, trace=call.trace
         )
     except NotFound as error:
         raise Refusal(404, description=_FAILED, error=error.message) from error
-    except FileFailed as error:
-        path, machine = wanted.path(wanted.job) or "", wanted.job.system
-        raise failures.of_file(error, description=_FAILED, path=path, user=call.caller.user, machine=machine) from error
+    except GoldcrestError as error:
+        step = file_failures.Step(description=_FAILED, program="head", target=wanted.path(wanted.job) or "")
+        raise file_failures.refusal(error, step=step, user=call.caller.user, machine=wanted.job.system) from error
     headers = {"X-Output-Offset": str(part.offset), "X-Output-Size": str(part.size)}
     return Response(part.data, media_type=_TEXT, headers=headers)
 
