@@ -264,8 +264,8 @@ async def test_client_that_goes_away(tmp_path: Path) -> None:
         assert (await download(site, site.path("large")))[0] == 200
 
 
-async def test_file_that_becomes_shorter(tmp_path: Path) -> None:
-    """The connection is closed before the announced length: nobody takes a part for the whole."""
+async def test_file_that_becomes_shorter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The connection is closed before the announced length: nobody takes a part for the whole; the log says why."""
     async with running_site(tmp_path, limits={"maxFileSizeMiB": 200}) as site:
         path = site.make("large")
         with path.open("wb") as file:
@@ -278,6 +278,7 @@ async def test_file_that_becomes_shorter(tmp_path: Path) -> None:
             os.truncate(path, 2_000_000)
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
+    assert "download.cut" in caplog.messages
 
 
 async def test_another_file_takes_the_place(tmp_path: Path) -> None:
