@@ -263,6 +263,17 @@ def check_roots(report, policy):
             report.ok("folder %s" % root, "%s, %s" % (kind, "shared" if shared else "local to this node"))
 
 
+def check_file(report, policy):
+    """The one program beside Slurm's that an operation needs (fs.type)."""
+    try:
+        report.ok("file", ssh_filter.find_program("file", policy.environment["PATH"]))
+    except OSError:
+        report.warn(
+            "file", "not in the PATH of the policy file, %s" % policy.environment["PATH"],
+            "install it, or users are not told what kind of file something is (GET /utilities/file)",
+        )  # fmt: skip
+
+
 def check_slurm(report, policy):
     environment = {"HOME": "/", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh"}
     environment.update(policy.environment)
@@ -835,6 +846,7 @@ def main(arguments):
         authorities = check_authority(report, policy)
         check_roots(report, policy)
         check_slurm(report, policy)
+        check_file(report, policy)
         check_syslog(report, policy)
     values = check_sshd(report, policy, authorities, options.sshd_config, filter_path, options.user or "nobody")
     service = check_pam(report, values, options.sshd_config)
