@@ -298,13 +298,18 @@ class _Counted:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         self.begun = True
+        last = b""  # kept back until it is known that nothing follows: with it, the node would take the payload as complete
         async for piece in self._pieces:
             self._left -= len(piece)
             if self._left < 0:
                 raise InvalidInput(f"{self._op}: the payload has more bytes than were signed")
-            yield piece
+            if last and piece:
+                yield last
+            last = piece or last
         if self._left:
             raise InvalidInput(f"{self._op}: the payload has {self._left} bytes less than were signed")
+        if last:
+            yield last
 
 
 def _most(command: Command, settings: SshSettings) -> int:
