@@ -17,6 +17,7 @@ import uvloop
 import blocking
 import delegation
 import files
+import reading
 import streaming
 import submit
 import users
@@ -29,6 +30,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "files": files.run,
     "users": users.run,
     "delegation": delegation.run,
+    "reading": reading.run,
 }
 LONG = {"users": users.run_long, "delegation": delegation.run_long}  # instead of those of the same name
 

@@ -148,6 +148,10 @@ class Feed:
         self._since[cache.kind] = self._position[cache.kind] = 0
         return FeedingSink(cache, self)
 
+    def position(self, kind: Kind) -> int:
+        """The resource version up to which all was told."""
+        return self._position[kind]
+
     async def follow(self, stream: Stream, since: Positions | None) -> AsyncIterator[Message]:
         """What becomes of the caller's resources, until the stream ends.
 

@@ -14,7 +14,7 @@ import pytest
 
 from component.api.event_source import events
 from component.api.gateway import Gateway, running_gateway
-from goldcrest.wellknown import namespace_of_user
+from goldcrest.wellknown import Kind, namespace_of_user
 
 pytestmark = pytest.mark.component
 
@@ -67,6 +67,7 @@ async def test_never_other_peoples(gateway: Gateway) -> None:
         last = source.last_id
     await changed(gateway, theirs, "bob's")
     await changed(gateway, mine, "mine")
+    await gateway.eventually(lambda: _caught_up(gateway))
     async with events(gateway, last_id=last) as source:
         assert (await source.named("job"))["message"] == "mine"
         gateway.tokens.systems = frozenset({"other"})
@@ -95,6 +96,10 @@ async def test_goes_on_after_the_last_id(gateway: Gateway) -> None:
         assert (await source.named("gone"))["task_id"] == other
         await changed(gateway, task_id, "3")
         assert (await source.named("job"))["message"] == "3"
+
+
+async def _caught_up(gateway: Gateway) -> bool:
+    return gateway.context.feed.position(Kind.JOB) >= gateway.kubernetes.version
 
 
 async def _told(gateway: Gateway, task_id: str) -> bool:

@@ -42,6 +42,8 @@ class Plugin:
         stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         given = {"PATH": self._path, "HOME": str(self._folder), "KUBECONFIG": str(self._stage.kubeconfig(user))}
+        if "PYTHONPATH" in os.environ:  # of tests/guards: the plugin of a copy
+            given["PYTHONPATH"] = os.environ["PYTHONPATH"]
         where = [f"--namespace={namespace}"] if namespace else []
         return subprocess.Popen(
             ["kubectl", "hpc", arguments[0], *where, *arguments[1:]],
