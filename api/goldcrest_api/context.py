@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from goldcrest.kube import Kube
 from goldcrest.wellknown import Kind
 from goldcrest_api.job_cache import JobCache
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
@@ -38,16 +39,27 @@ class Context:
     """To be run beside the server."""
     unready: Callable[[], str | None]
     """Why no requests should come here now; None when they may."""
+    metrics: Metrics
 
 
 def build_context(
-    settings: Settings, *, kube: Kube, grants: Grants, remote: RemoteCommands, verifier: TokenVerifier
+    settings: Settings,
+    *,
+    kube: Kube,
+    grants: Grants,
+    remote: RemoteCommands,
+    verifier: TokenVerifier,
+    metrics: Metrics | None = None,
 ) -> Context:
     """Put the parts together; starts nothing."""
+    metrics = metrics or Metrics()
     limits = settings.limits
     jobs, systems = JobCache(), SystemCache()
     job_reflector = Reflector(kube, Kind.JOB, jobs)
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    metrics.watch(
+        (job_reflector, system_reflector), {Kind.JOB: lambda: len(jobs), Kind.SYSTEM: lambda: len(systems.all())}
+    )
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
@@ -71,6 +83,7 @@ def build_context(
         health=SystemHealth(access),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
+        metrics=metrics,
     )
 
 

@@ -13,10 +13,12 @@ import uvicorn
 import uvloop
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
+from goldcrest.tracing import start_tracing
 from goldcrest_delegation import auditing, explaining, revoking, rotating
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca_key import make_ca_key
@@ -83,7 +85,10 @@ async def serve(settings: Settings) -> None:
     if settings.listen_socket is None and settings.tls_cert and settings.tls_key:
         check_server(settings.tls_cert, settings.tls_key)
     async with AsyncExitStack() as stack:
+        stack.callback(start_tracing("delegation", settings.tracing))
         context = await Context.open(settings, stack)
+        page = metrics_page(context.metrics.measures, host=settings.listen_address, port=settings.metrics_port)
+        await stack.enter_async_context(page)
         config = uvicorn_config(settings, context)
         config.load()
         if config.ssl is not None:

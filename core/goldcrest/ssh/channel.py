@@ -12,7 +12,7 @@ import asyncssh
 from goldcrest.errors import GoldcrestError
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, request_frames
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
-from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
+from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
 _SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
@@ -28,11 +28,17 @@ _LAST: Final = frozenset({FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR})
 class Progress:
     """How far a command has come, for whoever must say what a cut or a time-out means."""
 
-    __slots__ = ("sent", "step")
+    __slots__ = ("sent", "sent_at", "step", "took")
 
     def __init__(self) -> None:
         self.step = "connecting"
         self.sent = False  # the node may have all of it
+        self.sent_at = 0.0  # epoch seconds
+        self.took: Took | None = None
+
+    def told(self, took: Took) -> None:
+        """What the filter says of its times."""
+        self.took = took
 
 
 class Channel(asyncssh.SSHClientSession[bytes]):
@@ -150,8 +156,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._abandon(request_id)
         self._count_refusal(frame)
         if data_is_result:
-            return self._result(frame, data), b""
-        return self._result(frame), data
+            return self._result(frame, progress, data), b""
+        return self._result(frame, progress), data
 
     async def stream(
         self, certificate: bytes, *, progress: Progress, most: int, quiet_seconds: float
@@ -188,7 +194,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 # What the node has sent ahead would have to be read away first; a new channel is cheaper.
                 self.close()
         self._count_refusal(item)
-        self._result(item)
+        self._result(item, progress)
 
     # Frames.
 
@@ -214,7 +220,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             if receiver.done:  # refused, or the channel ended, before the payload was complete
                 return
             self._open_channel().write(piece)
-        progress.sent = True
+        progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
 
     def _abandon(self, request_id: int) -> None:
@@ -239,9 +245,9 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             raise ChannelLost(self._lost or "the channel is not open")
         return self._channel
 
-    def _result(self, frame: Frame, before: bytes = b"") -> dict[str, Any]:
+    def _result(self, frame: Frame, progress: Progress, before: bytes = b"") -> dict[str, Any]:
         try:
-            return result_of(frame, before)
+            return result_of(frame, before, told=progress.told)
         except BrokenFrame as error:
             self.close()
             raise ChannelLost(str(error)) from None

@@ -11,12 +11,14 @@ from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
 from goldcrest.commands.files import ReadFile
 from goldcrest.errors import Blocked, CommandRefused, InvalidInput
+from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
 from goldcrest.ssh.attempt import Attempt
 from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
+from goldcrest.ssh.following import followed
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
@@ -38,13 +40,15 @@ class SshPool:
     Args:
         authority: makes the certificates.
         settings: bounds and times.
+        measures: what is measured is shown there.
     """
 
-    def __init__(self, authority: Authority, settings: SshSettings) -> None:
+    def __init__(self, authority: Authority, settings: SshSettings, measures: Measures | None = None) -> None:
         self._authority = authority
         self._settings = settings
         self._key = EphemeralKey()
-        self._connections = Connections(authority, settings, self._key)
+        self._connections = Connections(authority, settings, self._key, measures)
+        self._measures = self._connections.measures
 
     async def run(
         self,
@@ -79,12 +83,15 @@ class SshPool:
         """
         _check_payload(command, payload)
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
-        try:
-            async with asyncio.timeout(limit):
-                return await self._run(attempt, payload)
-        except TimeoutError:
-            raise attempt.unanswered(_too_late(attempt, limit)) from None
+        with followed(command, self._measures, system=system, user=user, trace=trace) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._run(attempt, payload)
+            except TimeoutError:
+                raise attempt.unanswered(_too_late(attempt, limit)) from None
+            finally:
+                step.filter_took(attempt.progress)
 
     async def stream(
         self,
@@ -110,7 +117,16 @@ class SshPool:
             HostKeyChanged, CommandRefused, CommandFailed, GoldcrestError: as :meth:`run`.
         """
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
+        with followed(command, self._measures, system=system, user=user, trace=trace, current=False) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with aclosing(self._stream(attempt, command, limit)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            finally:
+                step.filter_took(attempt.progress)
+
+    async def _stream(self, attempt: Attempt, command: ReadFile, limit: float) -> AsyncGenerator[bytes, None]:
         received = 0
         while True:
             connection: Connection | None = None
