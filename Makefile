@@ -28,7 +28,7 @@ test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
-	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa
+	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa promtool
 	$(PYTEST) tests/component
 
 .PHONY: test-integration

@@ -25,7 +25,11 @@ async def metrics_page(measures: Measures, *, host: str, port: int) -> AsyncIter
         yield
         return
     app = web.Application()
-    app.router.add_get("/metrics", lambda _: page_of(measures))
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=measures.page(), headers={"Content-Type": CONTENT_TYPE})
+
+    app.router.add_get("/metrics", page)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
@@ -36,8 +40,3 @@ async def metrics_page(measures: Measures, *, host: str, port: int) -> AsyncIter
         yield
     finally:
         await runner.cleanup()
-
-
-async def page_of(measures: Measures) -> web.Response:
-    """The page itself."""
-    return web.Response(body=measures.page(), headers={"Content-Type": CONTENT_TYPE})
