@@ -11,7 +11,15 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -27,6 +35,8 @@ FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 
 """Bounds for what takes milliseconds."""
 SLOW_SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Bounds for what waits for a scheduler, or in a queue."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which says when the first began
 
 _MOST_SYSTEMS: Final = 200  # label values; a site with more Systems than that sees the later ones as "other"
 

@@ -45,7 +45,7 @@ FILTER: Final = "ssh-filter"  # it tells its times to whoever asked, and that on
 _QUEUE: Final = 8192  # spans that wait to be sent; further ones are dropped, for nothing may wait for a collector
 _BATCH: Final = 512
 _EVERY_MILLISECONDS: Final = 1000
-_SEND_SECONDS: Final = 5
+_SEND_SECONDS: Final = 3
 
 
 class TracingSettings(BaseModel):
