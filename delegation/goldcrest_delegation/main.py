@@ -1,4 +1,4 @@
-"""``goldcrest-delegation serve | init | issue --explain | audit | rotate | revoke``."""
+"""``goldcrest-delegation serve | init | issue --explain | audit | usage | rotate | revoke``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
 from goldcrest.tracing import start_tracing
-from goldcrest_delegation import auditing, explaining, revoking, rotating
+from goldcrest_delegation import auditing, explaining, revoking, rotating, usage
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca_key import make_ca_key
 from goldcrest_delegation.context import Context
@@ -40,6 +40,7 @@ class Tool(Protocol):
 _TOOLS: Final[tuple[tuple[str, Tool, str], ...]] = (
     ("issue", explaining, "with --explain: say which check would allow or deny a certificate, without signing"),
     ("audit", auditing, "who ran what as whom"),
+    ("usage", usage, "who used what: counts by user, system, operation and route"),
     ("rotate", rotating, "make a second CA, and say what to do on the nodes"),
     ("revoke", revoking, "lines for the revocation file of the nodes"),
 )
