@@ -19,6 +19,10 @@ setup: .venv/.ready ## Install the locked dependencies into .venv
 demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a real test bed
 	@$(RUN) dev/demo.py
 
+.PHONY: trace
+trace: .venv/.ready ## Submit a job on the running bed and print its trace as a tree; TRACE=id for another one
+	@$(RUN) dev/trace_view.py $(TRACE)
+
 .PHONY: test
 test: lint bed-up test-unit test-component test-integration ## Run all tests, on the real test bed (brings it up)
 

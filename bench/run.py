@@ -16,6 +16,7 @@ import uvloop
 
 import blocking
 import delegation
+import observing
 import streaming
 import submit
 import users
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "blocking": blocking.run,
     "streaming": streaming.run,
     "users": users.run,
+    "observing": observing.run,
     "delegation": delegation.run,
 }
 LONG = {"users": users.run_long, "delegation": delegation.run_long}  # instead of those of the same name
