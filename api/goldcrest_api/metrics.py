@@ -36,6 +36,7 @@ class Metrics:
         self._systems = measures.counter(
             "system_requests", "Requests for a system, by route.", ["system", "method", "route"]
         )
+        self._places: dict[tuple[str, str, str], Counter] = {}
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def begins(self) -> None:
@@ -59,7 +60,11 @@ class Metrics:
         measured[0].inc()
         measured[1].observe(seconds)
         if system:
-            self._systems.labels(self.measures.system(system), *key[:2]).inc()
+            place = (self.measures.system(system), *key[:2])
+            counted = self._places.get(place)
+            if counted is None:
+                counted = self._places[place] = self._systems.labels(*place)
+            counted.inc()
         if cause:
             self._errors.labels(_CODES.named(cause)).inc()
 

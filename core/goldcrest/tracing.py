@@ -14,23 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    set_span_in_context,
-)
-from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from pydantic import BaseModel, ConfigDict, Field
 
 from goldcrest.errors import GoldcrestError
@@ -70,41 +59,24 @@ class TracingSettings(BaseModel):
     )
 
 
-class _Ids(RandomIdGenerator):
-    """Gives out the ids that were decided on before: logs, certificates and annotations have them whether or not there are spans."""
-
-    trace = 0
-    span = 0
-
-    def generate_trace_id(self) -> int:
-        return self.trace
-
-    def generate_span_id(self) -> int:
-        return self.span
-
-
 class _Recorder:
-    """Makes spans and hands them to one processor, under the names of the services that they are of."""
+    """Hands spans to one processor, under the names of the services that they are of.
+
+    They are made when they are over, as what the SDK exports, and not by its tracer: that takes several times as long, and would
+    decide on ids and sampling, which are decided before, as logs, certificates and annotations have them in any case.
+    """
 
     def __init__(self, process: str, exporter: SpanExporter, *, ratio: float) -> None:
-        self._ids = _Ids()
         self._ratio = ratio
         self._processor = BatchSpanProcessor(
             exporter, max_queue_size=_QUEUE, max_export_batch_size=_BATCH, schedule_delay_millis=_EVERY_MILLISECONDS
         )
-        self._own = self._tracer(f"goldcrest-{process}")
-        self._filter = self._tracer(FILTER)
-
-    def _tracer(self, service: str) -> Any:
-        resource = Resource({"service.name": service, "service.namespace": "goldcrest"})
-        provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, id_generator=self._ids, shutdown_on_exit=False)
-        provider.add_span_processor(self._processor)
-        return provider.get_tracer("goldcrest")
+        self._own, self._filter = _service(f"goldcrest-{process}"), _service(FILTER)
 
     def chosen(self, *, reading: bool) -> bool:
         return not reading or random.random() < self._ratio  # noqa: S311  no secret
 
-    def start(
+    def record(
         self,
         name: str,
         trace: Trace,
@@ -112,22 +84,49 @@ class _Recorder:
         *,
         kind: SpanKind,
         attributes: dict[str, Any],
-        began: int | None,
+        began: int,
+        ended: int,
+        error: str,
         of_filter: bool = False,
-    ) -> OtelSpan:
-        self._ids.trace, self._ids.span = int(trace.trace_id, 16), int(trace.span_id, 16)
-        context = Context()
-        if parent is not None:
-            ids = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=_RECORDED)
-            context = set_span_in_context(NonRecordingSpan(ids), context)
-        tracer = self._filter if of_filter else self._own
-        span: OtelSpan = tracer.start_span(name, context=context, kind=kind, attributes=attributes, start_time=began)
-        return span
+    ) -> None:
+        """Take a span.
+
+        Args:
+            began, ended: nanoseconds of the epoch.
+            error: code of what went wrong; empty when nothing did.
+        """
+        if error:
+            attributes["error.type"] = error
+        self._processor.on_end(
+            ReadableSpan(
+                name,
+                context=_context(trace),
+                parent=_context(parent) if parent is not None else None,
+                resource=self._filter if of_filter else self._own,
+                attributes=attributes,
+                kind=kind,
+                status=_FAILED if error else _UNSET,
+                start_time=began,
+                end_time=ended,
+                instrumentation_scope=_SCOPE,
+            )
+        )
 
     def close(self) -> None:
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
 
+def _service(name: str) -> Resource:
+    return Resource({"service.name": name, "service.namespace": "goldcrest"})
+
+
+def _context(trace: Trace) -> SpanContext:
+    return SpanContext(int(trace.trace_id, 16), int(trace.span_id, 16), is_remote=False, trace_flags=_RECORDED)
+
+
+_SCOPE: Final = InstrumentationScope("goldcrest")
+_FAILED: Final = Status(StatusCode.ERROR)
+_UNSET: Final = Status(StatusCode.UNSET)
 _RECORDED: Final = TraceFlags(TraceFlags.SAMPLED)
 _recorder: _Recorder | None = None
 
@@ -182,42 +181,69 @@ def sampled(*, reading: bool) -> bool:
 class Span:
     """One piece of work, as a context manager. ``trace`` is what further work is a part of: this span, or its parent when none is made."""
 
-    __slots__ = ("_began", "_current", "_span", "_token", "trace")
+    __slots__ = (
+        "_attributes",
+        "_began",
+        "_current",
+        "_error",
+        "_kind",
+        "_name",
+        "_parent",
+        "_token",
+        "recorded",
+        "trace",
+    )
 
-    def __init__(self, span: OtelSpan | None, trace: Trace, *, current: bool) -> None:
-        self._span = span
-        self._current = current and span is not None
-        self._token: Token[Trace | None] | None = None
+    def __init__(
+        self,
+        name: str,
+        trace: Trace,
+        parent: Trace | None,
+        *,
+        kind: SpanKind,
+        attributes: dict[str, Any],
+        current: bool,
+        recorded: bool,
+    ) -> None:
+        self.recorded = recorded
         self.trace = trace
-
-    @property
-    def recorded(self) -> bool:
-        return self._span is not None
+        self._token: Token[Trace | None] | None = None
+        self._current = current and recorded
+        if recorded:
+            self._name, self._parent, self._kind, self._error = name, parent, kind, ""
+            self._attributes = _named(attributes)
+            self._began = time.time_ns()
 
     def header_or(self, given: str) -> str:
         """``traceparent`` of this span; what was given where none is made."""
-        return self.trace.header if self._span is not None else given
+        return self.trace.header if self.recorded else given
 
     def note(self, **attributes: str | int | float | bool) -> None:
         """More attributes: ``operation="fs.stat"`` becomes ``goldcrest.operation``."""
-        if self._span is not None:
-            self._span.set_attributes(_named(attributes))
+        if self.recorded:
+            self._attributes.update(_named(attributes))
 
     def rename(self, name: str) -> None:
         """When it is known only later what it is."""
-        if self._span is not None:
-            self._span.update_name(name)
-
-    def end(self) -> None:
-        """For spans that are no context managers."""
-        if self._span is not None:
-            self._span.end()
+        self._name = name
 
     def fail(self, code: str) -> None:
         """It did not succeed: the code of an error, not its message, which may name what users name."""
-        if self._span is not None:
-            self._span.set_attribute("error.type", code)
-            self._span.set_status(Status(StatusCode.ERROR))
+        self._error = code
+
+    def end(self) -> None:
+        """For spans that are no context managers."""
+        if self.recorded and _recorder is not None:
+            _recorder.record(
+                self._name,
+                self.trace,
+                self._parent,
+                kind=self._kind,
+                attributes=self._attributes,
+                began=self._began,
+                ended=time.time_ns(),
+                error=self._error,
+            )
 
     def __enter__(self) -> Self:
         if self._current:
@@ -229,10 +255,10 @@ class Span:
     ) -> None:
         if self._token is not None:
             current_trace.reset(self._token)
-        if self._span is not None:
+        if self.recorded:
             if error is not None:
                 self.fail(code_of(error))
-            self._span.end()
+            self.end()
 
 
 def code_of(error: BaseException) -> str:
@@ -251,10 +277,10 @@ def span(
     """
     above = parent if parent is not None else current_trace.get()
     if _recorder is None or above is None or not above.sampled:
-        return Span(None, above if above is not None else _UNKNOWN, current=False)
+        whole = above if above is not None else _UNKNOWN
+        return Span(name, whole, None, kind=kind, attributes=attributes, current=False, recorded=False)
     own = Trace(above.trace_id, secrets.token_hex(8))
-    made = _recorder.start(name, own, above, kind=kind, attributes=_named(attributes), began=None)
-    return Span(made, own, current=current)
+    return Span(name, own, above, kind=kind, attributes=attributes, current=current, recorded=True)
 
 
 _UNKNOWN: Final = Trace("0" * 32, "0" * 16, sampled=False)
@@ -262,10 +288,8 @@ _UNKNOWN: Final = Trace("0" * 32, "0" * 16, sampled=False)
 
 def entrance(name: str, trace: Trace, parent: Trace | None, *, kind: SpanKind = SERVER, **attributes: Any) -> Span:
     """The span that ``trace`` itself names, below the caller's: where a request comes in."""
-    if _recorder is None or not trace.sampled:
-        return Span(None, trace, current=False)
-    made = _recorder.start(name, trace, parent, kind=kind, attributes=_named(attributes), began=None)
-    return Span(made, trace, current=False)
+    recorded = _recorder is not None and trace.sampled
+    return Span(name, trace, parent, kind=kind, attributes=attributes, current=False, recorded=recorded)
 
 
 def recording(trace: Trace | None) -> bool:
@@ -301,19 +325,17 @@ def record(
     if _recorder is None or above is None or not above.sampled:
         return None
     own = trace or Trace(above.trace_id, secrets.token_hex(8))
-    made = _recorder.start(
+    _recorder.record(
         name,
         own,
         parent,
         kind=kind,
         attributes=_named(attributes),
         began=int(began * 1e9),
+        ended=int(max(began, ended) * 1e9),
+        error=error,
         of_filter=of_filter,
     )
-    if error:
-        made.set_attribute("error.type", error)
-        made.set_status(Status(StatusCode.ERROR))
-    made.end(end_time=int(max(began, ended) * 1e9))
     return own
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Blocked, Denied, GoldcrestError, InvalidInput, Unauthenticated
 from goldcrest.policy import Decision, Policy, Question, Trigger
+from goldcrest.telemetry import Trace, current_trace
 from goldcrest.tracing import SERVER, now, record, recording
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
@@ -71,6 +72,7 @@ class Signer:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
         times = [now()]
         items = [_read(value, caller) for value in values]
+        current_trace.set(_common_trace(items))
         await self._find_standings(caller, items, await self._blocks.now())
         blocked = await self._blocks.now()  # finding out may have taken a while
         for item in items:
@@ -183,6 +185,13 @@ class Signer:
             )
         except GoldcrestError as error:
             item.error = error
+
+
+def _common_trace(items: Sequence[_Item]) -> Trace | None:
+    """The trace that all requests of a batch are of, for the logs; unrecorded, as spans are made of each request afterwards."""
+    traces = {item.request.context for item in items if item.request is not None}
+    (only,) = traces if len(traces) == 1 else (None,)
+    return replace(only, sampled=False) if only is not None else None
 
 
 def _record(request: CertificateRequest, item: _Item, times: Sequence[float]) -> None:

@@ -223,7 +223,7 @@ class Tracker:
         return base
 
     async def _round_or_trouble(self, lane: _Lane) -> None:
-        current_trace.set(_trace())
+        current_trace.set(Trace.new(sampled=False))  # a lane was begun by a Job, and goes on without it
         try:
             with self._metrics.query_seconds.labels(lane.system).time():
                 await self._round(lane)

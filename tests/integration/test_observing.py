@@ -88,6 +88,7 @@ def test_one_submission_in_one_tree(bed: Bed) -> None:
         "queued",
         "running",
     }
+    assert not any(span.name == "slurm.queue" for span in spans)  # what is asked for all Jobs is of none
     known = {span.id for span in spans} | {caller}
     assert [span.name for span in spans if span.parent not in known] == []
     whole = json.dumps([span.dump() for span in spans])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from prometheus_client import Counter, Histogram
+
 from goldcrest.commands.base import operations
 from goldcrest.errors import HostKeyChanged
 from goldcrest.measures import Codes, Measures, one_of
@@ -30,6 +32,7 @@ class SshMeasures:
             "ssh_filter_seconds", "Seconds that ssh-filter took, as it says: to verify, to run.", ["part"]
         )
         self._verify, self._run = self._filter_seconds.labels("verify"), self._filter_seconds.labels("run")
+        self._known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._opened = measures.counter("ssh_connections_opened", "SSH connections opened.", ["system"])
         self._failed = measures.counter(
             "ssh_logins_failed", "SSH connections that could not be opened, by cause.", ["system", "reason"]
@@ -39,9 +42,12 @@ class SshMeasures:
 
     def command(self, system: str, operation: str, error: BaseException | None, seconds: float) -> None:
         """A command is over."""
-        operation = one_of(operation, operations())
-        self._commands.labels(self._measures.system(system), operation, _CODES.of(error)).inc()
-        self._seconds.labels(operation).observe(seconds)
+        key = (self._measures.system(system), one_of(operation, operations()), _CODES.of(error))
+        known = self._known.get(key)
+        if known is None:  # bounded as the labels are; to look a child up costs more than to count
+            known = self._known[key] = (self._commands.labels(*key), self._seconds.labels(key[1]))
+        known[0].inc()
+        known[1].observe(seconds)
 
     def filter_took(self, *, verify: float, run: float) -> None:
         """Seconds that the filter said."""

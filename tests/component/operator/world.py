@@ -56,7 +56,7 @@ class Operator:
         self._offset = 0.0
         self._dead = asyncio.Event()
         kube, metrics = world.kube, Metrics()
-        self.queue = WorkQueue[Key](first=0.01, most=0.05)
+        self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
         self.store = Store(cluster_id=CLUSTER, clock=lambda: time.monotonic() + world.store_offset)
         self.lease = Lease(
             kube,
