@@ -19,6 +19,10 @@ setup: .venv/.ready ## Install the locked dependencies into .venv
 demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a real test bed
 	@$(RUN) dev/demo.py
 
+.PHONY: trace
+trace: .venv/.ready ## Submit a job on the running bed and print its trace as a tree; TRACE=id for another one
+	@$(RUN) dev/trace_view.py $(TRACE)
+
 .PHONY: test
 test: lint bed-up test-unit test-component test-integration test-hard-site ## Run all tests, on the real test bed (brings it up)
 
@@ -28,7 +32,7 @@ test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
-	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa
+	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa promtool
 	$(PYTEST) tests/component
 
 .PHONY: test-integration

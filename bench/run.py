@@ -17,6 +17,7 @@ import uvloop
 import blocking
 import delegation
 import files
+import observing
 import reading
 import streaming
 import submit
@@ -29,6 +30,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "streaming": streaming.run,
     "files": files.run,
     "users": users.run,
+    "observing": observing.run,
     "delegation": delegation.run,
     "reading": reading.run,
 }

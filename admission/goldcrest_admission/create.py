@@ -15,7 +15,7 @@ from goldcrest.policy import Policy
 from goldcrest.policy.accounts import AccessReviews, review_account
 from goldcrest.policy.question import script_content
 from goldcrest.policy.systems import Systems
-from goldcrest.telemetry import Trace
+from goldcrest.telemetry import Trace, current_trace
 from goldcrest.wellknown import (
     ANNOTATION_STAMP,
     ANNOTATION_TRACEPARENT,
@@ -108,8 +108,8 @@ class CreateReview:
                 patch.append({"op": "add", "path": pointer("metadata", "annotations"), "value": {}})
             added = {ANNOTATION_STAMP: self._stamp(review, requested_by)}
             if Trace.parse(review.annotations.get(ANNOTATION_TRACEPARENT)) is None:
-                # kubectl brings no trace: one begins here, so that all that follows can be found by it.
-                added[ANNOTATION_TRACEPARENT] = Trace.new().header
+                # kubectl brings no trace: it begins with this review.
+                added[ANNOTATION_TRACEPARENT] = (current_trace.get() or Trace.new()).header
             patch += [
                 {"op": "add", "path": pointer("metadata", "annotations", name), "value": value}
                 for name, value in added.items()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from goldcrest.kube import Kube
 from goldcrest.wellknown import Kind
 from goldcrest_api.job_cache import JobCache
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
@@ -55,12 +56,20 @@ class Context:
     """To be run beside the server."""
     unready: Callable[[], str | None]
     """Why no requests should come here now; None when they may."""
+    metrics: Metrics
 
 
 def build_context(
-    settings: Settings, *, kube: Kube, grants: Grants, remote: RemoteCommands, verifier: TokenVerifier
+    settings: Settings,
+    *,
+    kube: Kube,
+    grants: Grants,
+    remote: RemoteCommands,
+    verifier: TokenVerifier,
+    metrics: Metrics | None = None,
 ) -> Context:
     """Put the parts together; starts nothing."""
+    metrics = metrics or Metrics()
     limits = settings.limits
     jobs, tasks, systems = JobCache(), TaskCache(), SystemCache()
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
@@ -80,6 +89,14 @@ def build_context(
     lookup = JobLookup(jobs=jobs, freshness=fresh_jobs, namespaces=namespaces)
     creator = Creator(kube=kube, namespaces=namespaces)
     reflectors = (job_reflector, task_reflector, system_reflector)
+    metrics.watch(
+        reflectors,
+        {
+            Kind.JOB: lambda: len(jobs),
+            Kind.TASK: lambda: len(tasks),
+            Kind.SYSTEM: lambda: len(systems.all()),
+        },
+    )
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
         settings=settings,
@@ -122,6 +139,7 @@ def build_context(
         ),
         reflectors=reflectors,
         unready=lambda: _unready(reflectors, limits.watch_stale_seconds),
+        metrics=metrics,
     )
 
 

@@ -18,12 +18,15 @@ from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
+from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tracing import start_tracing
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.settings import Settings
 
 _log = Log(__name__)
@@ -33,7 +36,7 @@ _ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources 
 
 @asynccontextmanager
 async def open_context(
-    settings: Settings, *, tls: Callable[[], ssl.SSLContext | None] = lambda: None
+    settings: Settings, *, metrics: Metrics, tls: Callable[[], ssl.SSLContext | None] = lambda: None
 ) -> AsyncIterator[Context]:
     """Connect to everything, keep the caches up to date, and close it all at the end.
 
@@ -44,16 +47,21 @@ async def open_context(
         GoldcrestError, OSError: something that the settings name cannot be used.
     """
     async with AsyncExitStack() as stack:
+        stack.callback(start_tracing("api", settings.tracing))
+        measures, listen = metrics.measures, settings.listen
+        await stack.enter_async_context(metrics_page(measures, host=listen.host, port=listen.metrics_port))
         verifier = TokenVerifier.from_file(settings.identity_file)
         stack.push_async_callback(verifier.close)
         kube = await Kube.connect(settings.kubeconfig)
         stack.push_async_callback(kube.close)
         delegation = settings.delegation
-        authority = Authority(url=delegation.url, ca_file=delegation.ca_file, token_file=delegation.token_file)
+        authority = Authority(
+            url=delegation.url, ca_file=delegation.ca_file, token_file=delegation.token_file, measures=measures
+        )
         stack.push_async_callback(authority.close)
-        pool = SshPool(authority, settings.ssh)
+        pool = SshPool(authority, settings.ssh, measures)
         stack.push_async_callback(pool.close)
-        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
+        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier, metrics=metrics)
         blocks = BlockFollower(
             authority,
             seconds=delegation.blocked_seconds,
@@ -68,7 +76,6 @@ async def open_context(
         stack.push_async_callback(_end, tasks)
         served = tls()
         if served is not None:
-            listen = settings.listen
             files = TlsFiles(served, certificate=listen.tls_certificate_file, key=listen.tls_key_file)
             await stack.enter_async_context(renewed(files))
         _log.info("api.started", host=settings.listen.host, port=settings.listen.port)
@@ -118,8 +125,9 @@ class _Server(uvicorn.Server):
 
 def _server(settings: Settings) -> uvicorn.Config:
     listen = settings.listen
+    metrics = Metrics()
     config = uvicorn.Config(
-        create_app(lambda: open_context(settings, tls=lambda: config.ssl)),
+        create_app(lambda: open_context(settings, metrics=metrics, tls=lambda: config.ssl), metrics),
         host=listen.host,
         port=listen.port,
         loop="uvloop",

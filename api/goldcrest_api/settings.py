@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from goldcrest.blocked import LOOK_SECONDS
 from goldcrest.ssh import SshSettings
-from goldcrest.wellknown import PORT_API
+from goldcrest.tracing import TracingSettings
+from goldcrest.wellknown import PORT_API, PORT_METRICS
 
 ENVIRONMENT_PREFIX = "GOLDCREST_API_"
 FIRECREST_VERSION = "1.16.1"  # the release whose behaviour the dialect has (contract D17)
@@ -29,6 +30,9 @@ class ListenSettings(_Part):
         description="Address to listen on. 127.0.0.1 when only a proxy on the same machine should reach it.",
     )
     port: int = Field(default=PORT_API, ge=0, le=65535, description="TCP port.")
+    metrics_port: int = Field(
+        default=PORT_METRICS, ge=0, le=65535, description="TCP port of /metrics, without TLS; 0: not served. Users must not reach it."
+    )  # fmt: skip
     tls_certificate_file: Path | None = Field(
         default=None,
         description="PEM certificate chain: the gateway then speaks TLS itself, without a proxy before it.",
@@ -162,6 +166,7 @@ class Settings(BaseSettings):
         pattern=r"^[0-9]+(\.[0-9]+)*$",
         description="FIRECREST_VERSION in /status/parameters: clients choose by it what they call. A PEP 440 release number.",
     )
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="Where spans are sent.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from goldcrest.errors import (
     Unauthenticated,
 )
 from goldcrest.tls import client_context
+from goldcrest.tracing import CLIENT, span
 from goldcrest.wellknown import GROUP, VERSION, Kind
 
 REQUEST_SECONDS = 10.0
@@ -123,15 +124,16 @@ class Kube:
             NotFound, AlreadyExists, Conflict, Denied, InvalidInput: what the server said, in its words.
             KubernetesUnavailable: no answer, throttled, or a fault of the server.
         """
-        for attempt in (1, 2):
-            async with self._open(method, path, query, body, content_type, accept, seconds) as response:
-                data = await _read(response)
-                if response.status == 401 and attempt == 1:
-                    await self._reload()
-                    continue
-                if response.status >= 400:
-                    raise _error(response.status, data)
-                return data
+        with span(f"Kubernetes {method}", kind=CLIENT):
+            for attempt in (1, 2):
+                async with self._open(method, path, query, body, content_type, accept, seconds) as response:
+                    data = await _read(response)
+                    if response.status == 401 and attempt == 1:
+                        await self._reload()
+                        continue
+                    if response.status >= 400:
+                        raise _error(response.status, data)
+                    return data
         raise AssertionError("unreachable")
 
     async def _reload(self) -> None:

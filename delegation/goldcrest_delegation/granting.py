@@ -16,6 +16,8 @@ from goldcrest.identity import Identity, TokenVerifier
 from goldcrest.kube import Kube
 from goldcrest.policy import Policy, Question, Trigger
 from goldcrest.policy.systems import Systems
+from goldcrest.telemetry import Trace
+from goldcrest.tracing import SERVER, span
 from goldcrest.wellknown import (
     MUTABLE_SPEC_FIELDS,
     OPA_ADMISSION,
@@ -28,6 +30,7 @@ from goldcrest.wellknown import (
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.callers import Caller, Role
+from goldcrest_delegation.metrics import Metrics
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, rest_route, text, trace_id
 from goldcrest_delegation.standing import check_reach, subject_of
 
@@ -49,7 +52,10 @@ class _Notes:
     decision: str = ""
     rule: str = ""
     break_glass: str = ""
+    route: str = ""
     trace: str = ""
+    exists: bool = False
+    """Whether there is a System of that name."""
 
 
 class Granter:
@@ -70,7 +76,9 @@ class Granter:
         policy: Policy,
         audit: AuditLog,
         user_namespaces: Mapping[str, str],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._key = key
         self._tokens = tokens
         self._systems = systems
@@ -87,13 +95,22 @@ class Granter:
             Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
         """
         notes = _Notes(operation=_operation(body, "create"))
-        try:
-            grant = await self._grant(caller, body, notes)
-        except GoldcrestError as error:
-            self._audit.write([_line("grant", caller, notes, error)])
-            raise
-        self._audit.write([_line("grant", caller, notes, None)])
+        with span("grant", _context(body), kind=SERVER):
+            try:
+                grant = await self._grant(caller, body, notes)
+            except GoldcrestError as error:
+                self._note("grant", caller, notes, error)
+                raise
+            self._note("grant", caller, notes, None)
         return grant
+
+    def _note(self, event: str, caller: Caller, notes: _Notes, error: GoldcrestError | None) -> None:
+        self._metrics.grant(system=notes.system if notes.exists else "", operation=notes.operation, error=error)
+        try:
+            self._audit.write([_line(event, caller, notes, error)])
+        except GoldcrestError:
+            self._metrics.audit_failed()
+            raise
 
     async def _grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
         _check_caller(caller)
@@ -113,9 +130,10 @@ class Granter:
         if notes.namespace != home:
             raise Denied(f"resources of {spec.run_as} are made in namespace {home}, not in {notes.namespace}")
         await self._systems.get(spec.system)
+        notes.exists = True
         notes.digest = spec_digest(body["spec"])
         notes.origin = task_id
-        route = rest_route(body)
+        route = notes.route = rest_route(body)
         subject = subject_of(identity, route=route)
         question = creation_question(kind, spec, subject=subject, namespace=notes.namespace, name=notes.name)
         await self._allowed(question, notes)
@@ -141,12 +159,13 @@ class Granter:
             Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
         """
         notes = _Notes(operation=_operation(body, "change"))
-        try:
-            grant = await self._action_grant(caller, body, notes)
-        except GoldcrestError as error:
-            self._audit.write([_line("action-grant", caller, notes, error)])
-            raise
-        self._audit.write([_line("action-grant", caller, notes, None)])
+        with span("action grant", _context(body), kind=SERVER):
+            try:
+                grant = await self._action_grant(caller, body, notes)
+            except GoldcrestError as error:
+                self._note("action-grant", caller, notes, error)
+                raise
+            self._note("action-grant", caller, notes, None)
         return grant
 
     async def _action_grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
@@ -169,14 +188,15 @@ class Granter:
                 f"there is no {kind.short} {notes.namespace}/{notes.name} of {identity.username} with this uid"
             )
         changed = parse_spec(kind, {**present, field: body["value"]})
-        notes.run_as, notes.system = changed.run_as, changed.system
+        notes.run_as, notes.system, notes.exists = changed.run_as, changed.system, True
+        notes.route = rest_route(body)
         (await self._blocks.now()).check(requester=identity.username, user=changed.run_as)
         check_reach(identity, user=changed.run_as, system=changed.system)
         notes.digest = sha256_hex(canonical({"field": field, "value": body["value"]}))
         await self._allowed(
             Question(
                 trigger=Trigger.REQUEST,
-                subject=subject_of(identity, route=rest_route(body)),
+                subject=subject_of(identity, route=notes.route),
                 system=changed.system,
                 run_as=changed.run_as,
                 operation=notes.operation,
@@ -214,6 +234,11 @@ class Granter:
         notes.decision, notes.rule, notes.break_glass = decision.id, decision.rule, decision.break_glass
         if not decision.allow:
             raise decision.refusal(question)
+
+
+def _context(body: Mapping[str, Any]) -> Trace | None:
+    given = body.get("trace")
+    return Trace.parse(given) if isinstance(given, str) else None
 
 
 def _check_caller(caller: Caller) -> None:
@@ -254,5 +279,6 @@ def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | Non
         break_glass=notes.break_glass,
         code=error.code if error else "",
         reason=error.message if error else "",
+        route=notes.route,
         trace=notes.trace,
     )

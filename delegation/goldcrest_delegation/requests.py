@@ -58,6 +58,8 @@ class CertificateRequest:
     token: str | None
     route: str
     resource: ResourceReference | None
+    context: Trace | None = None
+    """The caller's span, when it names one: for our own spans."""
 
     @property
     def operation(self) -> str:
@@ -93,6 +95,7 @@ def certificate_request(value: object) -> CertificateRequest:
         command=_command(value, kind),
         sid=matched(value, "sid", SID) if kind == "command" else "",
         trace=trace_id(value),
+        context=Trace.parse(value["trace"]),
         token=token,
         route=rest_route(value) if resource is None else "",
         resource=resource,

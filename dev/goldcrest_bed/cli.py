@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from goldcrest_bed import apt, config, facts, orchestrate
+from goldcrest_bed import apt, config, facts, orchestrate, promtool
 from goldcrest_bed.assembly import OPTIONAL, assemble
 from goldcrest_bed.component import Component
 from goldcrest_bed.components.node import Node
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     shell.set_defaults(run=run_shell)
 
     build = commands.add_parser("build", help="build programs that tests need beside the bed, where the cache has none")
-    build.add_argument("program", nargs="+", choices=sorted(Versions.load().go), metavar="PROGRAM")
+    build.add_argument("program", nargs="+", choices=sorted([*Versions.load().go, promtool.NAME]), metavar="PROGRAM")
     build.set_defaults(run=run_build)
 
     env = commands.add_parser("env", help="print the facts (addresses, files, secrets of test clients) as JSON")
@@ -175,7 +175,10 @@ def run_build(arguments: argparse.Namespace) -> int:
     paths.create()
     bed = _existing(paths)
     for program in arguments.program:
-        bed.builder.build(bed.versions.go[program])
+        if program == promtool.NAME:
+            promtool.fetch(paths, bed.report)
+        else:
+            bed.builder.build(bed.versions.go[program])
     return 0
 
 

@@ -17,6 +17,7 @@ from goldcrest.kube import Kube, pause
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh import SshPool, probe
 from goldcrest.telemetry import Log
+from goldcrest.tracing import start_tracing
 from goldcrest.wellknown import Kind
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
@@ -75,14 +76,15 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     """
     faults = Faults(settings.fault_point, allowed=settings.allow_faults)
     identity = new_identity()
+    metrics = Metrics()
     authority = Authority(
         url=settings.delegation.url,
         ca_file=settings.delegation.ca_file,
         token_file=settings.delegation.token_file,
         holder=identity,
+        measures=metrics.measures,
     )
-    pool = SshPool(authority, settings.ssh)
-    metrics = Metrics()
+    pool = SshPool(authority, settings.ssh, metrics.measures)
     recorder = Recorder(kube)
     operations = SlurmOperations(pool)
     queries = SharedQueries(ask=operations.answer, vouch=Voucher(authority).vouch, metrics=metrics)
@@ -93,6 +95,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         most=settings.retry.most_seconds,
         lane_of=lambda key: _lane(key, store, known_tasks),
         lane_most=lambda lane: lane_share(lane, settings.workers, systems=len(store.systems)),
+        metrics=metrics,
     )
     times = LeaseTimes(
         duration=settings.lease.duration_seconds,
@@ -199,6 +202,14 @@ async def run(settings: OperatorSettings) -> int:
     """Run until asked to end; the exit status: 0, or 1 when the Lease or the watch was lost."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
+    stop_tracing = start_tracing("operator", settings.tracing)
+    try:
+        return await _connected(settings, stop)
+    finally:
+        stop_tracing()
+
+
+async def _connected(settings: OperatorSettings, stop: asyncio.Event) -> int:
     kube = await Kube.connect(settings.kubeconfig)
     try:
         cluster_id = await _cluster_id(kube, settings, stop)
@@ -345,7 +356,9 @@ def _complaint(context: Context) -> str | None:
 def _refresh(context: Context) -> None:
     metrics = context.metrics
     metrics.queue_length.set(len(context.queue))
+    metrics.queue_oldest.set(context.queue.oldest_seconds)
     metrics.busy_workers.set(context.queue.held)
+    metrics.longest_work.set(context.queue.longest_seconds)
     metrics.known_jobs.set(context.store.job_count)
     metrics.known_tasks.set(len(context.tasks))
     metrics.followed_jobs.set(context.store.followed_count)

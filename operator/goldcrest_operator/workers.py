@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from goldcrest.errors import GoldcrestError
+from goldcrest.measures import DEFECT
 from goldcrest.telemetry import Log, current_trace
 from goldcrest.wellknown import Kind
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import LeaseLost
-from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.workqueue import QueueClosed, WorkQueue
@@ -87,10 +88,10 @@ class Workers:
         except LeaseLost:
             raise
         except GoldcrestError as error:
-            self._metrics.failures.labels(error.code).inc()
+            self._metrics.failures.labels(CODES.of(error)).inc()
             pause = self._queue.retry(key)
             _log.warning("reconcile.failed", key=key.id, code=error.code, message=error.message, retry_seconds=pause)
         except Exception:
-            self._metrics.failures.labels("Defect").inc()
+            self._metrics.failures.labels(DEFECT).inc()
             self._queue.retry(key)
             _log.exception("reconcile.broken", kind=key.kind, key=key.id)

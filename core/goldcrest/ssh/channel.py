@@ -13,7 +13,7 @@ import asyncssh
 from goldcrest.errors import GoldcrestError
 from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, data_frames, request_frame, request_frames
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
-from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
+from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
 _SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
@@ -32,12 +32,18 @@ _T = TypeVar("_T")
 class Progress:
     """How far a command has come, for whoever must say what a cut or a time-out means."""
 
-    __slots__ = ("moved", "sent", "step")
+    __slots__ = ("moved", "sent", "sent_at", "step", "took")
 
     def __init__(self) -> None:
         self.step = "connecting"
         self.sent = False  # the node may have all of it
         self.moved = time.monotonic()  # when something was sent
+        self.sent_at = 0.0  # epoch seconds
+        self.took: Took | None = None
+
+    def told(self, took: Took) -> None:
+        """What the filter says of its times."""
+        self.took = took
 
 
 async def while_moving(work: Coroutine[Any, Any, _T], progress: Progress, seconds: float) -> _T:
@@ -192,8 +198,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             self._abandon(request_id)
         self._count_refusal(frame)
         if data_is_result:
-            return self._result(frame, data), b""
-        return self._result(frame), data
+            return self._result(frame, progress, data), b""
+        return self._result(frame, progress), data
 
     async def stream(
         self,
@@ -237,7 +243,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 # What the node has sent ahead would have to be read away first; a new channel is cheaper.
                 self.close()
         self._count_refusal(item)
-        self._result(item)
+        self._result(item, progress)
 
     # Frames.
 
@@ -268,7 +274,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                     return
                 self._open_channel().write(piece)
                 progress.moved = time.monotonic()
-        progress.sent = True
+        progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
 
     def _abandon(self, request_id: int) -> None:
@@ -293,9 +299,9 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             raise ChannelLost(self._lost or "the channel is not open")
         return self._channel
 
-    def _result(self, frame: Frame, before: bytes = b"") -> dict[str, Any]:
+    def _result(self, frame: Frame, progress: Progress, before: bytes = b"") -> dict[str, Any]:
         try:
-            return result_of(frame, before)
+            return result_of(frame, before, told=progress.told)
         except BrokenFrame as error:
             self.close()
             raise ChannelLost(str(error)) from None

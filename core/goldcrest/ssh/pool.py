@@ -10,12 +10,14 @@ from typing import Final
 from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
 from goldcrest.errors import Blocked, CommandRefused, InvalidInput, SystemUnreachable
+from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
 from goldcrest.ssh.attempt import Attempt
 from goldcrest.ssh.channel import Channel, Progress, while_moving
 from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
+from goldcrest.ssh.following import followed
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
@@ -34,13 +36,15 @@ class SshPool:
     Args:
         authority: makes the certificates.
         settings: bounds and times.
+        measures: what is measured is shown there.
     """
 
-    def __init__(self, authority: Authority, settings: SshSettings) -> None:
+    def __init__(self, authority: Authority, settings: SshSettings, measures: Measures | None = None) -> None:
         self._authority = authority
         self._settings = settings
         self._key = EphemeralKey()
-        self._connections = Connections(authority, settings, self._key)
+        self._connections = Connections(authority, settings, self._key, measures)
+        self._measures = self._connections.measures
 
     async def run(
         self,
@@ -78,12 +82,15 @@ class SshPool:
         """
         _check_payload(command, payload)
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
-        try:
-            async with asyncio.timeout(limit):
-                return await self._run(attempt, payload, node_seconds)
-        except TimeoutError:
-            raise attempt.unanswered(_too_late(attempt, limit)) from None
+        with followed(command, self._measures, system=system, user=user, trace=trace) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._run(attempt, payload, node_seconds)
+            except TimeoutError:
+                raise attempt.unanswered(_too_late(attempt, limit)) from None
+            finally:
+                step.filter_took(attempt.progress)
 
     async def stream(
         self,
@@ -111,7 +118,18 @@ class SshPool:
             HostKeyChanged, CommandRefused, CommandFailed, GoldcrestError: as :meth:`run`.
         """
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
+        with followed(command, self._measures, system=system, user=user, trace=trace, current=False) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with aclosing(self._stream(attempt, command, limit, node_seconds)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            finally:
+                step.filter_took(attempt.progress)
+
+    async def _stream(
+        self, attempt: Attempt, command: Command, limit: float, node_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]:
         received = 0
         while True:
             connection: Connection | None = None
@@ -174,9 +192,23 @@ class SshPool:
         Raises:
             As :meth:`run`. Whatever ``pieces`` raises ends the command, and leaves nothing on the node.
         """
-        size = command.payload.size if command.payload else 0
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
+        with followed(command, self._measures, system=system, user=user, trace=trace) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                return await self._upload(attempt, command, pieces, limit, node_seconds)
+            finally:
+                step.filter_took(attempt.progress)
+
+    async def _upload(
+        self,
+        attempt: Attempt,
+        command: Command,
+        pieces: AsyncIterable[bytes],
+        limit: float,
+        node_seconds: float | None,
+    ) -> Answer:
+        size = command.payload.size if command.payload else 0
         counted = _Counted(pieces, size=size, op=command.op)
         while True:
             connection: Connection | None = None

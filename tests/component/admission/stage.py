@@ -208,6 +208,7 @@ class Stage:
 
     def _delegation_settings(self) -> dict[str, str]:
         return {
+            "GOLDCREST_DELEGATION_METRICS_PORT": "0",
             "GOLDCREST_DELEGATION_CA_KEY_FILE": str(self.folder / "keys" / "ca"),
             "GOLDCREST_DELEGATION_GRANT_KEY_FILE": str(self.folder / "keys" / "grant"),
             "GOLDCREST_DELEGATION_STAMP_KEY_FILES": json.dumps([str(self.folder / "keys" / "stamp.pub")]),
@@ -221,6 +222,7 @@ class Stage:
     def _admission_settings(self) -> dict[str, str]:
         crt, key = self.tls.server("admission")
         return {
+            "GOLDCREST_ADMISSION_METRICS_PORT": "0",
             "GOLDCREST_ADMISSION_STAMP_KEY_FILE": str(self.folder / "keys" / "stamp"),
             "GOLDCREST_ADMISSION_GRANT_KEY_FILES": json.dumps([str(self.folder / "keys" / "grant.pub")]),
             "GOLDCREST_ADMISSION_OPA_URL": f"unix:{self._opa_socket}",

@@ -22,6 +22,7 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.settings import DelegationSettings, Settings
 
@@ -61,6 +62,7 @@ class Gateway:
     tokens: Tokens
     delegation: Delegation
     node: LoginNode
+    metrics: Metrics = field(default_factory=Metrics)
     url: str = ""
     session: aiohttp.ClientSession = field(init=False)
     context: Context = field(init=False)
@@ -153,7 +155,12 @@ async def running_gateway(
     async def open_context() -> AsyncIterator[Context]:
         kube = await Kube.connect(kubeconfig)
         context = build_context(
-            settings, kube=kube, grants=gateway.delegation, remote=remote or gateway.node, verifier=gateway.tokens
+            settings,
+            kube=kube,
+            grants=gateway.delegation,
+            remote=remote or gateway.node,
+            verifier=gateway.tokens,
+            metrics=gateway.metrics,
         )
         gateway.context = context
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
@@ -166,7 +173,10 @@ async def running_gateway(
             await kube.close()
 
     try:
-        async with serving(create_app(open_context)) as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
+        async with (
+            serving(create_app(open_context, gateway.metrics)) as url,
+            aiohttp.ClientSession(timeout=_PATIENCE) as session,
+        ):
             gateway.url, gateway.session = url, session
             yield gateway
     finally:

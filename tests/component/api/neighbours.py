@@ -108,6 +108,7 @@ class LoginNode:
     """Operation and user of each command."""
     routes: list[str] = field(default_factory=list)
     """REST route that each was asked for on."""
+    traces: list[Trace] = field(default_factory=list)
 
     async def run(
         self,
@@ -126,6 +127,7 @@ class LoginNode:
         assert seconds is not None
         self.asked.append((command.op, user))
         self.routes.append(basis.route)
+        self.traces.append(trace)
         failure = self.refusal or self.failures.get(command.op)
         if failure is not None:
             raise failure

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -188,8 +189,8 @@ async def test_idempotency_key_is_kept_by_kubernetes(client: aiohttp.ClientSessi
 
 def test_process(stage: Stage, tmp_path: Path) -> None:
     """As users start it: it becomes ready, answers, logs JSON, and ends in order on SIGTERM."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as second:
+        port, metrics_port = probe.getsockname()[1], second.getsockname()[1]
     settings = settings_of(stage)
     environment = {
         **os.environ,
@@ -199,6 +200,10 @@ def test_process(stage: Stage, tmp_path: Path) -> None:
         "GOLDCREST_API_DELEGATION__TOKEN_FILE": str(settings.delegation.token_file),
         "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
         "GOLDCREST_API_LISTEN__PORT": str(port),
+        "GOLDCREST_API_LISTEN__METRICS_PORT": str(metrics_port),
+        # Nobody listens there: it starts, serves and ends all the same.
+        "GOLDCREST_API_TRACING__ENDPOINT": "http://127.0.0.1:9",
+        "GOLDCREST_API_TRACING__RATIO": "1",
     }
     log = tmp_path / "log"
     with log.open("wb") as out:
@@ -207,12 +212,15 @@ def test_process(stage: Stage, tmp_path: Path) -> None:
         )
     try:
         status, systems = asyncio.run(_ask(f"http://127.0.0.1:{port}", stage.issuer.token("alice"), process))
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(20)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert (status, systems) == (401, ["cluster"])
     assert code == 0
+    assert 'goldcrest_api_requests_total{code="401"' in page
     assert {"api.started", "request", "api.stopping"} <= {line["event"] for line in lines}
     assert all(line["trace_id"] for line in lines if line["event"] == "request")
 

@@ -74,7 +74,7 @@ class Operator:
         self._offset = 0.0
         self._dead = asyncio.Event()
         kube, metrics = world.kube, Metrics()
-        self.queue = WorkQueue[Key](first=0.01, most=0.05)
+        self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
         operations = SlurmOperations(world.slurm)
         self.queries = SharedQueries(ask=operations.answer, vouch=world.vouch, metrics=metrics)
         self.store = Store(

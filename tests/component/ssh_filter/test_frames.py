@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -87,7 +88,9 @@ def test_large_payload_and_large_file(node: Node) -> None:
         channel.send(frame(1, DATA, data[position : position + (1 << 20)]))
     assert channel.finish(1).json == {"size": len(data)}
     got = channel.call("fs.read", {"path": path, "offset": 0, "length": 1 << 26})
-    assert got.body == data + b'{"fileSize":16777216,"size":16777216}'
+    assert got.body[: len(data)] == data
+    told = json.loads(got.body[len(data) :])
+    assert (told["fileSize"], told["size"]) == (16777216, 16777216)
 
 
 @pytest.mark.parametrize(
@@ -461,3 +464,16 @@ def test_payload_form_of_this_module() -> None:
         "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         "size": 3,
     }
+
+
+def test_says_how_long_it_took(node: Node) -> None:
+    """Beside the result, in microseconds, of what went well and of what failed; and in its log line."""
+    channel = node.open()
+    for op, args in (("sys.whoami", {}), ("fs.stat", {"path": f"{node.home}/none", "dereference": True})):
+        got = channel.call(op, args)
+        assert set(got.took) == {"verify", "run"}
+        assert 0 < got.took["verify"] < 5_000_000
+        assert 0 <= got.took["run"] < 5_000_000
+    told = [line for line in node.log_lines() if "event=command" in line]
+    assert len(told) == 2
+    assert all(" verify_ms=" in line for line in told)

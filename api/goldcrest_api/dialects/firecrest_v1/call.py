@@ -17,7 +17,7 @@ from goldcrest_api.challenge import bearer_challenge
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
-from goldcrest_api.request_scope import context_of, note_user, trace_of
+from goldcrest_api.request_scope import context_of, note_system, note_user, trace_of
 from goldcrest_api.services.streams import Stream, TooManyStreams
 from goldcrest_api.system_cache import SystemView
 
@@ -63,6 +63,7 @@ class Call:
         system = self.context.systems.get(name)
         if system is None:
             raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
+        note_system(self.request, system.name)
         return system
 
     async def form(
