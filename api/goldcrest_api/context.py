@@ -12,10 +12,12 @@ from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
+from goldcrest_api.services.fair_commands import FairCommands
 from goldcrest_api.services.files import Files
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.rates import Rates
 from goldcrest_api.services.scripts import ScriptStore
 from goldcrest_api.services.submissions import Submissions
 from goldcrest_api.settings import Settings
@@ -34,17 +36,32 @@ class Context:
     lookup: JobLookup
     files: Files
     health: SystemHealth
+    rates: Rates
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
     """Why no requests should come here now; None when they may."""
+    delegation_silent: Callable[[], float]
+    """Seconds for which delegation has not answered; 0 while it does."""
 
 
 def build_context(
-    settings: Settings, *, kube: Kube, grants: Grants, remote: RemoteCommands, verifier: TokenVerifier
+    settings: Settings,
+    *,
+    kube: Kube,
+    grants: Grants,
+    remote: RemoteCommands,
+    verifier: TokenVerifier,
+    delegation_silent: Callable[[], float] = lambda: 0.0,
 ) -> Context:
-    """Put the parts together; starts nothing."""
+    """Put the parts together; starts nothing.
+
+    Args:
+        remote: runs commands; here each gets its turn first.
+        delegation_silent: seconds for which delegation has not answered.
+    """
     limits = settings.limits
+    remote = FairCommands(remote, limits)
     jobs, systems = JobCache(), SystemCache()
     job_reflector = Reflector(kube, Kind.JOB, jobs)
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
@@ -69,8 +86,10 @@ def build_context(
         ),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
+        rates=Rates(settings.rates),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
+        delegation_silent=delegation_silent,
     )
 
 

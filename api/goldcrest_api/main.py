@@ -21,6 +21,9 @@ from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.draining import Drain, DrainingServer
+from goldcrest_api.http_protocol import bounded_http
+from goldcrest_api.maintenance import Maintenance
 from goldcrest_api.settings import Settings
 
 _log = Log(__name__)
@@ -56,7 +59,15 @@ async def open_context(
             # Tokens speak for the Unix user of their own name only (T5), so all sessions here are on the word of their users.
             seen=[lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED)],
         )
-        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
+        context = build_context(
+            settings,
+            kube=kube,
+            grants=authority,
+            remote=pool,
+            verifier=verifier,
+            delegation_silent=lambda: blocks.silent_seconds,
+        )
+        stack.push_async_callback(context.rates.close)
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         tasks.append(asyncio.create_task(blocks.run()))
         stack.push_async_callback(_end, tasks)
@@ -93,19 +104,27 @@ def _run() -> int:
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    server = uvicorn.Server(_server(settings))
+    drain = Drain()
+    maintenance = Maintenance(settings.maintenance_file)
+    config = _server(settings, drain=drain, maintenance=maintenance)
+    server = DrainingServer(config, drain, leave_seconds=settings.listen.leave_seconds)
     server.run()
     return 0 if server.started else 2
 
 
-def _server(settings: Settings) -> uvicorn.Config:
+def _server(settings: Settings, *, drain: Drain, maintenance: Maintenance) -> uvicorn.Config:
     listen = settings.listen
     config = uvicorn.Config(
-        create_app(lambda: open_context(settings, tls=lambda: config.ssl)),
+        create_app(
+            lambda: open_context(settings, tls=lambda: config.ssl),
+            settings=settings,
+            maintenance=maintenance,
+            drain=drain,
+        ),
         host=listen.host,
         port=listen.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded_http(head_bytes=listen.head_bytes, head_seconds=listen.head_seconds),
         ws="none",
         lifespan="on",
         log_config=None,  # ours: JSON lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -23,16 +24,22 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_HTTPS_ONLY: Final = "max-age=31536000"
 # The answers are data. The pages of /docs load their scripts from elsewhere, so they get no such rule.
 _CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _PAGES: Final = ("/docs",)
 
 
 class RequestLayer:
-    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back."""
+    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        leaving: whether the process is about to end.
+    """
+
+    def __init__(self, app: ASGIApp, *, leaving: Callable[[], bool]) -> None:
         self._app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +50,7 @@ class RequestLayer:
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         trace = Trace.continued(headers.get("traceparent"))
         token = current_trace.set(trace)
-        answer = _Answer(scope, send, request_id=request_id, trace=trace)
+        answer = _Answer(scope, send, request_id=request_id, trace=trace, leaving=self._leaving)
         began = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
@@ -59,11 +66,12 @@ class RequestLayer:
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace) -> None:
-        self._path: str = scope["path"]
+    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace, leaving: Callable[[], bool]) -> None:
+        self._scope = scope
         self._send = send
         self._request_id = request_id
         self._trace = trace
+        self._leaving = leaving
         self.started = False
         self.status = 0
         self.bytes = 0
@@ -75,10 +83,16 @@ class _Answer:
             headers = MutableHeaders(raw=message["headers"])
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            if self._path not in _PAGES:
+            if self._scope["path"] not in _PAGES:
                 headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
             headers["X-Request-ID"] = self._request_id
             headers["traceparent"] = self._trace.header
+            if self._scope["scheme"] == "https":
+                headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
+            for name, value in self._scope.get("state", {}).get("answer_headers", {}).items():
+                headers.setdefault(name, value)
+            if self._leaving():
+                headers["Connection"] = "close"  # so that the client's next request goes to another replica
             message["headers"] = headers.raw
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))

@@ -23,6 +23,10 @@ class Identity(Protocol):
         """The Unix user."""
 
     @property
+    def client(self) -> str:
+        """The OAuth client that the token was made for; empty when it does not say."""
+
+    @property
     def systems(self) -> frozenset[str] | None:
         """Systems that the issuer's rule counts for; None for all."""
 

@@ -22,6 +22,10 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.draining import Drain
+from goldcrest_api.http_protocol import bounded_http
+from goldcrest_api.maintenance import Maintenance
+from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.settings import DelegationSettings, Settings
 
 SYSTEM = {
@@ -119,12 +123,18 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def running_gateway(
-    directory: Path, *, change: Mapping[str, Any] | None = None, systems: tuple[dict[str, Any], ...] = (SYSTEM,)
+    directory: Path,
+    *,
+    change: Mapping[str, Any] | None = None,
+    systems: tuple[dict[str, Any], ...] = (SYSTEM,),
+    remote: RemoteCommands | None = None,
+    drain: Drain | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
+        remote: runs commands; else the stand-in of a login node.
     """
     kubernetes = Kubernetes()
     kubeconfig = await kubernetes.start(directory)
@@ -142,7 +152,7 @@ async def running_gateway(
     async def open_context() -> AsyncIterator[Context]:
         kube = await Kube.connect(kubeconfig)
         context = build_context(
-            settings, kube=kube, grants=gateway.delegation, remote=gateway.node, verifier=gateway.tokens
+            settings, kube=kube, grants=gateway.delegation, remote=remote or gateway.node, verifier=gateway.tokens
         )
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         try:
@@ -154,7 +164,11 @@ async def running_gateway(
             await kube.close()
 
     try:
-        async with serving(create_app(open_context)) as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
+        switch = Maintenance(settings.maintenance_file)
+        app = create_app(open_context, settings=settings, maintenance=switch, drain=drain)
+        listen = settings.listen
+        server = serving(app, head_bytes=listen.head_bytes, head_seconds=listen.head_seconds)
+        async with server as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
             gateway.url, gateway.session = url, session
             yield gateway
     finally:
@@ -162,11 +176,12 @@ async def running_gateway(
 
 
 @asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[str]:
+async def serving(app: Starlette, *, head_bytes: int = 65_536, head_seconds: float = 20) -> AsyncIterator[str]:
     """The application on a free port of loopback, once it is ready; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    config = uvicorn.Config(app, port=port, http="httptools", log_config=None, access_log=False, lifespan="on")
+    http = bounded_http(head_bytes=head_bytes, head_seconds=head_seconds)
+    config = uvicorn.Config(app, port=port, http=http, log_config=None, access_log=False, lifespan="on")
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     url = f"http://127.0.0.1:{port}"

@@ -22,6 +22,7 @@ class Person:
     username: str
     issuer: str = "https://issuer.example"
     systems: frozenset[str] | None = None
+    client: str = ""
 
     @property
     def subject(self) -> str:

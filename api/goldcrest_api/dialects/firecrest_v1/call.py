@@ -14,8 +14,9 @@ from goldcrest_api.caller import Caller
 from goldcrest_api.challenge import bearer_challenge
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
-from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
-from goldcrest_api.request_scope import context_of, note_user, trace_of
+from goldcrest_api.dialects.firecrest_v1.texts import MACHINE_NOT_AVAILABLE, RETRY_AFTER, UNKNOWN_MACHINE
+from goldcrest_api.request_scope import context_of, maintenance_of, note_code, note_headers, note_user, trace_of
+from goldcrest_api.services.rates import Asker
 from goldcrest_api.system_cache import SystemView
 
 BASE_PATH = "/v1"  # where the dialect is documented; its routes are also served without
@@ -60,6 +61,12 @@ class Call:
         system = self.context.systems.get(name)
         if system is None:
             raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
+        closed = maintenance_of(self.request)
+        if name in closed.systems:
+            note_code(self.request, "Maintenance", closed.systems[name])
+            again = {"Retry-After": str(closed.retry_seconds)}
+            headers = MACHINE_NOT_AVAILABLE | again
+            raise Refusal(400, description=description, error=closed.systems[name], headers=headers)
         return system
 
     async def form(self, *, description: str) -> FormData:
@@ -81,14 +88,15 @@ class Call:
 
 
 async def authenticated(request: Request) -> Call:
-    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told."""
+    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told, with 429 when they call too often."""
     context = context_of(request)
     value = request.headers.get(context.settings.auth_header_name)
     try:
         if value is None:
             raise Unauthenticated("no token was sent", code="TokenMissing")
         token = value.replace("Bearer ", "").strip()
-        caller = Caller.of(await context.verifier.verify(token), token, route=_route(request))
+        identity = await context.verifier.verify(token)
+        caller = Caller.of(identity, token, route=_route(request))
     except Unauthenticated as error:
         raise unauthenticated(error) from error
     except Unavailable as error:
@@ -96,6 +104,9 @@ async def authenticated(request: Request) -> Call:
             503, description="Tokens cannot be verified at the moment", error=error.message, headers=RETRY_AFTER
         ) from error
     note_user(request, caller.user)
+    client = identity.client or (request.client.host if request.client else "")
+    asker = Asker(issuer=caller.issuer, user=caller.user, client=client, route=caller.route)
+    note_headers(request, await context.rates.count(asker))
     return Call(context, caller, trace_of(request), request)
 
 

@@ -1,0 +1,68 @@
+"""Commands on login hosts, each in its turn: what the rest of the gateway runs commands with."""
+
+from __future__ import annotations
+
+from goldcrest.authority import Basis
+from goldcrest.commands import Command
+from goldcrest.models.system import SystemSpec
+from goldcrest.telemetry import Trace
+from goldcrest_api.ports import RemoteAnswer, RemoteCommands
+from goldcrest_api.services.turns import Turns
+from goldcrest_api.settings import LimitSettings
+
+
+class FairCommands:
+    """:class:`RemoteCommands` with turns for each system, so that neither one user nor one slow system holds up the others.
+
+    Args:
+        remote: runs them.
+    """
+
+    def __init__(self, remote: RemoteCommands, limits: LimitSettings) -> None:
+        self._remote = remote
+        self._limits = limits
+        self._turns: dict[str, Turns] = {}
+
+    def turns(self, system: str) -> Turns:
+        """Those of a system."""
+        found = self._turns.get(system)
+        if found is None:
+            limits = self._limits
+            found = self._turns[system] = Turns(
+                system=system,
+                at_once=limits.commands_per_system,
+                of_user=limits.commands_per_user,
+                waiting=limits.waiting_per_user,
+                seconds=limits.waiting_seconds,
+            )
+        return found
+
+    async def run(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        payload: bytes = b"",
+        seconds: float | None = None,
+    ) -> RemoteAnswer:
+        """As :meth:`RemoteCommands.run`; ``seconds`` begin with the turn.
+
+        Raises:
+            TooManyRequests: no turn for it.
+            GoldcrestError: as there.
+        """
+        async with self.turns(system).turn(user):
+            return await self._remote.run(
+                command,
+                system=system,
+                spec=spec,
+                user=user,
+                basis=basis,
+                trace=trace,
+                payload=payload,
+                seconds=seconds,
+            )
