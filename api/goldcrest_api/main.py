@@ -19,6 +19,7 @@ from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tls import check_server
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
 from goldcrest_api.draining import Drain, DrainingServer
@@ -100,6 +101,9 @@ def main() -> None:
 def _run() -> int:
     settings = read_settings(Settings)
     load_rules(settings.identity_file)
+    listen = settings.listen
+    if listen.tls_certificate_file is not None and listen.tls_key_file is not None:
+        check_server(listen.tls_certificate_file, listen.tls_key_file)
     configure_logging("api", level=settings.log_level)
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +111,7 @@ def _run() -> int:
     drain = Drain()
     maintenance = Maintenance(settings.maintenance_file)
     config = _server(settings, drain=drain, maintenance=maintenance)
-    server = DrainingServer(config, drain, leave_seconds=settings.listen.leave_seconds)
+    server = DrainingServer(config, drain, leave_seconds=listen.leave_seconds)
     server.run()
     return 0 if server.started else 2
 
