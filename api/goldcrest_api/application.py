@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from goldcrest_api.answer_headers import AnswerHeaders
 from goldcrest_api.bounds import AnswerBounds
 from goldcrest_api.context import Context
 from goldcrest_api.dialects import firecrest_v1
@@ -85,7 +86,8 @@ def create_app(
             *pages(documented),
         ],
         middleware=[
-            Middleware(RequestLayer, leaving=lambda: end.begun),
+            Middleware(RequestLayer),
+            Middleware(AnswerHeaders, leaving=lambda: end.begun),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors.origins,

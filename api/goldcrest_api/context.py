@@ -18,6 +18,7 @@ from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
 from goldcrest_api.services.rates import Rates
+from goldcrest_api.services.reservations import Reservations
 from goldcrest_api.services.scripts import ScriptStore
 from goldcrest_api.services.submissions import Submissions
 from goldcrest_api.settings import Settings
@@ -36,6 +37,7 @@ class Context:
     lookup: JobLookup
     files: Files
     health: SystemHealth
+    reservations: Reservations
     rates: Rates
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
@@ -86,6 +88,7 @@ def build_context(
         ),
         files=Files(remote, seconds=limits.command_seconds),
         health=SystemHealth(access),
+        reservations=Reservations(remote, seconds=limits.reservation_seconds),
         rates=Rates(settings.rates),
         reflectors=(job_reflector, system_reflector),
         unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),

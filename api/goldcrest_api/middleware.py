@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -24,7 +23,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_HTTPS_ONLY: Final = "max-age=31536000"
 _CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"  # the answers are data
 _PAGE: Final = "/docs"
 # Swagger UI as FastAPI shows it: its script and style from there, and a line of script of its own.
@@ -35,15 +33,10 @@ _PAGE_POLICY: Final = (
 
 
 class RequestLayer:
-    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back.
+    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back."""
 
-    Args:
-        leaving: whether the process is about to end.
-    """
-
-    def __init__(self, app: ASGIApp, *, leaving: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +47,7 @@ class RequestLayer:
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         trace = Trace.continued(headers.get("traceparent"))
         token = current_trace.set(trace)
-        answer = _Answer(scope, send, request_id=request_id, trace=trace, leaving=self._leaving)
+        answer = _Answer(scope, send, request_id=request_id, trace=trace)
         began = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
@@ -70,12 +63,11 @@ class RequestLayer:
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace, leaving: Callable[[], bool]) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace) -> None:
+        self._path: str = scope["path"]
         self._send = send
         self._request_id = request_id
         self._trace = trace
-        self._leaving = leaving
         self.started = False
         self.status = 0
         self.bytes = 0
@@ -87,16 +79,10 @@ class _Answer:
             headers = MutableHeaders(raw=message["headers"])
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            policy = _PAGE_POLICY if self._scope["path"] == _PAGE else _CONTENT_POLICY
+            policy = _PAGE_POLICY if self._path == _PAGE else _CONTENT_POLICY
             headers.setdefault("Content-Security-Policy", policy)
             headers["X-Request-ID"] = self._request_id
             headers["traceparent"] = self._trace.header
-            if self._scope["scheme"] == "https":
-                headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
-            for name, value in self._scope.get("state", {}).get("answer_headers", {}).items():
-                headers.setdefault(name, value)
-            if self._leaving():
-                headers["Connection"] = "close"  # so that the client's next request goes to another replica
             message["headers"] = headers.raw
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
 from goldcrest.authority import Basis
-from goldcrest.commands import Command
+from goldcrest.commands import Command, ReadFile
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Trace
 
@@ -65,6 +65,19 @@ class RemoteCommands(Protocol):
         seconds: float | None = None,
     ) -> RemoteAnswer:
         """Raises SystemUnreachable, AnswerLost, HostKeyChanged, CommandRefused, CommandFailed, Denied, Unavailable."""
+
+    def stream(
+        self,
+        command: ReadFile,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """The content that a command gives, as it comes; close it when not all is read. Raises as :meth:`run`."""
 
 
 class Grants(Protocol):

@@ -99,6 +99,9 @@ class LimitSettings(_Part):
     transfer_seconds: float = Field(
         default=30, gt=0, le=600, description="Seconds for writing a large script to the login node, and for reading its digest."
     )  # fmt: skip
+    reservation_seconds: float = Field(
+        default=30, gt=0, le=600, description="Seconds for the site's command for reservations, connecting included. The node's own limit (commandSeconds, 60) counts as well."
+    )  # fmt: skip
     access_seconds: float = Field(
         default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
     )  # fmt: skip

@@ -20,7 +20,7 @@ from goldcrest.wellknown import Kind
 from goldcrest_delegation.requests import CertificateRequest, ResourceReference
 
 _GATEWAY_OPERATIONS: Final = ("session", "sys.whoami")
-_GATEWAY_PREFIX: Final = "fs."
+_GATEWAY_PREFIXES: Final = ("fs.", "rsv.")
 
 
 class Standing(Protocol):
@@ -52,7 +52,7 @@ class Standing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenStanding:
-    """A REST caller: may run file operations as the Unix user that the token gives, on the issuer's systems (T8)."""
+    """A REST caller: may run operations on files and reservations as the Unix user that the token gives, on the issuer's systems (T8)."""
 
     identity: Identity
     origin: str
@@ -66,7 +66,7 @@ class TokenStanding:
     def question(self, request: CertificateRequest) -> Question:
         check_reach(self.identity, user=request.user, system=request.system)
         operation = request.operation
-        if operation not in _GATEWAY_OPERATIONS and not operation.startswith(_GATEWAY_PREFIX):
+        if operation not in _GATEWAY_OPERATIONS and not operation.startswith(_GATEWAY_PREFIXES):
             raise Denied(f"{operation} is never signed for the gateway: it needs a resource")
         return Question(
             trigger=Trigger.REQUEST,

@@ -55,6 +55,8 @@ gateway_operation(operation) if operation in {"session", "sys.whoami"}
 
 gateway_operation(operation) if startswith(operation, "fs.")
 
+gateway_operation(operation) if startswith(operation, "rsv.")
+
 operator_operation(operation) if operation in {"session", "sys.whoami"}
 
 operator_operation(operation) if startswith(operation, "slurm.")

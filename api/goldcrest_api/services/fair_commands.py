@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Literal
+
 from goldcrest.authority import Basis
-from goldcrest.commands import Command
+from goldcrest.commands import Command, ReadFile
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Trace
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
 from goldcrest_api.services.turns import Turns
 from goldcrest_api.settings import LimitSettings
+
+Kind = Literal["command", "stream"]
 
 
 class FairCommands:
@@ -21,14 +27,14 @@ class FairCommands:
     def __init__(self, remote: RemoteCommands, limits: LimitSettings) -> None:
         self._remote = remote
         self._limits = limits
-        self._turns: dict[str, Turns] = {}
+        self._turns: dict[tuple[str, str], Turns] = {}
 
-    def turns(self, system: str) -> Turns:
+    def turns(self, system: str, kind: Kind = "command") -> Turns:
         """Those of a system."""
-        found = self._turns.get(system)
+        found = self._turns.get((system, kind))
         if found is None:
             limits = self._limits
-            found = self._turns[system] = Turns(
+            found = self._turns[system, kind] = Turns(
                 system=system,
                 at_once=limits.commands_per_system,
                 of_user=limits.commands_per_user,
@@ -66,3 +72,28 @@ class FairCommands:
                 payload=payload,
                 seconds=seconds,
             )
+
+    async def stream(
+        self,
+        command: ReadFile,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """As :meth:`RemoteCommands.stream`. Streams have turns of their own: slow readers hold up no commands.
+
+        Raises:
+            TooManyRequests: no turn for it.
+            GoldcrestError: as there.
+        """
+        async with self.turns(system, "stream").turn(user):
+            pieces = self._remote.stream(
+                command, system=system, spec=spec, user=user, basis=basis, trace=trace, seconds=seconds
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece

@@ -2,6 +2,7 @@
 
 from goldcrest.commands.base import Command, Payload, command_from, register
 from goldcrest.commands.files import Checksum, MakeDirectory, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.commands.reservations import CreateReservation, DeleteReservation, ListReservations, UpdateReservation
 from goldcrest.commands.slurm import (
     Account,
     Cancel,
@@ -21,9 +22,12 @@ __all__ = [
     "Checksum",
     "Command",
     "CommandOutput",
+    "CreateReservation",
+    "DeleteReservation",
     "Describe",
     "Find",
     "Hold",
+    "ListReservations",
     "MakeDirectory",
     "Payload",
     "Queue",
@@ -32,6 +36,7 @@ __all__ = [
     "StatFile",
     "Submit",
     "SubmitOptions",
+    "UpdateReservation",
     "WhoAmI",
     "WriteFile",
     "command_from",

@@ -97,6 +97,13 @@ class SystemSpec(Model):
         default_factory=list, max_length=64, description="File systems that users see."
     )
 
+    reservation_command: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+        description="Name of the site's command for reservations (default rsvmgmt), as the policy file of the login hosts has it; see docs/protocol.md.",
+    )
+
     def work_directory_of(self, user: str) -> str:
         """The work directory of a Unix user."""
         return self.work_directory.replace("{user}", user)

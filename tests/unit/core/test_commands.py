@@ -14,9 +14,12 @@ from goldcrest.commands import (
     Cancel,
     Checksum,
     Command,
+    CreateReservation,
+    DeleteReservation,
     Describe,
     Find,
     Hold,
+    ListReservations,
     MakeDirectory,
     Payload,
     Queue,
@@ -25,6 +28,7 @@ from goldcrest.commands import (
     StatFile,
     Submit,
     SubmitOptions,
+    UpdateReservation,
     WhoAmI,
     WriteFile,
     command_from,
@@ -58,6 +62,19 @@ EXAMPLES: list[Command] = [
     Queue("own"),
     Describe(("12", "13")),
     Account("all", ("12",)),
+    ListReservations(command="rsv-tool"),
+    CreateReservation(
+        name="course_1",
+        account="physics",
+        nodes=2,
+        node_type="gpu",
+        start_time="2030-01-31T08:00:00",
+        end_time="2030-01-31T09:00:00",
+    ),
+    UpdateReservation(
+        name="course_1", nodes=3, node_type="gpu", start_time="2030-01-31T08:00:00", end_time="2030-01-31T09:00:00"
+    ),
+    DeleteReservation(name="$course-1"),
 ]
 
 

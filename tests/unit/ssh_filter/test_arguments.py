@@ -34,6 +34,25 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.queue": {"scope": "own"},
     "slurm.describe": {"jobIds": ["12", "13_1"]},
     "slurm.account": {"scope": "all", "jobIds": ["12"]},
+    "rsv.list": {"command": "rsvmgmt"},
+    "rsv.create": {
+        "command": "rsvmgmt",
+        "name": "course_1",
+        "account": "physics",
+        "nodes": 2,
+        "nodeType": "gpu",
+        "startTime": "2030-01-31T08:00:00",
+        "endTime": "2030-01-31T09:00:00",
+    },
+    "rsv.update": {
+        "command": "rsvmgmt",
+        "name": "course_1",
+        "nodes": 2,
+        "nodeType": "gpu",
+        "startTime": "2030-01-31T08:00:00",
+        "endTime": "2030-01-31T09:00:00",
+    },
+    "rsv.delete": {"command": "rsvmgmt", "name": "course_1"},
 }
 OPTIONAL = {"again", "scriptPath", "scriptSha256"}
 WRONG_TYPES: list[Any] = [None, 1.5, [], {}, "", 7, True, "text", [1], ["x"], {"x": 1}, -1]
@@ -86,6 +105,10 @@ def test_argument_of_a_wrong_type(f: Any, op: str, name: str) -> None:
             "overwrite",
             "hold",
             "again",
+            "command",
+            "name",
+            "account",
+            "nodeType",
         ):
             continue  # another value of the same type may be right
         if type(wrong) is int and type(good) is int and wrong >= 0:

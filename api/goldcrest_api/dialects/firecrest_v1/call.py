@@ -43,12 +43,12 @@ class Call:
     request: Request
 
     def machine(
-        self, *, description: str, error: str = "Machine does not exist", prefix: str | None = None
+        self, *, description: str | None, error: str = "Machine does not exist", prefix: str | None = None
     ) -> SystemView:
         """The System that ``X-Machine-Name`` names.
 
         Args:
-            description: of the answer for an unknown machine.
+            description: of the answer for an unknown machine; None: it has none.
             error: likewise.
             prefix: description of the answer when none is named, with the usual sentence as ``error``; None: the sentence alone.
         """
@@ -64,8 +64,9 @@ class Call:
         closed = maintenance_of(self.request)
         if name in closed.systems:
             note_code(self.request, "Maintenance", closed.systems[name])
-            again = {"Retry-After": str(closed.retry_seconds)}
-            headers = MACHINE_NOT_AVAILABLE | again
+            headers = MACHINE_NOT_AVAILABLE | {"Retry-After": str(closed.retry_seconds)}
+            if description is None:
+                raise Refusal(400, description=closed.systems[name], error=error, headers=headers)
             raise Refusal(400, description=description, error=closed.systems[name], headers=headers)
         return system
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, reservations, status, tasks, utilities
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -58,6 +58,15 @@ def router() -> APIRouter:
         takes=[_MACHINE, _query("targetPath", "Absolute path.", required=True),
                _query("dereference", "true: of the file that a link points to.")])  # fmt: skip
     add("GET", "/utilities/status", utilities.status, "utilities")
+    for path, shown in (("/reservations", True), ("/reservations/", False)):
+        add("GET", path, reservations.some, "reservations", takes=[_MACHINE], shown=shown)
+        add("POST", path, reservations.create, "reservations", status=201, takes=[_MACHINE], shown=shown,
+            form=_form("application/x-www-form-urlencoded", reservation=_TEXT, account=_TEXT, **_RESERVATION))  # fmt: skip
+    add("GET", "/reservations/status", reservations.status, "reservations")
+    add("PUT", "/reservations/{reservation}", reservations.update, "reservations",
+        takes=[_MACHINE, _path("reservation")], form=_form("application/x-www-form-urlencoded", **_RESERVATION))  # fmt: skip
+    add("DELETE", "/reservations/{reservation}", reservations.delete, "reservations", status=204,
+        takes=[_MACHINE, _path("reservation")])  # fmt: skip
     return routes
 
 
@@ -101,11 +110,17 @@ class _Adder:
 
 _TEXT: Final = {"type": "string"}
 _FILE: Final = {"type": "string", "format": "binary", "description": "The batch script."}
+_RESERVATION: Final[dict[str, dict[str, Any]]] = {
+    "numberOfNodes": {"type": "integer", "minimum": 1},
+    "nodeType": _TEXT,
+    "starttime": {"type": "string", "description": "YYYY-MM-DDTHH:MM:SS"},
+    "endtime": {"type": "string", "description": "YYYY-MM-DDTHH:MM:SS"},
+}
 _ENV: Final = {"type": "string", "description": "Environment variables of the job, as a JSON object."}
 
 
 def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    required = [name for name in ("file", "targetPath") if name in fields]
+    required = [name for name in ("file", "targetPath", "reservation", *_RESERVATION) if name in fields]
     schema = {"type": "object", "properties": fields, "required": required}
     return {"required": True, "content": {media_type: {"schema": schema}}}
 
