@@ -108,6 +108,8 @@ def accounting(system: Table) -> list[list[str]]:
             if qos := user.get("qos", []):
                 given = [f"QOS={','.join(qos)}", f"DefaultQOS={qos[0]}"]
                 calls.append(["modify", "user", "where", f"name={name}", "set", *given])
+            if level := user.get("admin_level"):
+                calls.append(["modify", "user", "where", f"name={name}", "set", f"AdminLevel={level}"])
     return calls
 
 
