@@ -87,7 +87,7 @@ def build_context(
             kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
         ),
         files=Files(remote, seconds=limits.command_seconds),
-        health=SystemHealth(access),
+        health=SystemHealth(access, remote, remember_seconds=limits.access_seconds),
         reservations=Reservations(remote, seconds=limits.reservation_seconds),
         rates=Rates(settings.rates),
         reflectors=(job_reflector, system_reflector),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Collection
 from dataclasses import replace
 
 from goldcrest.commands import (
@@ -19,6 +20,7 @@ from goldcrest.commands import (
     Payload,
     Queue,
     Release,
+    StatFile,
     Submit,
 )
 from goldcrest.commands.base import check_job_id, check_path, check_token
@@ -83,9 +85,15 @@ def containment_commands(job: JobResource, *, cluster_id: str) -> tuple[Command,
     return tuple(commands)
 
 
-def observer_commands_allow(command: Command) -> bool:
-    """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises)."""
+def observer_commands_allow(command: Command, *, file_systems: Collection[str] = ()) -> bool:
+    """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises).
+
+    Args:
+        file_systems: paths of the System's file systems, of which it may look whether they answer.
+    """
     match command:
+        case StatFile(path=path, dereference=True):
+            return path in file_systems
         case Queue(scope="all") | Account(scope="all") | Describe():
             return True
     return False

@@ -130,11 +130,16 @@ class JobStanding:
 
 @dataclass(frozen=True, slots=True)
 class ObserverStanding:
-    """A System with an observer: may run a closed list of read-only queries as that account."""
+    """A System with an observer: may run a closed list of read-only queries as that account.
+
+    Args:
+        file_systems: paths that the System names, which may be looked at.
+    """
 
     resource: ResourceReference
     observer: str | None
     filter_path: str
+    file_systems: frozenset[str] = frozenset()
 
     @property
     def requester(self) -> str:
@@ -149,7 +154,8 @@ class ObserverStanding:
             raise Denied(f"System {self.resource.name} says nothing about {request.system}")
         if self.observer is None or request.user != self.observer:
             raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
-        if request.command is not None and not observer_commands_allow(request.command):
+        command = request.command
+        if command is not None and not observer_commands_allow(command, file_systems=self.file_systems):
             raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
         return Question(
             trigger=Trigger.OBSERVE,

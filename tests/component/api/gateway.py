@@ -129,12 +129,14 @@ async def running_gateway(
     systems: tuple[dict[str, Any], ...] = (SYSTEM,),
     remote: RemoteCommands | None = None,
     drain: Drain | None = None,
+    delegation_silent: float = 0.0,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
         remote: runs commands; else the stand-in of a login node.
+        delegation_silent: seconds for which delegation seems not to have answered.
     """
     kubernetes = Kubernetes()
     kubeconfig = await kubernetes.start(directory)
@@ -152,7 +154,12 @@ async def running_gateway(
     async def open_context() -> AsyncIterator[Context]:
         kube = await Kube.connect(kubeconfig)
         context = build_context(
-            settings, kube=kube, grants=gateway.delegation, remote=remote or gateway.node, verifier=gateway.tokens
+            settings,
+            kube=kube,
+            grants=gateway.delegation,
+            remote=remote or gateway.node,
+            verifier=gateway.tokens,
+            delegation_silent=lambda: delegation_silent,
         )
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         try:

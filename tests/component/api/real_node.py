@@ -27,6 +27,7 @@ class RealNode:
     """What a gateway needs to use it, and the folder of its programs."""
 
     pool: SshPool
+    authority: TinyAuthority
     system: dict[str, Any]
     folder: Path
 
@@ -47,7 +48,7 @@ async def real_node(programs: Mapping[str, str], *, policy: Mapping[str, Any] | 
         pool = SshPool(authority, SshSettings())  # type: ignore[arg-type]
         try:
             spec = spec_of(node).model_dump(mode="json", by_alias=True, exclude_none=True)
-            yield RealNode(pool, {"metadata": {"name": SYSTEM}, "spec": spec}, folder)
+            yield RealNode(pool, authority, {"metadata": {"name": SYSTEM}, "spec": spec}, folder)
         finally:
             await pool.close()
             await node.stop()
@@ -104,6 +105,7 @@ class _Channels:
             uploads.cancel()
             if child.returncode is None:
                 child.kill()
+            child._transport.close()  # its pipes as well; child.wait() would wait for their end
 
 
 async def _copy(source: Any, sink: Any) -> None:

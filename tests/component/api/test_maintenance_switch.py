@@ -69,6 +69,8 @@ async def test_one_system_is_switched_off(tmp_path: Path) -> None:
         assert reply.headers["Retry-After"] == "60"
         assert gateway.node.asked == []
         assert (await gateway.upload()).status == 400
+        shown = (await gateway.request("GET", "/status/systems/cluster")).json()["out"]
+        assert (shown["status"], shown["description"]) == ("not available", "System does not accept connections")
         assert (await gateway.request("GET", "/utilities/stat?targetPath=/a", machine="other")).status == 200
         assert (await gateway.request("GET", "/tasks")).status == 200
         file.write_text("")

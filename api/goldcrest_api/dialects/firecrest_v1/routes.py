@@ -48,6 +48,10 @@ def router() -> APIRouter:
     add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[_path("task_id")])
     add("GET", "/status/systems", status.systems, "status")
     add("GET", "/status/systems/{machine}", status.system, "status", takes=[_path("machine")])
+    add("GET", "/status/services", status.services, "status")
+    add("GET", "/status/services/{service}", status.service, "status", takes=[_path("service")])
+    add("GET", "/status/filesystems", status.filesystems, "status")
+    add("GET", "/status/filesystems/{machine}", status.filesystems_of, "status", takes=[_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
     add("GET", "/utilities/view", utilities.view, "utilities",
         takes=[_MACHINE, _query("targetPath", "Absolute path.", required=True),
