@@ -14,7 +14,7 @@ from bed import Answer, Bed
 
 pytestmark = pytest.mark.integration
 
-OPERATOR = "dave-client"  # of Slurm
+OPERATOR = "oscar-client"  # of Slurm
 NAME = "goldcrest_course"
 
 
