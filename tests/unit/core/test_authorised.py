@@ -20,7 +20,21 @@ from goldcrest.authorised import (
     wants_cancel,
 )
 from goldcrest.canonical import canonical
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit, command_from
+from goldcrest.commands import (
+    Account,
+    Cancel,
+    Command,
+    Describe,
+    Find,
+    Hold,
+    ListReservations,
+    Queue,
+    ReadFile,
+    Release,
+    StatFile,
+    Submit,
+    command_from,
+)
 from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
@@ -382,6 +396,22 @@ def test_names_this_submission_only(resource: JobResource) -> None:
             case Cancel(_, keep):
                 assert keep in ((), (resource.status.job_id,))
         assert not observer_commands_allow(command) or isinstance(command, Describe)
+
+
+def test_observer_looks_at_the_systems_file_systems_only() -> None:
+    """At their mount points and with links followed; at nothing that is in them, and not at what another System names."""
+    paths = frozenset({"/scratch", "/home"})
+    assert observer_commands_allow(StatFile("/scratch", dereference=True), file_systems=paths)
+    for command in (
+        StatFile("/scratch/alice", dereference=True),
+        StatFile("/scratch", dereference=False),
+        StatFile("/scratch/", dereference=True),
+        StatFile("/etc", dereference=True),
+        ReadFile("/scratch"),
+        ListReservations(),
+    ):
+        assert not observer_commands_allow(command, file_systems=paths)
+    assert not observer_commands_allow(StatFile("/scratch", dereference=True))
 
 
 @given(resources(), systems)
