@@ -14,6 +14,7 @@ from goldcrest_admission.create import CreateReview
 from goldcrest_admission.delete import DeleteReview
 from goldcrest_admission.manager import Managers
 from goldcrest_admission.requester import Accounts, Requesters
+from goldcrest_admission.scripts import Scripts
 from goldcrest_admission.settings import Settings
 from goldcrest_admission.update import UpdateReview
 
@@ -55,6 +56,7 @@ class Context:
                 key=SigningKey(key),
                 systems=Systems(kube),
                 reviews=kube,
+                scripts=Scripts(kube),
                 policy=policy,
             ),
             update=UpdateReview(accounts=accounts, grants=grants, managers=managers),

@@ -28,15 +28,24 @@ from goldcrest.wellknown import (
 from goldcrest_admission.advice import advice_on_creation
 from goldcrest_admission.requester import Requester, Requesters
 from goldcrest_admission.review import Admitted, Raw, Review, finalizers_of, mapping, pointer
+from goldcrest_admission.scripts import Scripts
 
 
 class CreateReview:
     """Decides on new Jobs."""
 
     def __init__(
-        self, *, requesters: Requesters, key: SigningKey, systems: Systems, reviews: AccessReviews, policy: Policy
+        self,
+        *,
+        requesters: Requesters,
+        key: SigningKey,
+        systems: Systems,
+        reviews: AccessReviews,
+        scripts: Scripts,
+        policy: Policy,
     ) -> None:
         self._requesters = requesters
+        self._scripts = scripts
         self._key = key
         self._systems = systems
         self._reviews = reviews
@@ -51,7 +60,8 @@ class CreateReview:
         requester = self._requesters.of(review)
         _check_name(review, via=requester.requested_by.via)
         spec = parse_model(JobSpec, review.spec, what="spec")
-        _check_script(spec)
+        config_map = await self._scripts.of(spec, requester, namespace=review.namespace)
+        _check_script(spec, script_content(spec, config_map))
         await self._systems.get(spec.system)
         wildcards: tuple[str, ...] = ()
         if not requester.via_grant:
@@ -63,7 +73,7 @@ class CreateReview:
                 system=spec.system,
                 user=spec.run_as,
             )
-        asked = asked_by(spec)
+        asked = asked_by(spec, config_map)
         question = Question(
             trigger=Trigger.REQUEST,
             subject=requester.subject,
@@ -80,7 +90,10 @@ class CreateReview:
         decision = await self._policy.decide(OPA_ADMISSION, question)
         if not decision.allow:
             raise decision.refusal(question)
-        return Admitted(patch=self._patch(review, requester), warnings=advice_on_creation(spec))
+        digest = sha256_hex(config_map) if config_map is not None else None
+        return Admitted(
+            patch=self._patch(review, requester, script_sha256=digest), warnings=advice_on_creation(spec, config_map)
+        )
 
     def validate(self, review: Review) -> None:
         """The Job as it will be stored is what was stamped or granted.
@@ -90,17 +103,23 @@ class CreateReview:
         """
         self._requesters.check_result(review)
         _check_name(review, via=review.spec["requestedBy"]["via"])
-        _check_script(parse_model(JobSpec, review.spec, what="spec"))
+        spec = parse_model(JobSpec, review.spec, what="spec")
+        if spec.script.config_map is None:
+            _check_script(spec, script_content(spec))
+        elif spec.script_sha256 is None:  # that it is the stamped one was seen with the stamp
+            raise Denied("spec.scriptSha256 is missing: the mutating webhook of Goldcrest did not run")
         if FINALIZER not in finalizers_of(review.new):
             raise Denied(f"finalizer {FINALIZER} is missing: the mutating webhook of Goldcrest did not run")
 
-    def _patch(self, review: Review, requester: Requester) -> list[Raw]:
+    def _patch(self, review: Review, requester: Requester, *, script_sha256: str | None) -> list[Raw]:
         requested_by = requester.requested_by.dump()
         patch: list[Raw] = [{"op": "add", "path": pointer("spec", "requestedBy"), "value": requested_by}]
+        if script_sha256 is not None:
+            patch.append({"op": "add", "path": pointer("spec", "scriptSha256"), "value": script_sha256})
         if not requester.via_grant:
             if not mapping(mapping(review.new, "metadata"), "annotations"):
                 patch.append({"op": "add", "path": pointer("metadata", "annotations"), "value": {}})
-            added = {ANNOTATION_STAMP: self._stamp(review, requested_by)}
+            added = {ANNOTATION_STAMP: self._stamp(review, requested_by, script_sha256)}
             if Trace.parse(review.annotations.get(ANNOTATION_TRACEPARENT)) is None:
                 # kubectl brings no trace: one begins here, so that all that follows can be found by it.
                 added[ANNOTATION_TRACEPARENT] = Trace.new().header
@@ -113,7 +132,7 @@ class CreateReview:
             patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})
         return patch
 
-    def _stamp(self, review: Review, requested_by: dict[str, Any]) -> str:
+    def _stamp(self, review: Review, requested_by: dict[str, Any], script_sha256: str | None) -> str:
         """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person then."""
         claims = {
             "kind": Kind.JOB.value,
@@ -121,6 +140,7 @@ class CreateReview:
             "name": review.name,
             "specSha256": spec_digest(review.spec),
             "requestedBy": requested_by,
+            **({"scriptSha256": script_sha256} if script_sha256 is not None else {}),
             "nonce": secrets.token_hex(16),
             "iat": int(time.time()),
         }
@@ -135,8 +155,7 @@ def _check_name(review: Review, *, via: str) -> None:
         )
 
 
-def _check_script(spec: JobSpec) -> None:
-    content = script_content(spec)
+def _check_script(spec: JobSpec, content: bytes | None) -> None:
     digest = spec.script.sha256 if content is None else sha256_hex(content)
     for name, given in (("script.sha256", spec.script.sha256), ("scriptSha256", spec.script_sha256)):
         if given is not None and given != digest:

@@ -19,6 +19,7 @@ from goldcrest.policy.accounts import review_account
 from goldcrest.policy.question import Door, Subject, Trigger
 from goldcrest.policy.requester import check_grant_name, requester_of_grant
 from goldcrest.policy.systems import Systems
+from goldcrest.scripts import script_of_config_map
 from goldcrest.wellknown import ANNOTATION_GRANT, ANNOTATION_STAMP, LABEL_SHARD, Kind, Via
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.lease import Leases
@@ -130,7 +131,8 @@ class ResourceEvidence:
         else:
             # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
             trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST
-            commands = authorised_commands(job, system, cluster_id=self._cluster_id)
+            script = await self._script(job)
+            commands = authorised_commands(job, system, cluster_id=self._cluster_id, script=script)
         wildcards: tuple[str, ...] = ()
         if requester.via is Via.KUBERNETES and trigger is Trigger.REQUEST:
             wildcards = await review_account(
@@ -154,6 +156,16 @@ class ResourceEvidence:
             blocked=why,
             wildcards=wildcards,
         )
+
+    async def _script(self, job: JobResource) -> bytes | None:
+        """What the ConfigMap holds now that the spec names; None where there is none, or nothing is to be submitted any more."""
+        key = job.spec.script.config_map
+        if key is None or job.deleting or job.spec.suspend or job.status.job_id is not None:
+            return None
+        try:
+            return await script_of_config_map(self._kube, key, namespace=job.namespace)
+        except (Denied, NotFound, InvalidInput):
+            return None  # then no submission follows, and whatever else does
 
     def _subject(self, job: JobResource, raw: Mapping[str, Any]) -> Subject:
         """Who asked for the resource, as its grant or stamp says."""

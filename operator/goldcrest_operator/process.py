@@ -28,6 +28,7 @@ from goldcrest_operator.recorder import Recorder
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.settings import OperatorSettings
 from goldcrest_operator.store import Store
+from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.tracker import Tracker, TrackerTimes
 from goldcrest_operator.watching import Watch
@@ -129,6 +130,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         cluster_id=cluster_id,
         seldom_seconds=settings.retry.seldom_seconds,
         blocks=blocks,
+        surroundings=Surroundings(kube=kube, store=store),
     )
     systems = SystemController(
         kube=kube,

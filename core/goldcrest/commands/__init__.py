@@ -13,6 +13,7 @@ from goldcrest.commands.slurm import (
     Release,
     Submit,
 )
+from goldcrest.commands.usage import JobUsage
 from goldcrest.sbatch.options import SubmitOptions
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Describe",
     "Find",
     "Hold",
+    "JobUsage",
     "MakeDirectory",
     "Payload",
     "Queue",

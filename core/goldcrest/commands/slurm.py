@@ -211,19 +211,19 @@ class Cancel(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_token(given.take("token", str)), _job_ids(given.take("keep", list), most=10))
+        command = cls(check_token(given.take("token", str)), check_job_ids(given.take("keep", list), most=10))
         given.done()
         return command
 
 
-def _scope(value: str) -> Scope:
+def check_scope(value: str) -> Scope:
     match value:
         case "own" | "all":
             return value
     raise InvalidInput(f"scope {value!r} is neither 'own' nor 'all'")
 
 
-def _job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str, ...]:
+def check_job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str, ...]:
     if not least <= len(values) <= most:
         raise InvalidInput(f"{len(values)} job ids; {least} to {most} are allowed")
     for value in values:
@@ -249,7 +249,7 @@ class Queue(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(_scope(given.take("scope", str)))
+        command = cls(check_scope(given.take("scope", str)))
         given.done()
         return command
 
@@ -270,7 +270,7 @@ class Describe(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT))
+        command = cls(check_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT))
         given.done()
         return command
 
@@ -293,7 +293,8 @@ class Account(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         command = cls(
-            _scope(given.take("scope", str)), _job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT)
+            check_scope(given.take("scope", str)),
+            check_job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT),
         )
         given.done()
         return command

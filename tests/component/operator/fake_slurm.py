@@ -16,7 +16,7 @@ from component.operator.memory_kube import MemoryKube
 from goldcrest.authorised import authorised_commands, containment_commands, observer_commands_allow
 from goldcrest.authority import Basis, ByResource
 from goldcrest.blocked import BlockList
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Queue, Release, Submit
+from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, JobUsage, Queue, Release, Submit
 from goldcrest.commands.outputs import SEPARATOR
 from goldcrest.errors import AnswerLost, Blocked, CommandFailed, Denied, NotFound
 from goldcrest.models.job import JobResource
@@ -173,6 +173,8 @@ class FakeSlurm:
                 return {"jobs": [self._describe(job_id) for job_id in ids]}
             case Account(_, ids):
                 return self._sacct(lambda job: str(job.id) in ids)
+            case JobUsage(_, ids):
+                return self._usage(lambda job: str(job.id) in ids)
         raise AssertionError(command)
 
     def _mark(self, command: Submit) -> None:
@@ -262,6 +264,16 @@ class FakeSlurm:
                     ]
                 )
             )
+        return output("".join(row + "\n" for row in rows))
+
+    def _usage(self, wanted: Callable[[BatchJob], bool]) -> dict[str, Any]:
+        if self.accounting_down:
+            return output(status=1, stderr="sacct: error: Problem talking to the database: Connection refused")
+        rows = []
+        for job in filter(wanted, self.jobs.values()):
+            end = _epoch(job.ended) if job.ended is not None else "Unknown"
+            for suffix, user, memory in (("", job.user, ""), (".batch", "", "2048K")):
+                rows.append(SEPARATOR.join([f"{job.id}{suffix}", user, job.state, end, "1", "00:01.500", memory]))
         return output("".join(row + "\n" for row in rows))
 
 

@@ -55,7 +55,7 @@ async def test_costs_two_certificates_and_few_writes(world: World) -> None:
     world.add_job()
     await world.operator()
     await world.until(lambda: world.phase() == "Succeeded")
-    assert [op for op in world.slurm.calls if op not in ("slurm.queue", "slurm.describe")] == [
+    assert [op for op in world.slurm.calls if op not in ("slurm.queue", "slurm.describe", "slurm.usage")] == [
         "slurm.submit",
         "slurm.release",
     ]

@@ -24,6 +24,7 @@ from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.recorder import Recorder
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.store import Store
+from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.tracker import Tracker, TrackerTimes
 from goldcrest_operator.watching import Watch
@@ -31,7 +32,7 @@ from goldcrest_operator.workers import Workers
 from goldcrest_operator.workqueue import WorkQueue
 
 NAMESPACE = "hpc-alice"
-QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02, per_second=10_000)
+QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02, per_second=10_000, usage=(0.02, 0.05))
 SYSTEM: Raw = {
     "hosts": [{"address": "login1", "port": 2222}],
     "filterPath": "/usr/libexec/goldcrest/ssh-filter",
@@ -101,6 +102,7 @@ class Operator:
             cluster_id=CLUSTER,
             seldom_seconds=0.05,
             blocks=self.blocks,
+            surroundings=Surroundings(kube=kube, store=self.store),
             epoch=world.epoch,
         )
         systems = SystemController(

@@ -17,6 +17,7 @@ from goldcrest.commands import (
     Describe,
     Find,
     Hold,
+    JobUsage,
     MakeDirectory,
     Payload,
     Queue,
@@ -58,6 +59,7 @@ EXAMPLES: list[Command] = [
     Queue("own"),
     Describe(("12", "13")),
     Account("all", ("12",)),
+    JobUsage("own", ("12", "13")),
 ]
 
 

@@ -34,6 +34,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.queue": {"scope": "own"},
     "slurm.describe": {"jobIds": ["12", "13_1"]},
     "slurm.account": {"scope": "all", "jobIds": ["12"]},
+    "slurm.usage": {"scope": "all", "jobIds": ["12"]},
 }
 OPTIONAL = {"again", "scriptPath", "scriptSha256"}
 WRONG_TYPES: list[Any] = [None, 1.5, [], {}, "", 7, True, "text", [1], ["x"], {"x": 1}, -1]
@@ -277,6 +278,8 @@ def test_every_option_is_one_argument(f: Any) -> None:
         ("slurm.describe", {"jobIds": ["1"] * 51}),
         ("slurm.account", {"scope": "own", "jobIds": ["1"] * 1001}),
         ("slurm.account", {"scope": "mine", "jobIds": ["1"]}),
+        ("slurm.usage", {"scope": "own", "jobIds": ["1"] * 101}),
+        ("slurm.usage", {"scope": "own", "jobIds": ["--all"]}),
         ("slurm.cancel", {"token": TOKEN, "keep": ["1"] * 11}),
         ("fs.read", {"path": "/x", "offset": -1, "length": 1}),
         ("fs.read", {"path": "/x", "offset": 0, "length": 64 * 1024 * 1024 + 1}),
