@@ -188,7 +188,9 @@ class JobEffects:
             return await self._failed(error, subject, attempt)
         _log.info("job.looked_for", **self._names(subject), found=found)
         looked = replace(attempt, found=found, found_at=subject.now)
-        nothing_taken = not found and (attempt.nothing_taken or is_certain(subject.job, looked))
+        # Of a run with a key the scheduler may have forgotten what an earlier gjob began: only the node can tell then.
+        inferred = subject.job.spec.run_key is None and is_certain(subject.job, looked)
+        nothing_taken = not found and (attempt.nothing_taken or inferred)
         return replace(looked, nothing_taken=nothing_taken)
 
     # T10.2: sbatch --hold, marked with the token.

@@ -39,60 +39,67 @@ def named(job: JobResource) -> tuple[Dependency, ...]:
 def resolve(job: JobResource, related: Related) -> Resolution:
     """Judge each dependency by what is known now, and by what was recorded before."""
     before = {(found.type, found.name): found for found in job.status.dependencies}
-    statuses, failed, waiting = [], [], []
+    statuses, failed, stuck, waiting = [], [], [], []
     for dependency in named(job):
         assert dependency.name is not None  # noqa: S101 - named() sees to it
-        known = before.get((dependency.type, dependency.name))
-        status, why = _judge(job, dependency, dependency.name, related.get(dependency.name), known)
+        other = related.get(dependency.name)
+        status = _judge(job, dependency.type, dependency.name, other, before.get((dependency.type, dependency.name)))
         statuses.append(status)
-        if status.state == "Failed":
-            failed.append(why)
-        elif status.state == "Waiting":
-            waiting.append(why)
-    circle = _circle(job, related) if waiting else ()
+        match status.state:
+            case "Failed":
+                failed.append(_why_failed(dependency.type, dependency.name, other))
+            case "Waiting" if other is not None and not _is_reachable(job, other):
+                where = f"on system {other.spec.system} as {other.spec.run_as}"
+                failed.append(
+                    f"gjob {dependency.name} runs {where}: only the same system and Unix user can be waited for"
+                )
+            case "Waiting" if other is not None and reason_of(other.status) is Reason.DEPENDENCY_FAILED:
+                stuck.append(f"gjob {dependency.name} cannot start because of its own dependencies")
+            case "Waiting":
+                waiting.append(_why_waiting(dependency.name, other))
+    circle = _circle(job, related) if stuck or waiting else ()
     if circle:
-        failed.append(f"it depends on itself: {' → '.join(circle)}")
-    return Resolution(tuple(statuses), failed="; ".join(failed), waiting="; ".join(waiting))
+        stuck = [f"it depends on itself: {' → '.join(circle)}"]
+    return Resolution(tuple(statuses), failed="; ".join([*failed, *stuck]), waiting="; ".join(waiting))
+
+
+def _is_reachable(job: JobResource, other: JobResource) -> bool:
+    return (other.spec.system, other.spec.run_as) == (job.spec.system, job.spec.run_as)
+
+
+def _why_failed(type_: str, name: str, other: JobResource | None) -> str:
+    if other is None:
+        return f"gjob {name} did not end as {type_} needs it, and is not there any more"
+    return f"gjob {name} has ended as {other.status.phase}, which {type_} does not allow"
+
+
+def _why_waiting(name: str, other: JobResource | None) -> str:
+    if other is None:
+        return f"gjob {name} is not there yet"
+    return f"gjob {name} has not been submitted yet ({other.status.phase or Phase.PENDING})"
 
 
 def _judge(
-    job: JobResource, dependency: Dependency, name: str, found: JobResource | None, known: DependencyStatus | None
-) -> tuple[DependencyStatus, str]:
-    def status(state: str, *, of: JobResource | None = None) -> DependencyStatus:
-        return DependencyStatus.model_validate(
-            {
-                "name": name,
-                "type": dependency.type,
-                "uid": of.uid if of is not None else None,
-                "jobId": of.status.job_id if of is not None else None,
-                "state": state,
-            }
-        )
-
+    job: JobResource, type_: str, name: str, found: JobResource | None, known: DependencyStatus | None
+) -> DependencyStatus:
     if known is not None and known.state == "Met":
-        return known, ""
+        return known
     if known is not None and known.uid is not None and (found is None or found.uid != known.uid):
         if known.state == "Submitted":
-            return known, ""  # its gjob is gone, its job is not: Slurm knows what becomes of it
+            return known  # its gjob is gone, its job is not: Slurm knows what becomes of it
         if known.state == "Failed" and found is None:
-            return known, f"gjob {name} did not end as {dependency.type} needs it, and is not there any more"
+            return known
+    status = DependencyStatus(name=name, type=type_, state="Waiting")
     if found is None:
-        return status("Waiting"), f"gjob {name} is not there yet"
-    if found.spec.system != job.spec.system or found.spec.run_as != job.spec.run_as:
-        where = f"on system {found.spec.system} as {found.spec.run_as}"
-        return status(
-            "Failed", of=found
-        ), f"gjob {name} runs {where}: only the same system and Unix user can be waited for"
-    phase = found.status.phase or Phase.PENDING
-    if phase.finished:
-        if _is_met(dependency.type, found, phase):
-            return status("Met", of=found), ""
-        return status("Failed", of=found), f"gjob {name} has ended as {phase}, which {dependency.type} does not allow"
-    if found.status.job_id is not None:
-        return status("Submitted", of=found), ""
-    if reason_of(found.status) is Reason.DEPENDENCY_FAILED:
-        return status("Failed", of=found), f"gjob {name} cannot start because of its own dependencies"
-    return status("Waiting", of=found), f"gjob {name} has not been submitted yet ({phase})"
+        return status
+    status = status.model_copy(update={"uid": found.uid})
+    if not _is_reachable(job, found):
+        return status
+    status = status.model_copy(update={"job_id": found.status.job_id})
+    phase = found.status.phase
+    if phase is not None and phase.finished:
+        return status.model_copy(update={"state": "Met" if _is_met(type_, found, phase) else "Failed"})
+    return status.model_copy(update={"state": "Submitted"}) if found.status.job_id is not None else status
 
 
 def _is_met(type_: str, found: JobResource, phase: Phase) -> bool:
