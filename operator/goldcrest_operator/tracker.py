@@ -49,6 +49,8 @@ class TrackerTimes:
         idle: while none is (observer account only; it still finds doubles).
         per_second: queries of one system, over all users' lanes; with many lanes each pauses longer. Lanes that are hot count by
             themselves, so that there may be twice as many for a moment.
+        rest: after a round a lane pauses for this many times as long as the round took, up to ``active``: neither the controller nor we are
+            kept busy by thousands of jobs of which some change all the time.
         at_once: queries of one system under way; further ones wait their turn.
         usage: seconds after the end of a job at which accounting is asked what it used, until it knows.
     """
@@ -60,6 +62,7 @@ class TrackerTimes:
     active: float = 4.0
     idle: float = 30.0
     per_second: float = 20.0
+    rest: float = 3.0
     at_once: int = 4
     usage: tuple[float, ...] = (3.0, 10.0, 60.0)
 
@@ -73,6 +76,8 @@ class _Lane:
     """Whose jobs; empty for all, asked as the observer."""
     hot_until: float = 0.0
     failures: int = 0
+    took: float = 0.0
+    """Seconds of the last round."""
     turn: int = 0
     with_strays: frozenset[str] = frozenset()
     """uids of Jobs whose doubles this lane saw last."""
@@ -180,6 +185,7 @@ class Tracker:
                 began = self._clock()
                 if self._active():
                     await self._round_or_trouble(lane)
+                    lane.took = self._clock() - began
                 await self._pause(lane, began)
         finally:
             self._lanes.pop((lane.system, lane.user), None)
@@ -222,6 +228,7 @@ class Tracker:
         # What the controller is asked in a second does not grow with the number of users.
         like_it = sum(other.system == lane.system and (now < other.hot_until) == hot for other in self._lanes.values())
         base = max(base, like_it / times.per_second)
+        base = max(base, min(lane.took * (1 + times.rest), times.active))
         if lane.failures:
             base = max(base, min(times.hot * 2.0 ** min(lane.failures, 10), times.idle) * random.uniform(0.75, 1.25))  # noqa: S311
         return base
