@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from goldcrest.authorised import token_of
 from goldcrest.blocked import BlockFollower, BlockList
 from goldcrest.errors import Conflict, InvalidInput, NotFound
 from goldcrest.kube import Raw
@@ -18,8 +19,9 @@ from goldcrest_operator.reading import read_job
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, begun
 from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation, Source
+from goldcrest_operator.reconcile.statuses import finished_at
 from goldcrest_operator.reconcile.steps import Delete, Rest, Retry, Step, Submit, Wait
-from goldcrest_operator.store import Followed, Store
+from goldcrest_operator.store import Followed, Store, followed_of
 from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.workqueue import WorkQueue
@@ -28,6 +30,8 @@ _log = Log(__name__)
 
 _OVER = Attempt()  # one for all finished Jobs: what was done for them does not matter any more
 
+USAGE_SECONDS = 600.0
+"""A Job that ended so long before this process first saw it is not asked about any more."""
 STEPS_LIMIT = 25
 """Steps of one pass. The longest way that there is takes ten: more means that somebody else edits the Job all the time."""
 
@@ -91,6 +95,7 @@ class JobController:
                 return
             if attempt is None:
                 attempt = self._attempts[uid] = begun(subject.job, now=subject.now)
+                self._ask_usage_of(subject.job, now=subject.now)
             if source is None:
                 source = await self._surroundings.source(
                     subject.job
@@ -174,6 +179,14 @@ class JobController:
         self._tracker.forget(uid)
         self._attempts.pop(uid, None)
         self._queue.forget(Key(Kind.JOB, uid))
+
+    def _ask_usage_of(self, job: JobResource, *, now: float) -> None:
+        """A predecessor that saw the end of a Job may not have lived until accounting knew what it used."""
+        ended = finished_at(job.status)
+        if ended is None or now - ended > USAGE_SECONDS or job.status.job_id is None or job.status.usage is not None:
+            return
+        token = token_of(job, cluster_id=self._cluster_id)
+        self._tracker.ask_usage(followed_of(job, job.status.job_id, token=token))
 
     def _is_end(self, step: Step, uid: str) -> bool:
         """Whether the pass is over; if so, when the next one is due is arranged."""

@@ -196,18 +196,7 @@ class Store:
         self._unfollow(uid)
         if finished or job.status.job_id is None:
             return
-        followed = Followed(
-            uid=uid,
-            namespace=job.namespace,
-            name=job.name,
-            system=system,
-            user=job.spec.run_as,
-            job_id=job.status.job_id,
-            token=token,
-            array=job.spec.array is not None,
-            requester=job.spec.requested_by.username if job.spec.requested_by is not None else "",
-            since=_since(job),
-        )
+        followed = followed_of(job, job.status.job_id, token=token)
         self._followed[uid] = followed
         for user in ("", followed.user):
             self._followed_by_lane[system, user][uid] = followed
@@ -221,6 +210,22 @@ class Store:
             jobs.pop(uid, None)
             if not jobs:
                 del self._followed_by_lane[lane]
+
+
+def followed_of(job: JobResource, job_id: str, *, token: str) -> Followed:
+    """What the tracker must know of a submitted Job."""
+    return Followed(
+        uid=job.uid,
+        namespace=job.namespace,
+        name=job.name,
+        system=job.spec.system,
+        user=job.spec.run_as,
+        job_id=job_id,
+        token=token,
+        array=job.spec.array is not None,
+        requester=job.spec.requested_by.username if job.spec.requested_by is not None else "",
+        since=_since(job),
+    )
 
 
 def _since(job: JobResource) -> float:

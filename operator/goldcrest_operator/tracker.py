@@ -79,6 +79,8 @@ class _Lane:
     took: float = 0.0
     """Seconds of the last round."""
     turn: int = 0
+    settling: asyncio.Task[None] | None = None
+    """What is found out about jobs that have ended, while it goes on."""
     with_strays: frozenset[str] = frozenset()
     """uids of Jobs whose doubles this lane saw last."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -172,6 +174,11 @@ class Tracker:
         if hurry:
             lane.hot_until = self._clock() + self._times.hot_for
             lane.wake.set()
+
+    def ask_usage(self, job: Followed) -> None:
+        """Have accounting asked what a job used that has ended."""
+        self._usage.owe(job)
+        self.follow(job.system, job.user, hurry=False)
 
     async def close(self) -> None:
         """Stop asking."""
@@ -281,7 +288,22 @@ class Tracker:
             else:
                 self._saw(lane, job, view)
         self._note_strays(lane, views)
-        await self._settle(lane, spec, gone)
+        await self._settle_beside(lane, spec, gone)
+
+    async def _settle_beside(
+        self, lane: _Lane, spec: SystemSpec, gone: Sequence[tuple[Followed, JobView | None]]
+    ) -> None:
+        """Settle what has ended; when that takes long, as after the end of hundreds, the next look at the queue does not wait for it."""
+        if lane.settling is None:
+            lane.settling = asyncio.create_task(
+                self._settle(lane, spec, gone), name=f"settling {lane.system} {lane.user}"
+            )
+            self._tasks.add(lane.settling)
+            lane.settling.add_done_callback(self._tasks.discard)
+        await asyncio.wait({lane.settling}, timeout=self._times.hot)
+        if lane.settling.done():
+            done, lane.settling = lane.settling, None
+            done.result()
 
     async def _ask(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> tuple[JobView, ...] | None:
         if lane.user == "":

@@ -53,9 +53,8 @@ def test_a_chain_that_breaks(bed: Bed) -> None:
     make(bed, later, dependencies=[{"type": "afterok", "name": first}])
     for name in (second, later):
         bed.job_when(name, lambda status: condition(status, "Stalled") == ("True", "DependencyFailed"))
-        bed.kubectl(
-            "patch", "gjob", name, "-n", bed.namespace("alice"), "--type=merge", "-p", '{"spec":{"cancel":true}}'
-        )
+        patch = ("patch", "gjob", name, "-n", bed.namespace("alice"), "--type=merge", "-p")
+        assert bed.kubectl(*patch, '{"spec":{"cancel":true}}', user="alice").returncode == 0
         assert bed.job_finished(name)["status"]["phase"] == "Cancelled"
 
 
@@ -95,10 +94,10 @@ def test_what_was_given_and_used(bed: Bed) -> None:
     assert status["asked"]["timeLimit"] == "5"
     assert status["granted"]["timeLimit"] == "00:05:00"
     assert status["granted"]["partition"] == status["partition"]
-    assert [sentence.partition(": ")[2] for sentence in status["overridden"]] == [
-        "--time is not used, because spec.timeLimit says something else",
-        "--job-name is not used, because spec.jobName says something else",
-    ]
+    assert set(status["overridden"]) == {
+        "line 2 of the script: --time is not used, because spec.timeLimit says something else",
+        "line 2 of the script: --job-name is not used, because spec.jobName says something else",
+    }
     node = status["nodeList"].partition(".")[0]
     assert status["files"]["stdout"].endswith(f"/out-field-alice-{status['jobId']}-{node}.txt")
     assert bed.node("cat", status["files"]["stdout"], user="alice").endswith("  -\n")

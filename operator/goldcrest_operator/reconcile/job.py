@@ -15,9 +15,10 @@ from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase, Reason
 from goldcrest_operator.reconcile.allotments import asked_fields
 from goldcrest_operator.reconcile.certainty import FRESH_SECONDS, is_certain, settled_at
-from goldcrest_operator.reconcile.dependencies import Resolution, resolve
-from goldcrest_operator.reconcile.observation import Observation, Refusal, Sighting, Trouble
-from goldcrest_operator.reconcile.seen import seen_fields, usage_of
+from goldcrest_operator.reconcile.dependencies import resolve
+from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
+from goldcrest_operator.reconcile.seen import usage_of
+from goldcrest_operator.reconcile.sightings import as_seen
 from goldcrest_operator.reconcile.statuses import (
     differs,
     finished_at,
@@ -47,15 +48,12 @@ from goldcrest_operator.reconcile.steps import (
     WriteStatus,
 )
 from goldcrest_operator.reconcile.troubles import blocked_words
-from goldcrest_operator.scheduler.interface import JobView
-from goldcrest_operator.scheduler.waiting import NEVER
+from goldcrest_operator.reconcile.waiting import in_trouble, is_to_be_looked_for, key_is_used, refused, waits_for_others
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
 LOOK_AGAIN_SECONDS = 10.0
 """While an sbatch of unknown outcome may still take effect, its token is looked for this often."""
-LOOK_FOR_OTHERS_SECONDS = 60.0
-"""A gjob that is waited for, and that the watch did not bring, is looked for this often."""
 NO_SYSTEM_SECONDS = 60.0
 """A System that does not exist is waited for; its creation wakes the Job at once."""
 
@@ -90,11 +88,11 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
 
     # 5. It was refused for good, and nothing of an earlier try can come any more.
     if job.status.job_id is None and attempt.refusal is not None and is_certain(job, attempt):
-        return _refused(job, attempt.refusal, observed)
+        return refused(job, attempt.refusal, observed)
 
     # 6. What the last step needed does not answer: say so, once, and try again.
     if attempt.trouble is not None:
-        return _in_trouble(job, attempt.trouble, observed)
+        return in_trouble(job, attempt.trouble, observed)
 
     # 7. Not submitted yet, or submitted.
     if job.status.job_id is None:
@@ -208,16 +206,16 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
     # 7. Another gjob comes first; a run with a key may be there already, and is adopted then whatever else it waits for.
     resolution = resolve(job, observed.related)
     if nothing_submitted:
-        if _is_to_be_looked_for(job, observed, seconds=None):
+        if is_to_be_looked_for(job, observed, seconds=None):
             return Find()
         if resolution.failed or resolution.waiting:
-            return _waits_for_others(job, observed, resolution)
-        if _is_to_be_looked_for(job, observed, seconds=LOOK_AGAIN_SECONDS):
+            return waits_for_others(job, observed, resolution)
+        if is_to_be_looked_for(job, observed, seconds=LOOK_AGAIN_SECONDS):
             return Find()
         if observed.source.refusal is not None:
-            return _refused(job, observed.source.refusal, observed)
+            return refused(job, observed.source.refusal, observed)
         if observed.source.trouble is not None:
-            return _in_trouble(job, observed.source.trouble, observed)
+            return in_trouble(job, observed.source.trouble, observed)
 
     # 8. First the intent: whoever comes after us then knows that there may be a submission.
     if intent is None:
@@ -247,7 +245,7 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
 
     # 10. Whoever names a run wants it once, and the node says that it was begun: not even the scheduler's forgetting makes it run again.
     if attempt.repeated and job.spec.run_key is not None:
-        return _in_trouble(job, _key_is_used(job), observed)
+        return in_trouble(job, key_is_used(job), observed)
 
     # 11. The time of the last sbatch is stored before it, so that a successor knows how long to look; and what it waits for.
     if observed.now - parse_time(intent.time) > FRESH_SECONDS or job.status.dependencies != list(resolution.statuses):
@@ -259,59 +257,6 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
     # 12. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
     # made again with its grant has the token of the first.
     return Submit(again=attempt.nothing_taken)
-
-
-def _is_to_be_looked_for(job: JobResource, observed: Observation, *, seconds: float | None) -> bool:
-    """Whether an earlier run with the same key is to be looked for before anything is begun.
-
-    Args:
-        seconds: how old the last look may be; None: any will do.
-    """
-    if job.spec.run_key is None or job.status.submission is not None:
-        return False
-    at = observed.attempt.found_at
-    return observed.attempt.found is None or at is None or (seconds is not None and observed.now - at > seconds)
-
-
-def _key_is_used(job: JobResource) -> Trouble:
-    return Trouble(
-        Reason.SUBMISSION_AMBIGUOUS,
-        f"A run with runKey {job.spec.run_key} was begun on {job.spec.system} before, and the scheduler does not know it any more. "
-        "It is not run again: make a gjob with another runKey to have it run.",
-        stalled=True,
-    )
-
-
-def _waits_for_others(job: JobResource, observed: Observation, resolution: Resolution) -> Step:
-    if resolution.failed:
-        reason, message = Reason.DEPENDENCY_FAILED, f"Cannot start: {resolution.failed}."
-    else:
-        reason, message = Reason.WAITING_FOR_DEPENDENCY, f"Waits: {resolution.waiting}."
-    status = with_state(
-        job,
-        phase=Phase.PENDING,
-        reason=reason,
-        message=message,
-        now=observed.now,
-        stalled=bool(resolution.failed),
-        dependencies=list(resolution.statuses),
-    )
-    if differs(job.status, status):
-        return WriteStatus(status, notices(job.status, status))
-    # The watch wakes it; one that another shard reconciles, or that comes later, is looked for.
-    return Wait(LOOK_FOR_OTHERS_SECONDS)
-
-
-def _refused(job: JobResource, refusal: Refusal, observed: Observation) -> Step:
-    failed = with_state(job, phase=Phase.FAILED, reason=refusal.reason, message=refusal.message, now=observed.now)
-    return WriteStatus(failed, notices(job.status, failed))
-
-
-def _in_trouble(job: JobResource, trouble: Trouble, observed: Observation) -> Step:
-    shown = with_trouble(job, trouble, now=observed.now)
-    if differs(job.status, shown):
-        return WriteStatus(shown, notices(job.status, shown))
-    return Retry(seldom=trouble.stalled)
 
 
 def _after_submission(job: JobResource, system: SystemSpec | None, observed: Observation, *, job_id: str) -> Step:
@@ -524,62 +469,5 @@ def _write_if_changed(job: JobResource, observed: Observation) -> Step:
         # Not seen since this process started: what its predecessor wrote stands.
         unseen = job.status.observed_generation < job.generation
         return WriteStatus(_seen_generation(job)) if unseen else Rest()
-    status = _as_seen(job, observed)
+    status = as_seen(job, observed, released=_released(job, observed))
     return WriteStatus(status, notices(job.status, status)) if differs(job.status, status) else Rest()
-
-
-def _as_seen(job: JobResource, observed: Observation) -> JobStatus:
-    """The status that the tracker's last sighting means."""
-    sighting, released = observed.sighting, _released(job, observed)
-    view = sighting.view if sighting.view is not None and sighting.view.job_id == job.status.job_id else None
-    phase, reason, message = _state_as_seen(job, view, released=released)
-    fields = seen_fields(job, view, now=observed.now) if view is not None else {}
-    if view is not None and phase is Phase.QUEUED and fields["expected_start_time"] is not None:
-        message = f"{message} Expected to start at {fields['expected_start_time']}."
-    if fields.get("elapsed_seconds") is not None and "end_time" not in fields:
-        # Slurm's exact record has no zone for its times; start and duration say the same.
-        start = fields.get("start_time") or job.status.start_time
-        if start is not None:
-            fields["end_time"] = iso(parse_time(start) + fields["elapsed_seconds"])
-    if job.status.submission is not None and released is not None:
-        fields["submission"] = job.status.submission.model_copy(update={"released": released})
-    trouble = sighting.trouble
-    if trouble is not None and trouble.reason is Reason.BLOCKED and phase is Phase.SUSPENDED:
-        trouble = None  # it waits for its user as well, and would not go on by itself
-    if trouble is not None and not phase.finished:
-        return with_state(
-            job,
-            phase=phase,
-            reason=trouble.reason,
-            message=trouble.message,
-            now=observed.now,
-            unreachable=trouble.unreachable,
-            stalled=trouble.stalled,
-            **fields,
-        )
-    never = view is not None and phase is Phase.QUEUED and (view.reason or "").strip("()") in NEVER
-    if never:
-        reason = Reason.DEPENDENCY_FAILED
-    return with_state(job, phase=phase, reason=reason, message=message, now=observed.now, stalled=never, **fields)
-
-
-def _state_as_seen(job: JobResource, view: JobView | None, *, released: bool | None) -> tuple[Phase, Reason, str]:
-    job_id = job.status.job_id
-    if view is not None:
-        phase, reason, message = view.phase, view.outcome, view.message
-    else:
-        phase = job.status.phase or Phase.QUEUED
-        if phase in (Phase.PENDING, Phase.SUBMITTING):
-            phase = Phase.QUEUED
-        reason = reason_of(job.status) or Reason.QUEUED
-        message = job.status.message or ""
-        if phase is Phase.SUSPENDED and not job.spec.suspend:
-            phase, reason, message = Phase.QUEUED, Reason.QUEUED, f"Job {job_id} waits in the queue."
-    if job.spec.suspend and phase in (Phase.QUEUED, Phase.SUSPENDED) and released is False:
-        return Phase.SUSPENDED, Reason.SUSPENDED, f"Job {job_id} is held until spec.suspend is set to false."
-    if (job.deleting or job.status.cancel_requested_at) and not phase.finished:
-        message = f"Job {job_id} is being cancelled."
-    elif job.spec.suspend and phase is Phase.RUNNING and view is not None:
-        what = "what waits of it is held" if view.waiting_elements else "spec.suspend holds only what waits"
-        message = f"{message} It is left running: {what}."
-    return phase, reason, message

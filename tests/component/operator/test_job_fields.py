@@ -317,6 +317,20 @@ async def test_what_it_used(world: World, observer: str | None) -> None:
     assert len(world.kube.status_writes) == writes
 
 
+async def test_what_it_used_is_asked_by_a_successor(world: World) -> None:
+    """An operator that saw the end, and died before accounting knew more, is followed by one that asks."""
+    world.add_system()
+    world.add_job()
+    world.slurm.faults["slurm.usage"] = [says(output())] * 2
+    first = await world.operator()
+    await world.until(lambda: world.slurm.calls.count("slurm.usage") == 2)
+    await world.quiet()
+    await first.kill()
+    assert (world.phase(), status(world).usage) == ("Succeeded", None)
+    await world.operator()
+    await world.until(lambda: status(world).usage is not None)
+
+
 async def test_a_site_that_does_not_say_what_was_used(world: World) -> None:
     """Accounting that fails, or a filter of before: the Job has ended all the same, and nobody is asked again and again."""
     world.add_system()

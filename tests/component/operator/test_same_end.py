@@ -150,7 +150,8 @@ def _compare(found: dict[str, Any], calm: dict[str, Any], *, orphan: bool) -> No
     always = ("phase", "conditions", "ran", "latched", "generation")
     assert {name: found[name] for name in always} == {name: calm[name] for name in always}
     if found["submitted"] == calm["submitted"]:
-        assert found == calm
+        # What was used is not asked any more by who comes ten minutes after the end.
+        assert found in (calm, {**calm, "usage": None})
 
 
 def _let_slurm_work(play: Play) -> None:
