@@ -19,8 +19,12 @@ setup: .venv/.ready ## Install the locked dependencies into .venv
 demo: .venv/.ready ## Run one job through REST, pyfirecrest and kubectl on a real test bed
 	@$(RUN) dev/demo.py
 
+.PHONY: trace
+trace: .venv/.ready ## Submit a job on the running bed and print its trace as a tree; TRACE=id for another one
+	@$(RUN) dev/trace_view.py $(TRACE)
+
 .PHONY: test
-test: lint bed-up test-unit test-component test-integration ## Run all tests, on the real test bed (brings it up)
+test: lint bed-up test-unit test-component test-integration test-hard-site ## Run all tests, on the real test bed (brings it up)
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
@@ -28,12 +32,24 @@ test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
-	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa
+	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa promtool
 	$(PYTEST) tests/component
 
 .PHONY: test-integration
 test-integration: .venv/.ready ## Tests on the whole bed (make bed-up first)
 	$(PYTEST) tests/integration tests/faults
+
+.PHONY: test-hard-site
+test-hard-site: .venv/.ready ## Tests on the hard site, a second bed beside the first (brings it up, takes it down)
+	@$(RUN) dev/bed.py up --profile hard
+	$(PYTEST) tests/hard_site
+	@$(RUN) dev/bed.py down --profile hard
+
+.PHONY: test-newer-slurm
+test-newer-slurm: .venv/.ready ## Tests of jobs with Slurm 24.11, on a bed in place of the ordinary one (brings it up, takes it down)
+	@$(RUN) dev/bed.py up --profile newer
+	GOLDCREST_BED_PROFILE=newer $(PYTEST) tests/integration/test_main_job.py tests/integration/test_slurm_questions.py
+	@$(RUN) dev/bed.py down --profile newer
 
 .PHONY: faults
 faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs (FAULT_JOBS at each point)

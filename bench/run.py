@@ -16,6 +16,9 @@ import uvloop
 
 import blocking
 import delegation
+import files
+import observing
+import reading
 import streaming
 import submit
 import users
@@ -25,8 +28,11 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "submit": submit.run,
     "blocking": blocking.run,
     "streaming": streaming.run,
+    "files": files.run,
     "users": users.run,
+    "observing": observing.run,
     "delegation": delegation.run,
+    "reading": reading.run,
 }
 LONG = {"users": users.run_long, "delegation": delegation.run_long}  # instead of those of the same name
 

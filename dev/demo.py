@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core"))
 
 from goldcrest_bed import cli
 from goldcrest_bed import facts as bed_facts
+from goldcrest_bed.traces import tree
+from trace_view import settled
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BOLD, DIM, PLAIN = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
@@ -194,6 +196,8 @@ def show_everything(facts: dict[str, Any], door: Gateway, task_id: str) -> None:
         check=False,
     ).stdout.splitlines()
     show_lines("ssh-filter (syslog of the login node)", syslog)
+    title("   … and as spans (begin and length in ms)")
+    print(tree(settled(trace_id, wanted="Job")), end="")
 
 
 def show_lines(process: str, lines: list[str]) -> None:

@@ -139,7 +139,9 @@ def check_python(report):
         ssh_filter.Libcrypto()
         report.ok("signatures", "by libcrypto")
     except (ImportError, OSError):
-        report.warn("signatures", "in Python only: right, but several times slower", "install OpenSSL's libcrypto (1.1.1 or 3)")
+        report.warn(
+            "signatures", "in Python only: right, but several times slower", "install OpenSSL's libcrypto (1.1.1 or 3)"
+        )
 
 
 def check_files(report, filter_path):
@@ -182,7 +184,9 @@ def check_trusted(report, what, path):
         return False
     kind = mount_of(path)[0]
     if kind in SHARED_FILE_SYSTEMS:
-        report.wrong(what, "%s is on %s" % (path, kind), "put it on a local disk: who serves that file system could change it")
+        report.wrong(
+            what, "%s is on %s" % (path, kind), "put it on a local disk: who serves that file system could change it"
+        )
         return False
     report.ok(what, path)
     return True
@@ -203,7 +207,9 @@ def check_policy(report, policy_path):
         with open(policy_path, "rb") as file:
             policy = ssh_filter.parse_policy(file.read())
     except (OSError, ssh_filter.Misconfigured) as error:
-        report.wrong("policy file", "%s: %s" % (policy_path, error), "correct that key; ssh-filter/README.md explains each")
+        report.wrong(
+            "policy file", "%s: %s" % (policy_path, error), "correct that key; ssh-filter/README.md explains each"
+        )
         return None
     report.ok("policy", "system %s, users from id %d" % (policy.system, policy.min_uid))
     missing = [name for name in ssh_filter.STARTUP_FILES if name not in policy.protected_names]
@@ -257,12 +263,27 @@ def check_roots(report, policy):
             report.ok("folder %s" % root, "%s, %s" % (kind, "shared" if shared else "local to this node"))
 
 
+def check_file(report, policy):
+    """The one program beside Slurm's that an operation needs (fs.type)."""
+    try:
+        report.ok("file", ssh_filter.find_program("file", policy.environment["PATH"]))
+    except OSError:
+        report.warn(
+            "file", "not in the PATH of the policy file, %s" % policy.environment["PATH"],
+            "install it, or users are not told what kind of file something is (GET /utilities/file)",
+        )  # fmt: skip
+
+
 def check_slurm(report, policy):
     environment = {"HOME": "/", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh"}
     environment.update(policy.environment)
     configuration = policy.environment.get("SLURM_CONF")
     if configuration and not os.access(configuration, os.R_OK):
-        report.wrong("Slurm", "SLURM_CONF names %s, which is not there" % configuration, "correct `environment` in the policy file")
+        report.wrong(
+            "Slurm",
+            "SLURM_CONF names %s, which is not there" % configuration,
+            "correct `environment` in the policy file",
+        )
     answers = not configuration or os.access(configuration, os.R_OK)  # else each would look for its controller for long
     for program in ("sbatch", "squeue", "sacct", "scontrol", "scancel"):
         try:
@@ -338,13 +359,19 @@ def check_sshd(report, policy, authorities, configuration, filter_path, user):
     for name in ("pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes"):
         for algorithm in ",".join(values.get(name, [])).split(","):
             if algorithm and "-cert-v0" not in algorithm:
-                report.wrong("sshd", "%s takes bare keys (%s)" % (name, algorithm), "leave only …-cert-v01@openssh.com there")
+                report.wrong(
+                    "sshd", "%s takes bare keys (%s)" % (name, algorithm), "leave only …-cert-v01@openssh.com there"
+                )
                 break
     for name in ("allowusers", "denyusers", "allowgroups", "denygroups"):
         if values.get(name):
-            report.warn("sshd", "%s is set: %s" % (name, " ".join(values[name])), "see that it names whom Goldcrest serves")
+            report.warn(
+                "sshd", "%s is set: %s" % (name, " ".join(values[name])), "see that it names whom Goldcrest serves"
+            )
     if values.get("maxstartups") == ["10:30:100"]:
-        report.warn("sshd", "maxstartups is the default, which drops connections from 10 on", "set MaxStartups 200:30:500")
+        report.warn(
+            "sshd", "maxstartups is the default, which drops connections from 10 on", "set MaxStartups 200:30:500"
+        )
     if report.count("wrong") == wrong:
         report.ok("sshd", "%s, options in effect" % configuration)
     check_listening(report, values, configuration)
@@ -364,12 +391,18 @@ def check_listening(report, values, configuration):
         except (OSError, ValueError) as error:
             if address == "::1":
                 continue  # a node without IPv6
-            report.wrong("port %s" % port, error, "systemctl enable --now sshd-goldcrest (or start sshd with -f %s)" % configuration)
+            report.wrong(
+                "port %s" % port,
+                error,
+                "systemctl enable --now sshd-goldcrest (or start sshd with -f %s)" % configuration,
+            )
             continue
         if banner.startswith(b"SSH-2.0-"):
             report.ok("port %s" % port, "%s answers on %s" % (first_line(banner.decode("ascii", "replace")), address))
         else:
-            report.wrong("port %s" % port, "something else listens there", "choose another port: install.sh --port NUMBER")
+            report.wrong(
+                "port %s" % port, "something else listens there", "choose another port: install.sh --port NUMBER"
+            )
 
 
 def check_site_sshd(report, sshd, authorities, user):
@@ -389,7 +422,11 @@ def check_site_sshd(report, sshd, authorities, user):
             continue
         mine = [blob for blob in authorities if ssh_filter.b2a_base64(blob, newline=False) in trusted]
         if mine:
-            report.wrong("site's sshd", "trusts Goldcrest's CA (%s)" % path, "take the key out there: it counts for the dedicated sshd only")
+            report.wrong(
+                "site's sshd",
+                "trusts Goldcrest's CA (%s)" % path,
+                "take the key out there: it counts for the dedicated sshd only",
+            )
             return
     report.ok("site's sshd", "does not trust the CA")
 
@@ -421,7 +458,9 @@ def check_pam(report, values, configuration):
     service = pam_service(values, configuration)
     path = "/etc/pam.d/%s" % service
     if service != PAM_SERVICE:
-        report.warn("PAM", "sshd runs as `%s`, so %s counts" % (service, path), "start it as sshd-goldcrest, as the unit does")
+        report.warn(
+            "PAM", "sshd runs as `%s`, so %s counts" % (service, path), "start it as sshd-goldcrest, as the unit does"
+        )
     try:
         with open(path) as file:
             text = file.read()
@@ -445,7 +484,9 @@ def check_pam(report, values, configuration):
 def check_nologin(report):
     for path in ("/etc/nologin", "/run/nologin", "/var/run/nologin"):
         if os.path.exists(path) and os.path.realpath(path) == path:
-            report.wrong("nologin", "%s is there: nobody comes in" % path, "remove it when the node is in service again")
+            report.wrong(
+                "nologin", "%s is there: nobody comes in" % path, "remove it when the node is in service again"
+            )
 
 
 def check_clock(report):
@@ -455,7 +496,9 @@ def check_clock(report):
         fields = out.strip().split(",")
         offset = abs(float(fields[4]))
         if fields[13].startswith("Not"):
-            report.wrong("clock", "chrony is not synchronised", "see `chronyc sources`: certificates are valid for a minute")
+            report.wrong(
+                "clock", "chrony is not synchronised", "see `chronyc sources`: certificates are valid for a minute"
+            )
         elif offset > CLOCK_TOLERANCE:
             report.wrong("clock", "%.0f s off, says chrony" % offset, "chronyc makestep")
         else:
@@ -476,7 +519,11 @@ def check_clock(report):
     if newest > now + CLOCK_TOLERANCE:
         report.wrong("clock", "%.0f s behind the newest file here" % (newest - now), "set it, and run chronyd")
     else:
-        report.warn("clock", "nothing here says that it is synchronised", "run chronyd or another NTP client: certificates are valid for a minute")
+        report.warn(
+            "clock",
+            "nothing here says that it is synchronised",
+            "run chronyd or another NTP client: certificates are valid for a minute",
+        )
 
 
 def check_syslog(report, policy):
@@ -486,7 +533,11 @@ def check_syslog(report, policy):
             probe.settimeout(2)
             probe.connect(path)
     except OSError as error:
-        report.wrong("syslog", "%s: %s" % (path, error.strerror or error), "start rsyslog or journald, or set `syslogSocket`: the filter's lines are lost")
+        report.wrong(
+            "syslog",
+            "%s: %s" % (path, error.strerror or error),
+            "start rsyslog or journald, or set `syslogSocket`: the filter's lines are lost",
+        )
         return
     report.ok("syslog", path)
 
@@ -517,10 +568,17 @@ def check_selinux(report, filter_path, values):
 
 def check_systemd(report):
     if not os.path.isdir("/run/systemd/system"):
-        report.warn("systemd", "does not run here: no limits of memory and processes for all sessions together", "limit sshd's cgroup by other means")
+        report.warn(
+            "systemd",
+            "does not run here: no limits of memory and processes for all sessions together",
+            "limit sshd's cgroup by other means",
+        )
         return
     unit = "sshd-goldcrest.service"
-    for verb, todo in (("is-enabled", "systemctl enable %s" % unit), ("is-active", "systemctl restart %s, and see `journalctl -u %s`" % (unit, unit))):
+    for verb, todo in (
+        ("is-enabled", "systemctl enable %s" % unit),
+        ("is-active", "systemctl restart %s, and see `journalctl -u %s`" % (unit, unit)),
+    ):
         status, out, err = run(["systemctl", verb, unit])
         if status != 0:
             report.wrong("systemd", "%s: %s" % (unit, first_line(out) or first_line(err)), todo)
@@ -598,7 +656,11 @@ def check_start(report, filter_path):
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/"}
     starts = [Start([filter_path], None, environment) for _ in range(5)]
     if not all(start.reached for start in starts):
-        report.wrong("start", first_line(starts[0].err.decode("utf-8", "replace")) or "status %s" % starts[0].status, "mend what is said there")
+        report.wrong(
+            "start",
+            first_line(starts[0].err.decode("utf-8", "replace")) or "status %s" % starts[0].status,
+            "mend what is said there",
+        )
         return
     report.ok("start", "%s until the hello (median of 5)" % milliseconds(sorted(start.seconds for start in starts)[2]))
 
@@ -608,7 +670,9 @@ def check_user(report, policy, name, filter_path, service):
     try:
         account = pwd.getpwnam(name)
     except KeyError:
-        report.wrong("user", "%s is unknown on this node" % name, "make the account, or mend NSS (getent passwd %s)" % name)
+        report.wrong(
+            "user", "%s is unknown on this node" % name, "make the account, or mend NSS (getent passwd %s)" % name
+        )
         return
     groups = [group.gr_name for group in grp.getgrall() if name in group.gr_mem]
     try:
@@ -617,24 +681,42 @@ def check_user(report, policy, name, filter_path, service):
         groups.insert(0, str(account.pw_gid))
     report.ok("user", "%s, id %d, groups %s" % (name, account.pw_uid, ", ".join(groups)))
     if policy and account.pw_uid < policy.min_uid:
-        report.wrong("user", "the id %d is below minUid %d" % (account.pw_uid, policy.min_uid), "lower `minUid` in the policy file if it is meant so")
+        report.wrong(
+            "user",
+            "the id %d is below minUid %d" % (account.pw_uid, policy.min_uid),
+            "lower `minUid` in the policy file if it is meant so",
+        )
     if policy and policy.allowed_groups and not set(policy.allowed_groups) & set(groups):
-        report.wrong("user", "is in none of the groups %s" % ", ".join(policy.allowed_groups), "usermod -aG GROUP %s, or change `allowedGroups`" % name)
+        report.wrong(
+            "user",
+            "is in none of the groups %s" % ", ".join(policy.allowed_groups),
+            "usermod -aG GROUP %s, or change `allowedGroups`" % name,
+        )
 
     answer = pam_account(service, name)
     if answer is None:
         report.warn("account", "PAM cannot be asked from here", "see `chage -l %s`" % name)
     elif answer:
-        report.wrong("account", "PAM lets %s not in: %s" % (name, answer), "see `chage -l %s`, `passwd -S %s`, /etc/security/access.conf, /etc/nologin" % (name, name))
+        report.wrong(
+            "account",
+            "PAM lets %s not in: %s" % (name, answer),
+            "see `chage -l %s`, `passwd -S %s`, /etc/security/access.conf, /etc/nologin" % (name, name),
+        )
     else:
         report.ok("account", "PAM lets %s in" % name)
 
     if not os.path.isdir(account.pw_dir):
-        report.wrong("home", "%s is not there" % account.pw_dir, "make it, or mount it: programs and start-up files expect it")
+        report.wrong(
+            "home", "%s is not there" % account.pw_dir, "make it, or mount it: programs and start-up files expect it"
+        )
     else:
         found = os.stat(account.pw_dir)
         if found.st_uid != account.pw_uid:
-            report.warn("home", "%s belongs to the id %d" % (account.pw_dir, found.st_uid), "chown %s %s" % (name, account.pw_dir))
+            report.warn(
+                "home",
+                "%s belongs to the id %d" % (account.pw_dir, found.st_uid),
+                "chown %s %s" % (name, account.pw_dir),
+            )
         else:
             report.ok("home", account.pw_dir)
     shell = account.pw_shell or "/bin/sh"
@@ -642,7 +724,11 @@ def check_user(report, policy, name, filter_path, service):
         report.wrong("shell", "%s cannot be run" % shell, "chsh -s /bin/bash %s" % name)
         return
     if os.path.basename(shell) in ("nologin", "false"):
-        report.wrong("shell", "%s ends every login" % shell, "chsh -s %s %s makes ssh-filter their only shell; or give them another" % (filter_path, name))
+        report.wrong(
+            "shell",
+            "%s ends every login" % shell,
+            "chsh -s %s %s makes ssh-filter their only shell; or give them another" % (filter_path, name),
+        )
         return
     if os.geteuid() != 0:
         report.warn("shell", "only root can try it", "run --check as root")
@@ -664,20 +750,44 @@ def check_shell(report, account, shell, filter_path):
     what = "start-up files of %s" % account.pw_name
     said = first_line(start.err.decode("utf-8", "replace")) or first_line(start.out.decode("utf-8", "replace"))
     if start.seconds is None:
-        report.wrong(what, "they had not come to an end after %d s" % (HELLO_SECONDS + 2), "see what they wait for: ~/.bashrc and the like must not ask or wait in shells without a terminal")
+        report.wrong(
+            what,
+            "they had not come to an end after %d s" % (HELLO_SECONDS + 2),
+            "see what they wait for: ~/.bashrc and the like must not ask or wait in shells without a terminal",
+        )
         return
     if start.eaten:
-        report.wrong(what, "they read %d bytes of what is meant for the filter" % start.eaten, "no `read`, `ssh` or other program may read standard input there: add </dev/null, or leave unless $- has i")
+        report.wrong(
+            what,
+            "they read %d bytes of what is meant for the filter" % start.eaten,
+            "no `read`, `ssh` or other program may read standard input there: add </dev/null, or leave unless $- has i",
+        )
     if not start.reached:
-        report.wrong(what, "the shell ends with status %s before ssh-filter starts%s" % (start.status, ": " + said if said else ""), "no `exec`, `exit` or failing command may end a shell without a terminal: leave them out unless $- has i")
+        report.wrong(
+            what,
+            "the shell ends with status %s before ssh-filter starts%s" % (start.status, ": " + said if said else ""),
+            "no `exec`, `exit` or failing command may end a shell without a terminal: leave them out unless $- has i",
+        )
         return
     if len(start.out) > NOISE_LIMIT:
-        report.wrong(what, "they print %d bytes; %d are the most" % (len(start.out), NOISE_LIMIT), "print only in shells with a terminal (`[[ $- == *i* ]]`)")
+        report.wrong(
+            what,
+            "they print %d bytes; %d are the most" % (len(start.out), NOISE_LIMIT),
+            "print only in shells with a terminal (`[[ $- == *i* ]]`)",
+        )
     elif start.out:
-        report.warn(what, "they print %d bytes, which are skipped" % len(start.out), "print only in shells with a terminal (`[[ $- == *i* ]]`)")
+        report.warn(
+            what,
+            "they print %d bytes, which are skipped" % len(start.out),
+            "print only in shells with a terminal (`[[ $- == *i* ]]`)",
+        )
     seconds = sorted(start.seconds for start in starts)[len(starts) // 2]
     if seconds > SLOW_HELLO:
-        report.warn(what, "%s until the hello" % milliseconds(seconds), "see what takes so long there: each channel waits for it")
+        report.warn(
+            what,
+            "%s until the hello" % milliseconds(seconds),
+            "see what takes so long there: each channel waits for it",
+        )
     else:
         report.ok("login shell", "%s until the hello" % milliseconds(seconds))
 
@@ -717,7 +827,9 @@ def pam_account(service, name):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="ssh-filter", description="Look at this node, and say what is to be done.")
     parser.add_argument("--check", action="store_true", required=True, help="look at this node")
-    parser.add_argument("--user", help="look at this account too: may it come in, does its login shell reach the filter?")
+    parser.add_argument(
+        "--user", help="look at this account too: may it come in, does its login shell reach the filter?"
+    )
     parser.add_argument("--json", action="store_true", help="print a list of {level, what, detail, todo}")
     parser.add_argument("--policy", default=ssh_filter.POLICY_PATH, help="the policy file; default %(default)s")
     parser.add_argument("--sshd-config", default=SSHD_CONFIG, help="the dedicated sshd's; default %(default)s")
@@ -734,6 +846,7 @@ def main(arguments):
         authorities = check_authority(report, policy)
         check_roots(report, policy)
         check_slurm(report, policy)
+        check_file(report, policy)
         check_syslog(report, policy)
     values = check_sshd(report, policy, authorities, options.sshd_config, filter_path, options.user or "nobody")
     service = check_pam(report, values, options.sshd_config)

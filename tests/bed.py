@@ -17,6 +17,7 @@ from typing import Any
 
 from goldcrest_bed import facts as bed_facts
 from goldcrest_bed.faults import Faults
+from goldcrest_bed.paths import Paths
 
 WAIT_SECONDS = 60.0
 
@@ -37,14 +38,16 @@ class Answer:
 class Bed:
     """One running bed."""
 
-    def __init__(self, facts: dict[str, Any]) -> None:
+    def __init__(self, facts: dict[str, Any], *, profile: str | None = None) -> None:
+        self._profile = profile
         self.facts = facts
         self.system: str = facts["system"]["name"]
         self.api: str = facts["goldcrest"]["api"]["url"]
 
     @classmethod
-    def running(cls) -> Bed:
-        return cls(bed_facts.read())
+    def running(cls, profile: str | None = None) -> Bed:
+        """The bed of this profile (dev/profiles); None: the one that the environment names, else the ordinary one."""
+        return cls(bed_facts.read(Paths.from_environment(profile)), profile=profile)
 
     # ---- identity ----
 
@@ -229,11 +232,14 @@ class Bed:
         return rows
 
     def slurm_jobs(self, token_part: str) -> list[dict[str, str]]:
-        """All jobs that Slurm's accounting knows with this in the comment: id, state, elapsed seconds."""
-        fields = "JobID,State,ElapsedRaw,Comment"
-        lines = self.node("sacct", "-a", "-X", "-n", "-P", "-S", "now-1days", "-o", fields).splitlines()
-        rows = [dict(zip(fields.split(","), line.split("|"), strict=True)) for line in lines]
-        return [row for row in rows if token_part in row["Comment"]]
+        """All jobs that Slurm's accounting knows with this in the comment, which not every site keeps, or in the line of sbatch:
+        id, state, elapsed seconds, and what was granted."""
+        fields = "JobID,State,ElapsedRaw,Partition,Account,Cluster,Comment,SubmitLine"
+        # With an end and states, or jobs that were cancelled while they were held are not shown.
+        ever = ["-S", "now-1days", "-E", "now+1days", "--state=CA,CD,F,NF,PD,R,TO"]
+        lines = self.node("sacct", "-a", "-L", "-X", "-n", "-P", *ever, "-o", fields).splitlines()
+        rows = [dict(zip(fields.split(","), line.split("|", 7), strict=True)) for line in lines if line.count("|") >= 7]
+        return [row for row in rows if token_part in row["Comment"] or token_part in row["SubmitLine"]]
 
     # ---- processes of Goldcrest ----
 
@@ -241,10 +247,16 @@ class Bed:
         path = Path(self.facts["logs"]) / f"{process}.log"
         return [line for line in path.read_text(errors="replace").splitlines() if containing in line]
 
+    def operator_metrics(self) -> str:
+        """What Prometheus would read."""
+        port = self.faults.bed.config.port("operator_metrics")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
     @cached_property
     def faults(self) -> Faults:
         """Hands that break the bed and put it right again."""
-        return Faults.of_running_bed()
+        return Faults.of_running_bed(self._profile)
 
     def name(self, what: str) -> str:
         """A fresh resource name."""

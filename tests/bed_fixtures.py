@@ -12,8 +12,13 @@ from bed import Bed
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    """Addresses, doors and hands on the running bed (`make bed-up`). Jobs that the tests made are gone afterwards."""
-    running = Bed.running()
+    """Addresses, doors and hands on the running bed (`make bed-up`)."""
+    yield from running()
+
+
+def running(profile: str | None = None) -> Iterator[Bed]:
+    """The running bed of a profile. Jobs that the tests made are gone afterwards."""
+    running = Bed.running(profile)
     before = _jobs(running)
     yield running
     made: dict[str, list[str]] = {}

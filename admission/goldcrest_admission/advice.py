@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from goldcrest.models.job import JobSpec
+from goldcrest.models.task import TaskSpec
 from goldcrest.policy.question import script_content
 from goldcrest.sbatch.effective import effective, overrides
+from goldcrest.wellknown import Kind
 
 WARNING_LIMIT: Final = 120  # characters of one
 WARNINGS_LIMIT: Final = 16  # of one answer
@@ -26,6 +28,7 @@ _A_FILE: Final = re.compile(r"_(FILE|PATH|DIR)$", re.IGNORECASE)
 _NAME_SHOWN: Final = 32  # characters of a name that are shown, so that the sentence stays within the limit
 # Options whose text means something to a plugin or on the node only.
 _OPAQUE: Final = ("bb", "container", "network")
+_LOST: Final = {Kind.JOB: "its state and exit code", Kind.TASK: "its result"}
 _SBATCH_REFUSES: Final = "sbatch refuses it"
 
 
@@ -36,14 +39,18 @@ def advice_on_creation(spec: JobSpec, config_map: bytes | None = None) -> tuple[
         config_map: what the ConfigMap holds that the spec names as its script.
     """
     content = script_content(spec, config_map)
-    return _bounded(
-        [*_on_secrets(spec), *_on_script(spec, content), *_on_options(spec, content), *_on_the_end(spec.dump())]
-    )
+    found = [*_on_secrets(spec), *_on_script(spec, content), *_on_options(spec, content)]
+    return _bounded([*found, *_on_the_end(spec.dump(), Kind.JOB)])
 
 
-def advice_on_change(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
+def advice_on_task(spec: TaskSpec) -> tuple[str, ...]:
+    """Warnings for a new Task that is otherwise fine."""
+    return _bounded(list(_on_the_end(spec.dump(), Kind.TASK)))
+
+
+def advice_on_change(kind: Kind, old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
     """Warnings for what a change of the spec brings."""
-    return _bounded(list(_on_the_end({name: value for name, value in new.items() if old.get(name) != value})))
+    return _bounded(list(_on_the_end({name: value for name, value in new.items() if old.get(name) != value}, kind)))
 
 
 def _on_secrets(spec: JobSpec) -> Iterator[str]:
@@ -73,12 +80,12 @@ def _on_options(spec: JobSpec, content: bytes | None) -> Iterator[str]:
             yield f"option {name}: policy sees its text only; what it leads to is decided on the system, which may refuse it"
 
 
-def _on_the_end(fields: dict[str, Any]) -> Iterator[str]:
+def _on_the_end(fields: dict[str, Any], kind: Kind) -> Iterator[str]:
     if fields.get("deletionPolicy") == "Orphan":
         yield "spec.deletionPolicy: Orphan: when this gjob is deleted, its job runs on, and nobody follows or cancels it"
     seconds = fields.get("ttlSecondsAfterFinished")
     if isinstance(seconds, int) and seconds < SOON_SECONDS:
-        yield f"spec.ttlSecondsAfterFinished: {seconds} s after the end this gjob is gone, with its state and exit code"
+        yield f"spec.ttlSecondsAfterFinished: {seconds} s after the end this {kind.short} is gone, with {_LOST[kind]}"
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ changes nothing: it is called before the API server's own policies (dev/manifest
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -16,15 +17,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from goldcrest.errors import GoldcrestError, InvalidInput, TooLarge, Unavailable
-from goldcrest.telemetry import Log, Trace
-from goldcrest.wellknown import ANNOTATION_TRACEPARENT, GROUP, Kind
+from goldcrest.telemetry import Log, Trace, current_trace
+from goldcrest.tracing import code_of, entrance
+from goldcrest.wellknown import ANNOTATION_TRACEPARENT
 from goldcrest_admission.advice import advice_on_change
 from goldcrest_admission.context import Context
+from goldcrest_admission.metrics import Metrics
 from goldcrest_admission.review import Admitted, Raw, Review, allowed, mapping, parse_review, refused
 
 BODY_LIMIT: Final = 8 * 1024 * 1024  # bytes: an object and its old form, each at most etcd's 1.5 MiB
 
-_JOBS: Final = f"{Kind.JOB.plural}.{GROUP}"
 _log = Log(__name__)
 
 _NOT_REVIEWED: Final = "this webhook reviews CREATE, UPDATE and DELETE, not {}: correct its configuration"
@@ -41,7 +43,7 @@ def build_app(context: Context) -> Starlette:
                 return await context.create.mutate(review)
             case "UPDATE":
                 await context.update.check(review)
-                return Admitted(warnings=advice_on_change(mapping(review.old, "spec"), review.spec))
+                return Admitted(warnings=advice_on_change(review.made_kind, mapping(review.old, "spec"), review.spec))
             case "DELETE":
                 await context.delete.check(review)
                 return Admitted()
@@ -70,30 +72,48 @@ def build_app(context: Context) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/mutate", _webhook(mutate), methods=["POST"]),
-            Route("/validate", _webhook(validate), methods=["POST"]),
+            Route("/mutate", _webhook(mutate, context.metrics), methods=["POST"]),
+            Route("/validate", _webhook(validate, context.metrics), methods=["POST"]),
             Route("/livez", alive),
             Route("/readyz", ready),
         ]
     )
 
 
-def _webhook(decide: _Decide) -> Callable[[Request], Awaitable[Response]]:
+def _webhook(decide: _Decide, metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        began, call = time.perf_counter(), request.url.path.rpartition("/")[2]
         try:
             review = parse_review(await _body(request))
         except GoldcrestError as error:
             _log.warning("admission.malformed", path=request.url.path, error=error.message)
+            metrics.review(call=call, operation="", error=error, seconds=time.perf_counter() - began)
             return Response(error.message + "\n", 400, media_type="text/plain")
+        parent = _trace_of(review)
+        # kubectl brings no trace: one begins here, so that all that follows can be found by it.
+        trace = Trace.continued(parent.header if parent else None)
+        token = current_trace.set(trace)
+        failure: Exception | None = None
         try:
-            if review.resource != _JOBS:
-                raise InvalidInput(f"this webhook reviews {_JOBS}, not {review.resource}: correct its configuration")
-            return _json(_logged(review, allowed(review.uid, await decide(review))))
+            with entrance(f"admission {call}", trace, parent, operation=review.operation) as step:
+                response, failure = await reviewed(request, review)
+                if failure is not None:
+                    step.fail(code_of(failure))
+            return response
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.review(call=call, operation=review.operation, error=failure, seconds=seconds)
+            current_trace.reset(token)
+
+    async def reviewed(request: Request, review: Review) -> tuple[Response, Exception | None]:
+        try:
+            _ = review.made_kind
+            return _json(_logged(review, allowed(review.uid, await decide(review)))), None
         except GoldcrestError as error:
-            return _json(_logged(review, refused(review.uid, error), error))
-        except Exception:
+            return _json(_logged(review, refused(review.uid, error), error)), error
+        except Exception as error:
             _log.exception("admission.failed", path=request.url.path, namespace=review.namespace, name=review.name)
-            return _json(refused(review.uid, Unavailable("Goldcrest's admission failed; its log says why")))
+            return _json(refused(review.uid, Unavailable("Goldcrest's admission failed; its log says why"))), error
 
     return answer
 
@@ -102,6 +122,7 @@ def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) ->
     spec = mapping(review.current, "spec")
     fields: dict[str, Any] = {
         "operation": review.operation,
+        "kind": review.kind,
         "namespace": review.namespace,
         "name": review.name or str(mapping(review.current, "metadata").get("generateName", "")),
         "user": review.username,
@@ -119,13 +140,17 @@ def _logged(review: Review, answer: Raw, error: GoldcrestError | None = None) ->
 
 def _said_by_us(review: Review) -> Raw:
     """What admission or the gateway wrote into the resource: on whose word it is there, and in which trace."""
-    annotations = _part(review.current.get("metadata"), "annotations")
-    trace = Trace.parse(str(_part(annotations, ANNOTATION_TRACEPARENT)))
+    trace = _trace_of(review)
     username = _part(_part(review.current.get("spec"), "requestedBy"), "username")
     return {
         **({"requested_by": str(username)[:256]} if username else {}),
         **({"trace_id": trace.trace_id} if trace else {}),
     }
+
+
+def _trace_of(review: Review) -> Trace | None:
+    annotations = _part(review.current.get("metadata"), "annotations")
+    return Trace.parse(str(_part(annotations, ANNOTATION_TRACEPARENT)))
 
 
 def _part(value: object, name: str) -> object:

@@ -13,6 +13,8 @@ from goldcrest.policy.systems import Systems
 from goldcrest_admission.create import CreateReview
 from goldcrest_admission.delete import DeleteReview
 from goldcrest_admission.manager import Managers
+from goldcrest_admission.metrics import Metrics
+from goldcrest_admission.quota import TaskQuota
 from goldcrest_admission.requester import Accounts, Requesters
 from goldcrest_admission.scripts import Scripts
 from goldcrest_admission.settings import Settings
@@ -27,6 +29,7 @@ class Context:
     update: UpdateReview
     delete: DeleteReview
     readiness: PolicyReadiness
+    metrics: Metrics
 
     @classmethod
     async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
@@ -40,11 +43,13 @@ class Context:
         older = (load_public_ed25519(path) for path in settings.older_stamp_key_files)
         stamps = Verifier.of(key.public_key(), *older)
         accounts = Accounts.in_namespace(settings.namespace)
+        metrics = Metrics()
         policy = Policy(
             url=settings.opa_url,
             ca_file=settings.opa_ca_file,
             client_cert=settings.opa_client_cert,
             client_key=settings.opa_client_key,
+            measures=metrics.measures,
         )
         stack.push_async_callback(policy.close)
         kube = await Kube.connect(settings.kubeconfig)
@@ -58,8 +63,10 @@ class Context:
                 reviews=kube,
                 scripts=Scripts(kube),
                 policy=policy,
+                quota=TaskQuota(kube),
             ),
             update=UpdateReview(accounts=accounts, grants=grants, managers=managers),
             delete=DeleteReview(accounts=accounts, managers=managers),
             readiness=PolicyReadiness(policy),
+            metrics=metrics,
         )

@@ -16,7 +16,7 @@ class DeleteReview:
         self._managers = managers
 
     async def check(self, review: Review) -> None:
-        """Whether this Job may be deleted by this requester.
+        """Whether this Job or Task may be deleted by this requester.
 
         The webhook's configuration does not even ask about those who always may, so that an end of a namespace, a TTL and an
         administrator do not wait for us.
@@ -28,4 +28,6 @@ class DeleteReview:
             raise Denied("the gateway deletes nothing; it cancels with an action grant of delegation")
         if review.username in self._accounts.deleting or ADMINISTRATORS in review.groups:
             return
-        await self._managers.check(review, {"job.delete": (f"gjob {review.name} may not be deleted", {})})
+        kind = review.made_kind
+        sentence = f"{kind.short} {review.name} may not be deleted"
+        await self._managers.check(review, {f"{kind.value.lower()}.delete": (sentence, {})})

@@ -12,10 +12,12 @@ from contextlib import AsyncExitStack
 import uvicorn
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
+from goldcrest.tracing import start_tracing
 from goldcrest_admission.app import build_app
 from goldcrest_admission.context import Context
 from goldcrest_admission.settings import Settings
@@ -59,7 +61,10 @@ async def serve(settings: Settings) -> None:
         InvalidInput, Unavailable: what keeps it from starting, with the file and what to do.
     """
     async with AsyncExitStack() as stack:
+        stack.callback(start_tracing("admission", settings.tracing))
         context = await Context.open(settings, stack)
+        page = metrics_page(context.metrics.measures, host=settings.listen_address, port=settings.metrics_port)
+        await stack.enter_async_context(page)
         check_server(settings.tls_cert, settings.tls_key, client_ca=settings.tls_client_ca_file)
         config = uvicorn_config(settings, context)
         config.load()

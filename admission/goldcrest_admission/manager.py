@@ -1,4 +1,4 @@
-"""Whether a requester may manage the account of a Job: both account reviews of T7 with the verb manage, and policy."""
+"""Whether a requester may manage the account of a resource: both account reviews of T7 with the verb manage, and policy."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from goldcrest.policy import Policy, Question, Subject, Trigger
 from goldcrest.policy.accounts import AccessReviews, review_account
 from goldcrest.policy.requester import requester_of_user
-from goldcrest.wellknown import OPA_ADMISSION, Kind
+from goldcrest.wellknown import OPA_ADMISSION
 from goldcrest_admission.review import Raw, Review, mapping
 
 
 class Managers:
-    """Decides on what is done to a Job that is there."""
+    """Decides on what is done to a Job or Task that is there."""
 
     def __init__(self, *, reviews: AccessReviews, policy: Policy) -> None:
         self._reviews = reviews
@@ -43,7 +43,7 @@ class Managers:
                 system=system,
                 run_as=user,
                 operation=operation,
-                kind=Kind.JOB.value,
+                kind=review.made_kind.value,
                 namespace=review.namespace,
                 name=review.name,
                 args=args,

@@ -1,4 +1,4 @@
-"""Who asks for a new Job: the gateway with a grant, or a Kubernetes user (T7)."""
+"""Who asks for a new resource: the gateway with a grant, or a Kubernetes user (T7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from goldcrest.wellknown import (
     ANNOTATION_STAMP,
     SERVICE_ACCOUNT_API,
     SERVICE_ACCOUNT_OPERATOR,
-    Kind,
     Via,
     service_account_user,
 )
@@ -65,7 +64,7 @@ class Requester:
 
 
 class Requesters:
-    """Tells who asks for a new Job.
+    """Tells who asks for a new Job or Task.
 
     Args:
         grants: verifies delegation's grants.
@@ -102,7 +101,7 @@ class Requesters:
         if ANNOTATION_STAMP in review.annotations:
             raise Denied(f"annotation {ANNOTATION_STAMP} is not for resources with a grant")
         claims = self._grants.verify(grant, type_=GRANT_TYPE)
-        check_grant(claims, kind=Kind.JOB.value, resource=_in_namespace(review), created=time.time())
+        check_grant(claims, kind=review.made_kind.value, resource=_in_namespace(review), created=time.time())
         check_grant_name(claims, review.name)
         return Requester(requester_of_grant(claims), Subject.of_grant(claims))
 
@@ -137,7 +136,7 @@ class Requesters:
         if stamp is None:
             raise Denied("the stamp is missing: the mutating webhook of Goldcrest did not run; tell an administrator")
         claims = self._stamps.verify(stamp, type_=STAMP_TYPE)
-        check_stamp(claims, kind=Kind.JOB.value, resource=_in_namespace(review))
+        check_stamp(claims, kind=review.made_kind.value, resource=_in_namespace(review))
 
 
 def _in_namespace(review: Review) -> dict[str, object]:

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from goldcrest.errors import GoldcrestError, InvalidInput, NotFound, TooLarge, Unavailable
+from goldcrest.creation import MADE_KINDS
+from goldcrest.errors import GoldcrestError, InvalidInput, NotFound, QuotaExceeded, TooLarge, Unavailable
+from goldcrest.wellknown import GROUP, Kind
 
 API_VERSION: Final = "admission.k8s.io/v1"
 
@@ -38,6 +40,19 @@ class Review:
     new: Raw
     old: Raw
     dry_run: bool = False
+
+    @property
+    def made_kind(self) -> Kind:
+        """The kind, as one that people make.
+
+        Raises:
+            InvalidInput: it is none; the webhook's configuration asks too much.
+        """
+        for kind in MADE_KINDS:
+            if self.resource == f"{kind.plural}.{GROUP}":
+                return kind
+        told = ", ".join(f"{kind.plural}.{GROUP}" for kind in MADE_KINDS)
+        raise InvalidInput(f"this webhook reviews {told}, not {self.resource}: correct its configuration")
 
     @property
     def username(self) -> str:
@@ -171,6 +186,8 @@ def refused(uid: str, error: GoldcrestError) -> Raw:
             code, reason = 422, "Invalid"
         case TooLarge():
             code, reason = 413, "RequestEntityTooLarge"
+        case QuotaExceeded():
+            code, reason = 429, "TooManyRequests"
         case Unavailable():
             code, reason = 503, "ServiceUnavailable"
         case _:

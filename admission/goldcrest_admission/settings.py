@@ -8,7 +8,8 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION
+from goldcrest.tracing import TracingSettings
+from goldcrest.wellknown import NAMESPACE, PORT_ADMISSION, PORT_METRICS
 
 ENVIRONMENT_PREFIX: Final = "GOLDCREST_ADMISSION_"
 
@@ -55,6 +56,13 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
     )
+    metrics_port: int = Field(
+        default=PORT_METRICS,
+        ge=0,
+        le=65535,
+        description="TCP port of /metrics on the address to listen on, without TLS; 0: not served.",
+    )
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="Where spans are sent.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
-"""A changed Job: only some fields may change, and only by those who may manage the account (T7)."""
+"""A changed Job or Task: only some fields may change, and only by those who may manage the account (T7)."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Final
 
+from goldcrest.creation import mutable_fields
 from goldcrest.errors import Denied, InvalidInput
 from goldcrest.grants import ACTION_GRANT_TYPE, Verifier
 from goldcrest.wellknown import (
@@ -12,12 +14,12 @@ from goldcrest.wellknown import (
     ANNOTATION_BODY_SHA256,
     ANNOTATION_GRANT,
     ANNOTATION_PAUSED,
+    ANNOTATION_READ_AT,
     ANNOTATION_STAMP,
     ANNOTATION_TRACEPARENT,
     FINALIZER,
     LABEL_DIALECT,
     LABEL_SHARD,
-    MUTABLE_SPEC_FIELDS,
     Kind,
 )
 from goldcrest_admission.manager import Managers
@@ -27,12 +29,15 @@ from goldcrest_admission.review import Raw, Review, annotations_of, finalizers_o
 FROZEN_ANNOTATIONS: Final = (ANNOTATION_GRANT, ANNOTATION_STAMP, ANNOTATION_TRACEPARENT, ANNOTATION_BODY_SHA256)
 ADMINISTRATORS_LABELS: Final = (LABEL_DIALECT, LABEL_SHARD)  # once the Job is made
 
+TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
 _ABSENT = object()
+_GATEWAYS_ANNOTATIONS: Final = (ANNOTATION_ACTION_GRANT, ANNOTATION_READ_AT)
 _WRITTEN_BY_API_SERVER = ("managedFields", "resourceVersion", "generation")
 
 
 class UpdateReview:
-    """Decides on changes of Jobs."""
+    """Decides on changes of Jobs and Tasks."""
 
     def __init__(self, *, accounts: Accounts, grants: Verifier, managers: Managers) -> None:
         self._accounts = accounts
@@ -46,17 +51,18 @@ class UpdateReview:
             Denied, InvalidInput, Unavailable: why not, as a sentence for people.
         """
         if review.username == self._accounts.gateway:
-            _check_only_action_grant(review)
+            _check_only_its_annotations(review)
         self._check_annotations(review)
         self._check_finalizer(review)
         _check_labels(review)
         old, new = mapping(review.old, "spec"), review.spec
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name, _ABSENT) != new.get(name, _ABSENT))
-        frozen = [name for name in changed if name not in MUTABLE_SPEC_FIELDS]
+        mutable = mutable_fields(review.made_kind)
+        frozen = [name for name in changed if name not in mutable]
         if frozen:
             raise InvalidInput(
-                f"spec.{frozen[0]}: field is immutable; only {', '.join(MUTABLE_SPEC_FIELDS)} may change. "
-                "Make a new gjob instead"
+                f"spec.{frozen[0]}: field is immutable; only {', '.join(mutable)} may change. "
+                f"Make a new {review.made_kind.short} instead"
             )
         if review.username == self._accounts.gateway:
             if changed:
@@ -73,6 +79,8 @@ class UpdateReview:
         new_action = action is not None and action != old.get(ANNOTATION_ACTION_GRANT)
         if new_action and review.username != self._accounts.gateway:
             raise Denied(f"annotation {ANNOTATION_ACTION_GRANT} is the gateway's alone")
+        if old.get(ANNOTATION_READ_AT) != new.get(ANNOTATION_READ_AT) and review.username != self._accounts.gateway:
+            raise Denied(f"annotation {ANNOTATION_READ_AT} is the gateway's alone")
 
     def _check_finalizer(self, review: Review) -> None:
         removed = FINALIZER in finalizers_of(review.old) and FINALIZER not in finalizers_of(review.new)
@@ -91,7 +99,7 @@ class UpdateReview:
         claims = self._grants.verify(grant, type_=ACTION_GRANT_TYPE)
         metadata = mapping(review.old, "metadata")
         expected: dict[str, Any] = {
-            "kind": Kind.JOB.value,
+            "kind": review.made_kind.value,
             "namespace": review.namespace,
             "name": metadata.get("name"),
             "uid": metadata.get("uid"),
@@ -108,8 +116,9 @@ class UpdateReview:
             raise Denied("the action grant has expired")
 
     async def _check_manager(self, review: Review, changed: list[str]) -> None:
+        kind = review.made_kind.value.lower()
         doings: dict[str, tuple[str, Raw]] = {
-            f"job.{name}": (
+            f"{kind}.{name}": (
                 f"spec.{name} may not be changed",
                 {"value": review.spec[name]} if name in review.spec else {},
             )
@@ -118,10 +127,10 @@ class UpdateReview:
         if ADMINISTRATORS not in review.groups:
             old, new = annotations_of(review.old).get(ANNOTATION_PAUSED), review.annotations.get(ANNOTATION_PAUSED)
             if old != new:
-                doings["job.paused"] = (f"annotation {ANNOTATION_PAUSED} may not be changed", {"value": new or ""})
+                doings[f"{kind}.paused"] = (f"annotation {ANNOTATION_PAUSED} may not be changed", {"value": new or ""})
             if _owners(review.old) != _owners(review.new) and review.username not in GARBAGE_COLLECTORS:
                 # Its garbage is collected when the owner is gone, which would be a deletion that nobody reviews.
-                doings["job.ownerReferences"] = ("metadata.ownerReferences may not be changed", {})
+                doings[f"{kind}.ownerReferences"] = ("metadata.ownerReferences may not be changed", {})
         if doings:
             await self._managers.check(review, doings)
 
@@ -137,16 +146,28 @@ def _owners(resource: Raw) -> object:
     return mapping(resource, "metadata").get("ownerReferences") or []
 
 
-def _check_only_action_grant(review: Review) -> None:
-    """Labels, annotations, owners and finalizers can stop, hide or delete a Job; the gateway needs none of them."""
+def _check_only_its_annotations(review: Review) -> None:
+    """Labels, annotations, owners and finalizers can stop, hide or delete a Job; the gateway needs none of them, but to note that a
+    Task's result was read.
+    """
+    _check_read_at(review)
     old, new = _settled(review.old), _settled(review.new)
     changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if changed:
         raise Denied(f"the gateway changes a field with an action grant, and nothing else: not metadata.{changed[0]}")
 
 
+def _check_read_at(review: Review) -> None:
+    """Written once, and only of a query that has ended: it goes sooner for it, and nothing else follows."""
+    before, after = annotations_of(review.old).get(ANNOTATION_READ_AT), review.annotations.get(ANNOTATION_READ_AT)
+    if before == after:
+        return
+    if review.made_kind is not Kind.TASK or before is not None or after is None or not TIME.fullmatch(after):
+        raise Denied(f"the gateway writes annotation {ANNOTATION_READ_AT} of a Task once, with a time")
+
+
 def _settled(resource: Raw) -> Raw:
     """Metadata without what the API server writes, and without the action grant; absent and empty are the same."""
     metadata = {k: v for k, v in mapping(resource, "metadata").items() if k not in _WRITTEN_BY_API_SERVER}
-    annotations = {k: v for k, v in annotations_of(resource).items() if k != ANNOTATION_ACTION_GRANT}
+    annotations = {k: v for k, v in annotations_of(resource).items() if k not in _GATEWAYS_ANNOTATIONS}
     return {name: value for name, value in {**metadata, "annotations": annotations}.items() if value}

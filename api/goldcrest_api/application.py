@@ -19,6 +19,7 @@ from goldcrest_api.context import Context
 from goldcrest_api.dialects import firecrest_v1
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, answer_refusal
 from goldcrest_api.health_routes import health_routes
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.middleware import RequestLayer
 from goldcrest_api.pages import pages
 
@@ -26,7 +27,7 @@ OpenContext = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens what requests are served with, and closes it when the server stops."""
 
 
-def create_app(open_context: OpenContext) -> Starlette:
+def create_app(open_context: OpenContext, metrics: Metrics | None = None) -> Starlette:
     """The gateway, opened and closed with the server's life.
 
     FastAPI describes the routes; Starlette serves them, as all endpoints take the bare request: FastAPI's own matching and
@@ -54,6 +55,7 @@ def create_app(open_context: OpenContext) -> Starlette:
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.metrics = metrics or Metrics()
     return app
 
 

@@ -14,7 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from goldcrest.errors import InvalidInput, TooLarge
 
 _UTF_8 = frozenset({b"utf-8", b"utf8"})
-_DRAIN_FACTOR = 8  # a body up to this many times the limit is read to its end, so that the client can read the refusal
+# A body up to this many times the limit is read to its end, so that the client can read the refusal; not much of a very large one.
+_DRAIN_FACTOR = 8
+_DRAIN_MOST = 64 * 1024 * 1024  # bytes beyond the limit
 
 
 class _InMemoryParser(MultiPartParser):
@@ -37,15 +39,15 @@ async def read_form(request: Request, *, limit: int, fields: int, seconds: float
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         async with asyncio.timeout(seconds):
-            stream = _bounded(request, limit)
+            stream = bounded(request, limit)
             match content_type:
                 case "multipart/form-data":
-                    _check_charset(request)
+                    check_charset(request)
                     return await _InMemoryParser(
                         request.headers, stream, max_files=fields, max_fields=fields, max_part_size=limit
                     ).parse()
                 case "application/x-www-form-urlencoded":
-                    _check_charset(request)
+                    check_charset(request)
                     return await FormParser(request.headers, stream, max_fields=fields, max_part_size=limit).parse()
                 case _:
                     async for _ in stream:
@@ -61,7 +63,12 @@ async def read_form(request: Request, *, limit: int, fields: int, seconds: float
         raise InvalidInput("the client closed the connection before the request's body was complete") from error
 
 
-def _check_charset(request: Request) -> None:
+def check_charset(request: Request) -> None:
+    """Refuse a form that is not in UTF-8.
+
+    Raises:
+        InvalidInput
+    """
     # Python knows codecs that are no encodings of text (unicode_escape, punycode, undefined): they give characters that
     # cannot be written down again, or errors of their own.
     _, options = parse_options_header(request.headers.get("content-type"))
@@ -70,14 +77,20 @@ def _check_charset(request: Request) -> None:
         raise InvalidInput(f"the form's charset is {charset.decode('latin-1')!r}; send it as utf-8")
 
 
-async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes.
+
+    Raises:
+        TooLarge: more than ``limit`` bytes; what is a little more was read, and thrown away.
+    """
+    drained = min(limit * _DRAIN_FACTOR, limit + _DRAIN_MOST)
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit * _DRAIN_FACTOR:
+    if declared.isdigit() and int(declared) > drained:
         raise TooLarge(f"the request's body is {declared} bytes, more than {limit}")
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit * _DRAIN_FACTOR:
+        if size > drained:
             break
         if size <= limit:
             yield chunk

@@ -18,6 +18,8 @@ class Caller:
     systems: frozenset[str] | None
     token: str = field(repr=False)
     route: str = ""
+    expires: float = float("inf")
+    """Seconds of the epoch at which the token is no longer valid."""
 
     @classmethod
     def of(cls, identity: Identity, token: str, *, route: str) -> Caller:
@@ -25,7 +27,9 @@ class Caller:
         Args:
             route: the dialect's route that is served, as method and path template; delegation is told, and policy sees it.
         """
-        return cls(identity.issuer, identity.subject, identity.username, identity.systems, token, route)
+        return cls(
+            identity.issuer, identity.subject, identity.username, identity.systems, token, route, identity.expires
+        )
 
     @property
     def basis(self) -> ByToken:

@@ -8,18 +8,28 @@ from dataclasses import dataclass
 from goldcrest.kube import Kube
 from goldcrest.wellknown import Kind
 from goldcrest_api.job_cache import JobCache
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
 from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
+from goldcrest_api.services.creation import Creator
+from goldcrest_api.services.events import Feed
 from goldcrest_api.services.files import Files
+from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
 from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
+from goldcrest_api.services.operations import Operations
+from goldcrest_api.services.output import Outputs
+from goldcrest_api.services.results import Results
 from goldcrest_api.services.scripts import ScriptStore
+from goldcrest_api.services.streams import Streams
 from goldcrest_api.services.submissions import Submissions
+from goldcrest_api.services.task_lookup import TaskLookup
 from goldcrest_api.settings import Settings
 from goldcrest_api.system_cache import SystemCache
+from goldcrest_api.task_view import TaskCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +41,62 @@ class Context:
     systems: SystemCache
     submissions: Submissions
     cancellations: Cancellations
+    operations: Operations
+    results: Results
     lookup: JobLookup
+    """Jobs, by the scheduler's ids."""
+    tasks: TaskLookup
+    """Whatever REST calls a task."""
     files: Files
     health: SystemHealth
+    streams: Streams
+    feed: Feed
+    outputs: Outputs
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
     """Why no requests should come here now; None when they may."""
+    metrics: Metrics
 
 
 def build_context(
-    settings: Settings, *, kube: Kube, grants: Grants, remote: RemoteCommands, verifier: TokenVerifier
+    settings: Settings,
+    *,
+    kube: Kube,
+    grants: Grants,
+    remote: RemoteCommands,
+    verifier: TokenVerifier,
+    metrics: Metrics | None = None,
 ) -> Context:
     """Put the parts together; starts nothing."""
+    metrics = metrics or Metrics()
     limits = settings.limits
-    jobs, systems = JobCache(), SystemCache()
-    job_reflector = Reflector(kube, Kind.JOB, jobs)
-    system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    jobs, tasks, systems = JobCache(), TaskCache(), SystemCache()
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
+    streams = Streams(per_user=settings.streams.per_user, most=settings.streams.most)
+    feed = Feed(
+        kube=kube,
+        namespaces=namespaces,
+        history=settings.streams.history,
+        waiting=settings.streams.waiting,
+        heartbeat_seconds=settings.streams.heartbeat_seconds,
+    )
+    job_reflector = Reflector(kube, Kind.JOB, feed.of(jobs))
+    task_reflector = Reflector(kube, Kind.TASK, tasks)
+    system_reflector = Reflector(kube, Kind.SYSTEM, systems)
+    fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
+    fresh_tasks = Freshness(kube=kube, cache=tasks, reflector=task_reflector)
+    lookup = JobLookup(jobs=jobs, freshness=fresh_jobs, namespaces=namespaces)
+    creator = Creator(kube=kube, namespaces=namespaces)
+    reflectors = (job_reflector, task_reflector, system_reflector)
+    metrics.watch(
+        reflectors,
+        {
+            Kind.JOB: lambda: len(jobs),
+            Kind.TASK: lambda: len(tasks),
+            Kind.SYSTEM: lambda: len(systems.all()),
+        },
+    )
     access = AccessProbe(remote, remember_seconds=limits.access_seconds, command_seconds=limits.command_seconds)
     return Context(
         settings=settings,
@@ -61,16 +109,37 @@ def build_context(
             access=access,
             scripts=ScriptStore(remote, path_limit=limits.path_script_bytes, seconds=limits.transfer_seconds),
             namespaces=namespaces,
+            creator=creator,
             ttl_seconds=settings.ttl_seconds_after_finished,
         ),
-        cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
-        lookup=JobLookup(
-            kube=kube, jobs=jobs, reflector=job_reflector, namespaces=namespaces, live_lookups=limits.live_lookups
+        operations=Operations(
+            tasks=tasks,
+            grants=grants,
+            access=access,
+            namespaces=namespaces,
+            creator=creator,
+            ttl_seconds=settings.ttl_seconds_after_finished,
         ),
-        files=Files(remote, seconds=limits.command_seconds),
+        results=Results(kube=kube, tasks=tasks),
+        tasks=TaskLookup(jobs=lookup, tasks=tasks, freshness=fresh_tasks, namespaces=namespaces),
+        cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
+        lookup=lookup,
+        files=Files(remote, connect_seconds=limits.command_seconds),
         health=SystemHealth(access),
-        reflectors=(job_reflector, system_reflector),
-        unready=lambda: _unready((job_reflector, system_reflector), limits.watch_stale_seconds),
+        streams=streams,
+        feed=feed,
+        outputs=Outputs(
+            remote,
+            jobs,
+            systems,
+            seconds=limits.command_seconds,
+            piece=settings.streams.piece_bytes,
+            most=settings.streams.follow_bytes,
+            patience_seconds=settings.streams.patience_seconds,
+        ),
+        reflectors=reflectors,
+        unready=lambda: _unready(reflectors, limits.watch_stale_seconds),
+        metrics=metrics,
     )
 
 

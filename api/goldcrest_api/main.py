@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
+from starlette.applications import Starlette
 
 from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
+from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tracing import start_tracing
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.metrics import Metrics
 from goldcrest_api.settings import Settings
 
 _log = Log(__name__)
@@ -30,7 +36,7 @@ _ABOUT = "The API gateway of Goldcrest: REST dialects over Kubernetes resources 
 
 @asynccontextmanager
 async def open_context(
-    settings: Settings, *, tls: Callable[[], ssl.SSLContext | None] = lambda: None
+    settings: Settings, *, metrics: Metrics, tls: Callable[[], ssl.SSLContext | None] = lambda: None
 ) -> AsyncIterator[Context]:
     """Connect to everything, keep the caches up to date, and close it all at the end.
 
@@ -41,28 +47,35 @@ async def open_context(
         GoldcrestError, OSError: something that the settings name cannot be used.
     """
     async with AsyncExitStack() as stack:
+        stack.callback(start_tracing("api", settings.tracing))
+        measures, listen = metrics.measures, settings.listen
+        await stack.enter_async_context(metrics_page(measures, host=listen.host, port=listen.metrics_port))
         verifier = TokenVerifier.from_file(settings.identity_file)
         stack.push_async_callback(verifier.close)
         kube = await Kube.connect(settings.kubeconfig)
         stack.push_async_callback(kube.close)
         delegation = settings.delegation
-        authority = Authority(url=delegation.url, ca_file=delegation.ca_file, token_file=delegation.token_file)
+        authority = Authority(
+            url=delegation.url, ca_file=delegation.ca_file, token_file=delegation.token_file, measures=measures
+        )
         stack.push_async_callback(authority.close)
-        pool = SshPool(authority, settings.ssh)
+        pool = SshPool(authority, settings.ssh, measures)
         stack.push_async_callback(pool.close)
+        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier, metrics=metrics)
         blocks = BlockFollower(
             authority,
             seconds=delegation.blocked_seconds,
             # Tokens speak for the Unix user of their own name only (T5), so all sessions here are on the word of their users.
-            seen=[lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED)],
+            seen=[
+                lambda _, now: pool.end_sessions(now.users | now.requesters, reason=_ENDED),
+                lambda _, now: context.streams.end_of(now.users | now.requesters, reason=_ENDED),
+            ],
         )
-        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier)
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         tasks.append(asyncio.create_task(blocks.run()))
         stack.push_async_callback(_end, tasks)
         served = tls()
         if served is not None:
-            listen = settings.listen
             files = TlsFiles(served, certificate=listen.tls_certificate_file, key=listen.tls_key_file)
             await stack.enter_async_context(renewed(files))
         _log.info("api.started", host=settings.listen.host, port=settings.listen.port)
@@ -93,15 +106,28 @@ def _run() -> int:
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    server = uvicorn.Server(_server(settings))
+    server = _Server(_server(settings))
+    gc.collect()
+    gc.freeze()  # modules and their like stay: looking at them again and again would keep requests waiting for 50 ms
     server.run()
     return 0 if server.started else 2
 
 
+class _Server(uvicorn.Server):
+    """Ends the answers that go on before it waits for all others to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        if isinstance(app, Starlette) and isinstance(context := getattr(app.state, "context", None), Context):
+            context.streams.stop()
+        await super().shutdown(sockets)
+
+
 def _server(settings: Settings) -> uvicorn.Config:
     listen = settings.listen
+    metrics = Metrics()
     config = uvicorn.Config(
-        create_app(lambda: open_context(settings, tls=lambda: config.ssl)),
+        create_app(lambda: open_context(settings, metrics=metrics, tls=lambda: config.ssl), metrics),
         host=listen.host,
         port=listen.port,
         loop="uvloop",

@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from goldcrest.propagation import Incoming, incoming, outgoing
 from goldcrest.telemetry import Log, Trace, current_trace
+from goldcrest.tracing import Span, entrance, sampled
+from goldcrest_api.metrics import Metrics
 
 _log = Log("goldcrest_api.access")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET: Final = frozenset({"/livez", "/readyz"})  # asked every few seconds by the platform
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -29,7 +35,7 @@ _PAGES: Final = ("/docs",)
 
 
 class RequestLayer:
-    """ASGI middleware. ``X-Request-ID`` and ``traceparent`` are taken over when they are well-formed, and sent back."""
+    """ASGI middleware. ``X-Request-ID`` and trace context (:mod:`goldcrest.propagation`) are taken over when they are well-formed, and sent back."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,9 +47,13 @@ class RequestLayer:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-        trace = Trace.continued(headers.get("traceparent"))
+        context = incoming(headers)
+        trace = _trace(context, scope["method"])
         token = current_trace.set(trace)
-        answer = _Answer(scope, send, request_id=request_id, trace=trace)
+        answer = _Answer(scope, send, request_id=request_id, headers=outgoing(trace, context.form))
+        metrics: Metrics = scope["app"].state.metrics
+        metrics.begins()
+        step = entrance(scope["method"], trace, context.parent)
         began = time.perf_counter()
         try:
             await self._app(scope, receive, answer.send)
@@ -52,18 +62,21 @@ class RequestLayer:
             if not answer.started:
                 await answer.send_fault()
         finally:
-            _report(scope, answer, request_id, milliseconds=(time.perf_counter() - began) * 1000)
+            seconds = time.perf_counter() - began
+            _report(scope, answer, request_id, milliseconds=seconds * 1000)
+            _measure(scope, answer, metrics, step, seconds)
+            step.end()
             current_trace.reset(token)
 
 
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, request_id: str, trace: Trace) -> None:
+    def __init__(self, scope: Scope, send: Send, *, request_id: str, headers: Mapping[str, str]) -> None:
         self._path: str = scope["path"]
         self._send = send
         self._request_id = request_id
-        self._trace = trace
+        self._headers = headers
         self.started = False
         self.status = 0
         self.bytes = 0
@@ -78,7 +91,8 @@ class _Answer:
             if self._path not in _PAGES:
                 headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
             headers["X-Request-ID"] = self._request_id
-            headers["traceparent"] = self._trace.header
+            for name, value in self._headers.items():
+                headers[name] = value
             message["headers"] = headers.raw
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
@@ -112,6 +126,26 @@ def _report(scope: Scope, answer: _Answer, request_id: str, *, milliseconds: flo
         _log.debug("request", **fields)
     else:
         _log.info("request", **fields)
+
+
+def _trace(context: Incoming, method: str) -> Trace:
+    """The span of this request: in the caller's trace, or the first of its own."""
+    chosen = sampled(reading=method in _READING) if context.sampled is None else context.sampled
+    if context.parent is None:
+        return Trace.new(sampled=chosen)
+    return replace(Trace.continued(context.parent.header), sampled=chosen)
+
+
+def _measure(scope: Scope, answer: _Answer, metrics: Metrics, step: Span, seconds: float) -> None:
+    state = scope.get("state", {})
+    system, cause = state.get("system", ""), state.get("code", "") if answer.status >= 400 else ""
+    route = _route(scope)
+    metrics.ends(method=scope["method"], route=route, code=answer.status, seconds=seconds, system=system, cause=cause)
+    if step.recorded:
+        step.rename(f"{scope['method']} {route}")
+        step.note(status=answer.status, **({"system": system} if system else {}))
+        if answer.status >= 500 or cause:
+            step.fail(cause or str(answer.status))
 
 
 def _route(scope: Scope) -> str:

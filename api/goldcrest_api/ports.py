@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any, Protocol
 
 from goldcrest.authority import Basis
@@ -21,6 +21,10 @@ class Identity(Protocol):
     @property
     def username(self) -> str:
         """The Unix user."""
+
+    @property
+    def expires(self) -> int:
+        """Seconds of the epoch at which the token is no longer valid."""
 
     @property
     def systems(self) -> frozenset[str] | None:
@@ -59,8 +63,37 @@ class RemoteCommands(Protocol):
         trace: Trace,
         payload: bytes = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> RemoteAnswer:
         """Raises SystemUnreachable, AnswerLost, HostKeyChanged, CommandRefused, CommandFailed, Denied, Unavailable."""
+
+    async def upload(
+        self,
+        command: Command,
+        pieces: AsyncIterable[bytes],
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+        node_seconds: float | None = None,
+    ) -> RemoteAnswer:
+        """Run a command whose payload is used as it arrives. Raises as :meth:`run`."""
+
+    def stream(
+        self,
+        command: Command,
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """The content that a command gives, as it comes; close it when not all is read. Raises as :meth:`run`."""
 
 
 class Grants(Protocol):

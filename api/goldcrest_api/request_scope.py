@@ -26,6 +26,11 @@ def note_user(request: Request, user: str) -> None:
     request.state.user = user
 
 
+def note_system(request: Request, system: str) -> None:
+    """Let metrics and spans name the System, which must exist."""
+    request.state.system = system
+
+
 def note_refusal(request: Request, refusal: Exception) -> None:
     """Let the access log say why a request was refused: the code of the error behind the answer.
 

@@ -64,6 +64,9 @@ class SystemCache:
         """A whole list was applied: what was not in it is gone."""
         self._by_name = {name: view for name, view in self._by_name.items() if view.uid in uids}
 
+    def listed(self, raw: Raw) -> None:
+        self.apply(raw)
+
     def apply(self, raw: Raw) -> None:
         view = _read(raw)
         if view is not None:

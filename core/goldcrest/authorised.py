@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 from goldcrest.commands import (
@@ -24,6 +25,7 @@ from goldcrest.commands import (
     Submit,
 )
 from goldcrest.commands.base import check_job_id, check_path, check_token
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
 from goldcrest.models.job import JobResource, JobSpec
@@ -62,7 +64,7 @@ def authorised_commands(
                 commands.append(submit)
                 if job.status.submission is not None:  # only behind a stored intent, with which the operator begins
                     commands.append(replace(submit, again=True))
-        return tuple(commands)
+        return _on(system.scheduler.cluster, commands)
     commands.append(Cancel(token, keep=(job_id,)))  # the sweep of doubles (T10.5)
     if not finished:
         if not ending:
@@ -72,7 +74,7 @@ def authorised_commands(
         commands += [Queue("own"), Describe((job_id,)), Account("own", (job_id,))]
     elif job.status.usage is None:
         commands.append(JobUsage("own", (job_id,)))
-    return tuple(commands)
+    return _on(system.scheduler.cluster, commands)
 
 
 def may_be_submitted(job: JobResource, script: bytes | None) -> bool:
@@ -88,11 +90,14 @@ def may_be_submitted(job: JobResource, script: bytes | None) -> bool:
     return names <= known
 
 
-def containment_commands(job: JobResource, *, cluster_id: str) -> tuple[Command, ...]:
+def containment_commands(job: JobResource, *, cluster_id: str, cluster: str | None = None) -> tuple[Command, ...]:
     """Every command that may be run for this Job while its user or requester is blocked: each makes less run, and names the token.
 
     Its cancels are those that :func:`authorised_commands` has. Nothing of the spec is needed but wishes to end it, so that a Job whose
     spec makes no command is contained as well.
+
+    Args:
+        cluster: ``spec.scheduler.cluster`` of the System.
     """
     token = token_of(job, cluster_id=cluster_id)
     job_id = job.status.job_id
@@ -104,15 +109,23 @@ def containment_commands(job: JobResource, *, cluster_id: str) -> tuple[Command,
         commands.append(Cancel(token, keep=(job_id,)))
         if not finished:
             commands.append(Hold(token, job_id))
-    return tuple(commands)
+    return _on(cluster, commands)
 
 
-def observer_commands_allow(command: Command) -> bool:
-    """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises)."""
+def observer_commands_allow(command: Command, *, cluster: str | None = None) -> bool:
+    """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises).
+
+    Args:
+        cluster: ``spec.scheduler.cluster`` of the System, which says nothing about other clusters.
+    """
     match command:
         case Queue(scope="all") | Account(scope="all") | JobUsage(scope="all") | Describe():
-            return True
+            return command.cluster == cluster
     return False
+
+
+def _on(cluster: str | None, commands: Iterable[Command]) -> tuple[Command, ...]:
+    return tuple(on_cluster(command, cluster) for command in commands)
 
 
 def wants_cancel(job: JobResource) -> bool:

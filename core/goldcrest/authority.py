@@ -24,7 +24,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -46,8 +46,11 @@ from goldcrest.errors import (
 )
 from goldcrest.identity import RefusalCode
 from goldcrest.keepalive import KeepAlive, NoAnswer
+from goldcrest.measures import DEFECT, OK, Codes, Measures
 from goldcrest.renewal import TlsFiles
+from goldcrest.telemetry import Trace
 from goldcrest.tls import client_context
+from goldcrest.tracing import CLIENT, span
 
 REQUEST_SECONDS = 10.0
 ANSWER_LIMIT = 16 * 1024 * 1024  # bytes: 32 certificates of up to 128 KiB each, in base64, and as much again
@@ -55,6 +58,7 @@ _BATCH = 32  # requests in one call
 _UNDER_WAY = 2  # calls under way before requests are collected
 _HOLDER_HEADER = "X-Goldcrest-Holder"
 _TOKEN_SECONDS = 60  # a projected token is read again after this
+_CODES: Final = Codes(RefusalCode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +134,28 @@ class Authority:
         ca_file: certificates that the server is verified against (https).
         token_file: projected service-account token with the audience of delegation.
         holder: identity in the operator's Lease; delegation signs for its holder only. Empty for callers without a Lease.
+        measures: what is measured is shown there.
     """
 
-    def __init__(self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "") -> None:
+    def __init__(
+        self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "", measures: Measures | None = None
+    ) -> None:
+        measures = measures or Measures("authority")
+        self._calls = measures.counter("delegation_calls", "Calls of delegation.", ["call", "outcome"])
+        self._seconds = measures.histogram("delegation_call_seconds", "Seconds of a call of delegation.", ["call"])
         self._tls: TlsFiles | None = None
         context = None
         if url.startswith("https://"):
             context = client_context(ca_file)
             self._tls = TlsFiles(context, authorities=ca_file)
         self._http = KeepAlive(
-            url, tls=context, limit=16, seconds=REQUEST_SECONDS, connect_seconds=2.0, most=ANSWER_LIMIT
+            url,
+            whose="delegation's",
+            tls=context,
+            limit=16,
+            seconds=REQUEST_SECONDS,
+            connect_seconds=2.0,
+            most=ANSWER_LIMIT,
         )
         self._token_file = token_file
         self._holder = holder
@@ -173,8 +189,9 @@ class Authority:
     ) -> str:
         """Delegation's word that the bearer of ``token`` may create this resource (T6)."""
         resource = {"kind": kind, "namespace": namespace, "name": name, "spec": dict(spec)}
-        body = {"token": token, "route": route, **resource, "trace": trace}
-        return str((await self._post("/v1/grants", body))["grant"])
+        with span("grant", Trace.parse(trace), kind=CLIENT) as step:
+            body = {"token": token, "route": route, **resource, "trace": step.header_or(trace)}
+            return str((await self._post("/v1/grants", body))["grant"])
 
     async def action_grant(
         self,
@@ -199,9 +216,9 @@ class Authority:
             "uid": uid,
             "field": field,
             "value": value,
-            "trace": trace,
         }
-        return str((await self._post("/v1/action-grants", body))["grant"])
+        with span("action grant", Trace.parse(trace), kind=CLIENT) as step:
+            return str((await self._post("/v1/action-grants", body | {"trace": step.header_or(trace)}))["grant"])
 
     async def blocked(self) -> BlockList:
         """Whom delegation signs nothing for now.
@@ -212,7 +229,11 @@ class Authority:
         return BlockList.load(await self._call("GET", "/v1/blocked", None))
 
     async def _certificate(self, body: Mapping[str, Any], public_key: bytes, basis: Basis, trace: str) -> bytes:
-        request = {**body, **basis.dump(), "publicKey": base64.b64encode(public_key).decode(), "trace": trace}
+        with span("certificate", Trace.parse(trace), kind=CLIENT, operation=body["op"]) as step:
+            key, context = base64.b64encode(public_key).decode(), step.header_or(trace)
+            return await self._signed({**body, **basis.dump(), "publicKey": key, "trace": context})
+
+    async def _signed(self, request: dict[str, Any]) -> bytes:
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._under_way < _UNDER_WAY:
@@ -257,6 +278,19 @@ class Authority:
         return await self._call("POST", path, orjson.dumps(body))
 
     async def _call(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
+        call, began, outcome = path.rpartition("/")[2], time.perf_counter(), DEFECT
+        try:
+            answer = await self._exchange(method, path, content)
+            outcome = OK
+            return answer
+        except BaseException as error:
+            outcome = _CODES.of(error)
+            raise
+        finally:
+            self._calls.labels(call, outcome).inc()
+            self._seconds.labels(call).observe(time.perf_counter() - began)
+
+    async def _exchange(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}
         if self._holder:
             headers[_HOLDER_HEADER] = self._holder

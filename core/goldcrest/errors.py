@@ -6,6 +6,7 @@ Messages say what was wrong, with which value, and what to do. They never hold s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 
 class GoldcrestError(Exception):
@@ -86,6 +87,12 @@ class Unavailable(GoldcrestError):
     retryable = True
 
 
+class QuotaExceeded(Unavailable):
+    """Whoever asks has as much as they may have at once; it passes as something of theirs ends."""
+
+    code = "QuotaExceeded"
+
+
 class PolicyUnavailable(Unavailable):
     """OPA does not answer, or not in the agreed form: denied for now."""
 
@@ -145,24 +152,52 @@ class CommandRefused(GoldcrestError):
 
 
 class CommandFailed(GoldcrestError):
-    """A command was accepted on the node and failed. ``kind`` and ``errno_name`` as in docs/protocol.md."""
+    """A command was accepted on the node and failed. ``kind``, ``errno_name``, ``path`` and ``what`` as in docs/protocol.md (ERROR)."""
 
     code = "CommandFailed"
 
-    def __init__(self, message: str, *, kind: str, errno_name: str | None = None, path: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        errno_name: str | None = None,
+        path: str | None = None,
+        what: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.errno_name = errno_name
         self.path = path
+        self.what = what
+
+
+class Again(StrEnum):
+    """Whether what was refused may be accepted when it is asked for again."""
+
+    LATER = "Later"  # unchanged: a limit on the number of jobs, a partition that is down
+    CHANGED = "Changed"  # only if the request is changed
+    SITE = "Site"  # only if administrators change something
+    UNKNOWN = "Unknown"  # Slurm's words do not tell, or they are those of the site's own plugin
 
 
 class SchedulerRefused(GoldcrestError):
-    """Slurm refused for good, in its own words: asking again unchanged makes no sense."""
+    """Slurm refused, in its own words. ``again``: whether asking again makes sense; nothing is asked again by itself."""
 
     code = "RejectedByScheduler"
+
+    def __init__(self, message: str, *, again: Again = Again.UNKNOWN) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class SchedulerUnavailable(Unavailable):
     """Slurm's controller or database does not answer, or throttles."""
 
     code = "SchedulerUnavailable"
+
+
+class SchedulerBusy(SchedulerUnavailable):
+    """Slurm answers, but throttles or has too much to do: never a job's failure, and reason to ask less often."""
+
+    code = "SchedulerBusy"

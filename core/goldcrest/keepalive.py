@@ -29,6 +29,7 @@ class KeepAlive:
 
     Args:
         url: ``unix:/path/of/socket``, or ``https://host:port`` with ``tls`` to verify it by.
+        whose: for messages, ``OPA's``.
         limit: connections at once; further questions wait.
         seconds: for one question from its beginning to the last byte of the answer, waiting and connecting included.
         connect_seconds: for one connection.
@@ -42,6 +43,7 @@ class KeepAlive:
         self,
         url: str,
         *,
+        whose: str,
         tls: ssl.SSLContext | None,
         limit: int,
         seconds: float,
@@ -52,10 +54,10 @@ class KeepAlive:
         try:
             self._host, self._port = split.hostname or "", split.port or 443
         except ValueError as error:
-            raise InvalidInput(f"the URL {url!r} has no port that is one") from error
+            raise InvalidInput(f"{whose} URL {url!r} has no port that is one") from error
         self._path = url.removeprefix("unix:") if split.scheme == "unix" else ""
         if not self._path and not (split.scheme == "https" and self._host and tls):
-            raise InvalidInput(f"the URL {url!r} must begin with https:// or unix:")
+            raise InvalidInput(f"{whose} URL {url!r} must begin with https:// or unix:")
         self._base = "" if self._path else split.path.rstrip("/")
         self._host_line = f"Host: {'localhost' if self._path else split.netloc.rpartition('@')[2]}\r\n"
         self._tls, self._limit, self._seconds, self._connect_seconds, self._most = (

@@ -29,8 +29,8 @@ class Trace:
     sampled: bool = True
 
     @classmethod
-    def new(cls) -> Trace:
-        return cls(secrets.token_hex(16), secrets.token_hex(8))
+    def new(cls, *, sampled: bool = True) -> Trace:
+        return cls(secrets.token_hex(16), secrets.token_hex(8), sampled)
 
     @classmethod
     def parse(cls, traceparent: str | None) -> Trace | None:

@@ -21,6 +21,7 @@ FINALIZER: Final = PREFIX + "cleanup"  # ours alone; kopf's is not used
 # Labels. Unix user names are not always label values, so there is no label for them.
 LABEL_DIALECT: Final = PREFIX + "dialect"  # which REST dialect made the resource, e.g. firecrest-v1
 LABEL_SHARD: Final = PREFIX + "shard"  # which operator shard reconciles it
+LABEL_OF_CALLERS_PREFIX: Final = f"label.{GROUP}/"  # labels that REST callers give; nothing is decided by them
 
 # Annotations.
 ANNOTATION_GRANT: Final = PREFIX + "grant"  # JWS of delegation: REST (T6)
@@ -28,6 +29,8 @@ ANNOTATION_ACTION_GRANT: Final = PREFIX + "action-grant"  # JWS of delegation: o
 ANNOTATION_STAMP: Final = PREFIX + "stamp"  # JWS of admission: Kubernetes users (T7)
 ANNOTATION_TRACEPARENT: Final = PREFIX + "traceparent"  # W3C trace context of the request
 ANNOTATION_BODY_SHA256: Final = PREFIX + "body-sha256"  # digest of the request body: Idempotency-Key
+ANNOTATION_READ_AT: Final = PREFIX + "read-at"  # of a Task: when REST showed its result first; the gateway writes it
+ANNOTATION_GATEWAY: Final = PREFIX + "gateway"  # of a System: URL of the gateway, for kubectl-hpc
 ANNOTATION_PAUSED: Final = PREFIX + "paused"  # "true": the operator leaves it alone
 ANNOTATION_RECONCILE: Final = PREFIX + "reconcile-requested-at"  # any change: look again now
 
@@ -45,6 +48,10 @@ SERVICE_ACCOUNT_OPERATOR: Final = "goldcrest-operator"
 SERVICE_ACCOUNT_DELEGATION: Final = "goldcrest-delegation"
 SERVICE_ACCOUNT_ADMISSION: Final = "goldcrest-admission"
 DELEGATION_AUDIENCE: Final = "goldcrest-delegation"  # of the projected tokens shown to delegation
+
+TASKS_OF_USER: Final = 200  # Tasks of one Unix user that are there at once, per namespace: etcd is no database
+QUERY_SECONDS: Final = 3600  # after its end a Task that only asked goes at the latest
+QUERY_READ_SECONDS: Final = 600  # after its result was read it goes
 
 LEASE_DURATION_SECONDS: Final = 15
 LEASE_RENEW_DEADLINE_SECONDS: Final = 10
@@ -66,11 +73,21 @@ class Kind(StrEnum):
     """Kinds of this group; the plural is the kind in lower case with an s."""
 
     JOB = "Job"
+    TASK = "Task"
+    TASK_RESULT = "TaskResult"
     SYSTEM = "System"
 
     @property
     def plural(self) -> str:
         return self.value.lower() + "s"
+
+    @property
+    def short(self) -> str:
+        """What kubectl and our sentences call it: ``gjob``, ``gtask``."""
+        return _SHORT[self]
+
+
+_SHORT: Final = {Kind.JOB: "gjob", Kind.TASK: "gtask", Kind.TASK_RESULT: "gresult", Kind.SYSTEM: "gsys"}
 
 
 class Phase(StrEnum):
@@ -120,6 +137,9 @@ class Reason(StrEnum):
     PREEMPTED = "Preempted"
     CANCELLED = "Cancelled"
     REJECTED_BY_SCHEDULER = "RejectedByScheduler"
+    REJECTED_FOR_NOW = (
+        "RejectedForNow"  # by the scheduler, for what passes: submitted again unchanged it may be accepted
+    )
     REJECTED_BY_SITE = "RejectedBySite"
     POLICY_DENIED = "PolicyDenied"
     BLOCKED = "Blocked"  # by an administrator; it goes on by itself when that is lifted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from goldcrest.errors import (
 from goldcrest.telemetry import Log
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.context import Context
+from goldcrest_delegation.metrics import Metrics
 from goldcrest_delegation.signing import error_body
 
 CERTIFICATES: Final = "/v1/certificates"
@@ -49,6 +51,8 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 def build_app(context: Context) -> ASGIApp:
     """The application over a context that was built once."""
+
+    metrics = context.metrics
 
     async def certificates(request: Request) -> Response:
         caller = await _caller(context, request)
@@ -90,13 +94,13 @@ def build_app(context: Context) -> ASGIApp:
             return Response(fault + "\n", 503, media_type="text/plain")
         return Response("ok\n", media_type="text/plain")
 
-    most_asked = _answering(certificates)
+    most_asked = _answering(certificates, metrics)
     others = Starlette(
         routes=[
             Route(CERTIFICATES, most_asked, methods=["POST"]),
-            Route("/v1/grants", _answering(grants), methods=["POST"]),
-            Route("/v1/action-grants", _answering(action_grants), methods=["POST"]),
-            Route("/v1/blocked", _answering(blocked)),
+            Route("/v1/grants", _answering(grants, metrics), methods=["POST"]),
+            Route("/v1/action-grants", _answering(action_grants, metrics), methods=["POST"]),
+            Route("/v1/blocked", _answering(blocked, metrics)),
             Route("/v1/jwks", jwks),
             Route("/livez", alive),
             Route("/readyz", ready),
@@ -114,8 +118,14 @@ def build_app(context: Context) -> ASGIApp:
     return app
 
 
-def _answering(handler: _Handler) -> _Handler:
+def _answering(handler: _Handler, metrics: Metrics) -> _Handler:
     """Errors as E with the right status; what is not ours is logged, and told as little."""
+
+    async def measured(request: Request) -> Response:
+        began = time.perf_counter()
+        response = await answer(request)
+        metrics.request(request.scope["path"].rpartition("/")[2], response.status_code, time.perf_counter() - began)
+        return response
 
     async def answer(request: Request) -> Response:
         try:
@@ -127,7 +137,7 @@ def _answering(handler: _Handler) -> _Handler:
             _log.exception("delegation.request.failed", path=request.url.path)
             return _json({"code": "Error", "message": "delegation failed; its log says why", "retryable": True}, 500)
 
-    return answer
+    return measured
 
 
 async def _caller(context: Context, request: Request) -> Caller:
@@ -135,6 +145,7 @@ async def _caller(context: Context, request: Request) -> Caller:
     try:
         return await context.callers.of(headers.get("Authorization", ""), holder=headers.get(HOLDER_HEADER, ""))
     except GoldcrestError as error:
+        context.metrics.caller_refused(error)
         # Not in the audit log: strangers must not be able to fill the disk without which nothing is signed.
         _log.warning("delegation.caller.refused", path=request.url.path, code=error.code, message=error.message)
         raise

@@ -32,6 +32,7 @@ class AuditLine:
         decision: id in OPA's decision log, or of our question where OPA keeps none.
         rule: which rule of policy refused.
         break_glass: why policy allowed what it usually does not; empty for what is allowed to everybody.
+        route: REST route that the gateway served; empty for what the operator does.
     """
 
     event: AuditedKind
@@ -52,6 +53,7 @@ class AuditLine:
     break_glass: str = ""
     code: str = ""
     reason: str = ""
+    route: str = ""
     trace: str = ""
 
     def dump(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class AuditLine:
             "breakGlass": self.break_glass,
             "code": self.code,
             "reason": self.reason,
+            "route": self.route,
             "trace_id": self.trace,
         }
 

@@ -14,6 +14,7 @@ from goldcrest.grants import SigningKey, Verifier, key_id
 from goldcrest.identity import TokenVerifier
 from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
 from goldcrest.kube import Kube
+from goldcrest.measures import Measures
 from goldcrest.policy import Policy, PolicyReadiness
 from goldcrest.policy.systems import Systems
 from goldcrest_delegation.audit import AuditLog
@@ -25,6 +26,7 @@ from goldcrest_delegation.callers import Callers
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
 from goldcrest_delegation.granting import Granter
 from goldcrest_delegation.lease import Leases
+from goldcrest_delegation.metrics import Metrics
 from goldcrest_delegation.settings import Settings
 from goldcrest_delegation.signing import Signer
 
@@ -48,7 +50,9 @@ class Checks:
     former_grant_keys: tuple[Ed25519PublicKey, ...]
 
     @classmethod
-    async def open(cls, settings: Settings, stack: AsyncExitStack, *, ask_lease: bool) -> Checks:
+    async def open(
+        cls, settings: Settings, stack: AsyncExitStack, *, ask_lease: bool, measures: Measures | None = None
+    ) -> Checks:
         """Load rules, connect; ``stack`` closes everything.
 
         Raises:
@@ -66,6 +70,7 @@ class Checks:
             ca_file=settings.opa_ca_file,
             client_cert=settings.opa_client_cert,
             client_key=settings.opa_client_key,
+            measures=measures,
         )
         stack.push_async_callback(policy.close)
         kube = await Kube.connect(settings.kubeconfig)
@@ -93,6 +98,7 @@ class Context:
     blocks: Blocks
     readiness: PolicyReadiness
     grant_jwks: tuple[dict[str, Any], ...]
+    metrics: Metrics
 
     @classmethod
     async def open(cls, settings: Settings, stack: AsyncExitStack) -> Context:
@@ -106,7 +112,8 @@ class Context:
         authority = CertificateAuthority(await _ca_key(settings, stack))
         audit = AuditLog(settings.audit_file)
         stack.callback(audit.close)
-        checks = await Checks.open(settings, stack, ask_lease=settings.require_lease)
+        metrics = Metrics()
+        checks = await Checks.open(settings, stack, ask_lease=settings.require_lease, measures=metrics.measures)
         return cls(
             callers=Callers(checks.kube, namespace=settings.namespace),
             signer=Signer(
@@ -116,6 +123,7 @@ class Context:
                 blocks=checks.blocks,
                 policy=checks.policy,
                 audit=audit,
+                metrics=metrics,
             ),
             granter=Granter(
                 key=SigningKey(checks.grant_key),
@@ -126,10 +134,12 @@ class Context:
                 policy=checks.policy,
                 audit=audit,
                 user_namespaces=settings.user_namespaces,
+                metrics=metrics,
             ),
             blocks=checks.blocks,
             readiness=PolicyReadiness(checks.policy),
             grant_jwks=tuple(map(public_jwk, (checks.grant_key.public_key(), *checks.former_grant_keys))),
+            metrics=metrics,
         )
 
 

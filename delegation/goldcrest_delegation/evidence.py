@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from goldcrest.authorised import authorised_commands, containment_commands
+from goldcrest.authorised_tasks import authorised_task_commands
 from goldcrest.blocked import BlockList
+from goldcrest.commands import Command
 from goldcrest.errors import Denied, InvalidInput, NotFound
 from goldcrest.grants import GRANT_TYPE, STAMP_TYPE, Verifier, check_grant, check_stamp
 from goldcrest.identity import TokenVerifier
@@ -15,6 +17,7 @@ from goldcrest.kube import Kube
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource, RequestedBy
 from goldcrest.models.system import SystemSpec
+from goldcrest.models.task import TaskResource
 from goldcrest.policy.accounts import review_account
 from goldcrest.policy.question import Door, Subject, Trigger
 from goldcrest.policy.requester import check_grant_name, requester_of_grant
@@ -24,7 +27,7 @@ from goldcrest.wellknown import ANNOTATION_GRANT, ANNOTATION_STAMP, LABEL_SHARD,
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.lease import Leases
 from goldcrest_delegation.requests import ResourceReference
-from goldcrest_delegation.standing import JobStanding, ObserverStanding, TokenStanding
+from goldcrest_delegation.standing import ObserverStanding, ResourceStanding, TokenStanding
 
 DEFAULT_SHARD = "default"
 
@@ -86,7 +89,7 @@ class ResourceEvidence:
 
     async def standing(
         self, reference: ResourceReference, caller: Caller, *, blocked: BlockList, trail: Trail = _quiet
-    ) -> JobStanding | ObserverStanding:
+    ) -> ResourceStanding | ObserverStanding:
         """Read the resource, and check everything about it that does not depend on the command.
 
         Args:
@@ -102,8 +105,8 @@ class ResourceEvidence:
             await self._leases.check(shard=shard, holder=caller.holder)
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
-            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path)
-        return await self._job(reference, raw, blocked, trail)
+            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster)
+        return await self._asked_for(reference, raw, blocked, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:
         raw = await self._kube.get(reference.kind, reference.name, namespace=reference.namespace or None)
@@ -111,28 +114,22 @@ class ResourceEvidence:
             raise NotFound(f"{reference.kind} {reference.name} is another one now: its uid is not {reference.uid}")
         return raw
 
-    async def _job(
+    async def _asked_for(
         self, reference: ResourceReference, raw: dict[str, Any], blocked: BlockList, trail: Trail
-    ) -> JobStanding:
-        job = JobResource.of(raw)
-        subject = self._subject(job, raw)
+    ) -> ResourceStanding:
+        """Of a Job or a Task, which a person asked for."""
+        resource = TaskResource.of(raw) if reference.kind is Kind.TASK else JobResource.of(raw)
+        subject = self._subject(reference.kind, resource, raw)
         trail(
             subject.via.value.lower(),
             f"its {_word(subject)} is valid and fits the stored spec: {subject.username} asked",
         )
-        system = await self._systems.get(job.spec.system)
-        requester = job.spec.requested_by
+        system = await self._systems.get(resource.spec.system)
+        requester = resource.spec.requested_by
         assert requester is not None  # noqa: S101 - _subject saw it
-        why = blocked.why(requester=requester.username, user=job.spec.run_as)
-        if why:
-            # On the stored word alone: whoever is blocked has often lost the rights to the account, too.
-            trigger = Trigger.CONTAINMENT
-            commands = containment_commands(job, cluster_id=self._cluster_id)
-        else:
-            # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
-            trigger = Trigger.CLEANUP if job.deleting else Trigger.REQUEST
-            script = await self._script(job)
-            commands = authorised_commands(job, system, cluster_id=self._cluster_id, script=script)
+        why = blocked.why(requester=requester.username, user=resource.spec.run_as)
+        script = await self._script(resource) if isinstance(resource, JobResource) and not why else None
+        trigger, commands = self._following(resource, system, contained=why != "", script=script)
         wildcards: tuple[str, ...] = ()
         if requester.via is Via.KUBERNETES and trigger is Trigger.REQUEST:
             wildcards = await review_account(
@@ -140,16 +137,16 @@ class ResourceEvidence:
                 requester,
                 verb="use",
                 namespace=reference.namespace,
-                system=job.spec.system,
-                user=job.spec.run_as,
+                system=resource.spec.system,
+                user=resource.spec.run_as,
             )
-            trail("reviews", f"requester and namespace may use {job.spec.system}:{job.spec.run_as}")
-        return JobStanding(
+            trail("reviews", f"requester and namespace may use {resource.spec.system}:{resource.spec.run_as}")
+        return ResourceStanding(
             resource=reference,
             requester=requester.username,
             subject=subject,
-            system=job.spec.system,
-            run_as=job.spec.run_as,
+            system=resource.spec.system,
+            run_as=resource.spec.run_as,
             filter_path=system.filter_path,
             commands=commands,
             trigger=trigger,
@@ -167,29 +164,50 @@ class ResourceEvidence:
         except (Denied, NotFound, InvalidInput):
             return None  # then no submission follows, and whatever else does
 
-    def _subject(self, job: JobResource, raw: Mapping[str, Any]) -> Subject:
+    def _following(
+        self, resource: JobResource | TaskResource, system: SystemSpec, *, contained: bool, script: bytes | None
+    ) -> tuple[Trigger, tuple[Command, ...]]:
+        """What may be run for it, and why that is asked."""
+        if isinstance(resource, TaskResource):
+            # Nothing of a Task makes less run, and it leaves nothing behind.
+            if contained:
+                return Trigger.CONTAINMENT, ()
+            return Trigger.REQUEST, authorised_task_commands(resource, system)
+        if contained:
+            # On the stored word alone: whoever is blocked has often lost the rights to the account, too.
+            cluster = system.scheduler.cluster
+            return Trigger.CONTAINMENT, containment_commands(resource, cluster_id=self._cluster_id, cluster=cluster)
+        # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
+        trigger = Trigger.CLEANUP if resource.deleting else Trigger.REQUEST
+        return trigger, authorised_commands(resource, system, cluster_id=self._cluster_id, script=script)
+
+    def _subject(self, kind: Kind, resource: JobResource | TaskResource, raw: Mapping[str, Any]) -> Subject:
         """Who asked for the resource, as its grant or stamp says."""
-        requester = job.spec.requested_by
+        requester = resource.spec.requested_by
+        what = f"{kind.short} {resource.namespace}/{resource.name}"
         if requester is None:
-            raise Denied(f"gjob {job.namespace}/{job.name} does not say who asked for it: admission did not see it")
+            raise Denied(f"{what} does not say who asked for it: admission did not see it")
         if requester.via is Via.GRANT:
-            return self._granted(job, raw, requester)
-        stamp = job.annotations.get(ANNOTATION_STAMP)
+            return self._granted(kind, resource, raw, requester)
+        stamp = resource.annotations.get(ANNOTATION_STAMP)
         if stamp is None:
-            raise Denied(f"gjob {job.namespace}/{job.name} has no stamp: admission did not see it")
-        check_stamp(self._stamps.verify(stamp, type_=STAMP_TYPE), kind=Kind.JOB.value, resource=raw)
+            raise Denied(f"{what} has no stamp: admission did not see it")
+        check_stamp(self._stamps.verify(stamp, type_=STAMP_TYPE), kind=kind.value, resource=raw)
         return Subject.of_kubernetes(requester)
 
-    def _granted(self, job: JobResource, raw: Mapping[str, Any], requester: RequestedBy) -> Subject:
-        grant = job.annotations.get(ANNOTATION_GRANT)
+    def _granted(
+        self, kind: Kind, resource: JobResource | TaskResource, raw: Mapping[str, Any], requester: RequestedBy
+    ) -> Subject:
+        what = f"{kind.short} {resource.namespace}/{resource.name}"
+        grant = resource.annotations.get(ANNOTATION_GRANT)
         if grant is None:
-            raise Denied(f"gjob {job.namespace}/{job.name} has no grant although it says so")
+            raise Denied(f"{what} has no grant although it says so")
         claims = self._grants.verify(grant, type_=GRANT_TYPE)
         try:
-            check_grant(claims, kind=Kind.JOB.value, resource=raw)
+            check_grant(claims, kind=kind.value, resource=raw)
         except (KeyError, ValueError) as error:
-            raise InvalidInput(f"gjob {job.namespace}/{job.name} cannot be compared with its grant") from error
-        check_grant_name(claims, job.name)
+            raise InvalidInput(f"{what} cannot be compared with its grant") from error
+        check_grant_name(claims, resource.name)
         if requester_of_grant(claims) != requester:
             raise Denied("spec.requestedBy is not whom the grant names")
         return Subject.of_grant(claims)

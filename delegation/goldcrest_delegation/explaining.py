@@ -30,7 +30,7 @@ from goldcrest_delegation.certificate import ED25519_KEY_BYTES
 from goldcrest_delegation.context import Checks
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, CertificateRequest, certificate_request
 from goldcrest_delegation.settings import Settings
-from goldcrest_delegation.standing import JobStanding, Standing, question_of
+from goldcrest_delegation.standing import ResourceStanding, Standing, question_of
 
 DENIED_STATUS: Final = 3
 
@@ -166,22 +166,22 @@ class _Explanation:
     async def _resource(self, text: str) -> dict[str, Any]:
         parts = text.split("/")
         valid = (
-            (parts[0] == Kind.JOB.value and len(parts) == 3 and NAMESPACE.fullmatch(parts[1]))
+            (parts[0] in (Kind.JOB.value, Kind.TASK.value) and len(parts) == 3 and NAMESPACE.fullmatch(parts[1]))
             or (parts[0] == Kind.SYSTEM.value and len(parts) == 2)
         ) and RESOURCE_NAME.fullmatch(parts[-1])
         if not valid:
-            raise InvalidInput(f"{text!r} is neither Job/<namespace>/<name> nor System/<name>")
+            raise InvalidInput(f"{text!r} is none of Job/<namespace>/<name>, Task/<namespace>/<name>, System/<name>")
         raw = await self._checks.kube.get(Kind(parts[0]), parts[-1], namespace=parts[1] if len(parts) == 3 else None)
         return {"kind": parts[0], **raw}
 
     def _following(
         self, request: CertificateRequest, standing: object, arguments: argparse.Namespace
     ) -> CertificateRequest:
-        """The command of this name that follows from the Job as it is."""
+        """The command of this name that follows from the resource as it is."""
         self._check = "what follows"
-        commands = standing.commands if isinstance(standing, JobStanding) else ()
+        commands = standing.commands if isinstance(standing, ResourceStanding) else ()
         command = next((command for command in commands if command.op == arguments.op), None)
-        if command is None and isinstance(standing, JobStanding) and standing.blocked:
+        if command is None and isinstance(standing, ResourceStanding) and standing.blocked:
             self._check = "block list"
             raise Blocked(standing.blocked)
         if command is None:

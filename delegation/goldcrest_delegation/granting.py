@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldcrest.canonical import canonical, sha256_hex
+from goldcrest.creation import Spec, creation_question, made_kind, operation_of, parse_spec
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
 from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_SECONDS, GRANT_TYPE, SigningKey, grant_claims, spec_digest
 from goldcrest.identity import Identity, TokenVerifier
 from goldcrest.kube import Kube
-from goldcrest.models.base import parse_model
-from goldcrest.models.job import JobSpec
 from goldcrest.policy import Policy, Question, Trigger
-from goldcrest.policy.question import asked_by
 from goldcrest.policy.systems import Systems
+from goldcrest.telemetry import Trace
+from goldcrest.tracing import SERVER, span
 from goldcrest.wellknown import (
     MUTABLE_SPEC_FIELDS,
     OPA_ADMISSION,
@@ -30,6 +30,7 @@ from goldcrest.wellknown import (
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.callers import Caller, Role
+from goldcrest_delegation.metrics import Metrics
 from goldcrest_delegation.requests import NAMESPACE, RESOURCE_NAME, UID, matched, rest_route, text, trace_id
 from goldcrest_delegation.standing import check_reach, subject_of
 
@@ -51,7 +52,10 @@ class _Notes:
     decision: str = ""
     rule: str = ""
     break_glass: str = ""
+    route: str = ""
     trace: str = ""
+    exists: bool = False
+    """Whether there is a System of that name."""
 
 
 class Granter:
@@ -72,7 +76,9 @@ class Granter:
         policy: Policy,
         audit: AuditLog,
         user_namespaces: Mapping[str, str],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._key = key
         self._tokens = tokens
         self._systems = systems
@@ -88,22 +94,32 @@ class Granter:
         Raises:
             Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
         """
-        notes = _Notes(operation="job.create")
-        try:
-            grant = await self._grant(caller, body, notes)
-        except GoldcrestError as error:
-            self._audit.write([_line("grant", caller, notes, error)])
-            raise
-        self._audit.write([_line("grant", caller, notes, None)])
+        notes = _Notes(operation=_operation(body, "create"))
+        with span("grant", _context(body), kind=SERVER):
+            try:
+                grant = await self._grant(caller, body, notes)
+            except GoldcrestError as error:
+                self._note("grant", caller, notes, error)
+                raise
+            self._note("grant", caller, notes, None)
         return grant
+
+    def _note(self, event: str, caller: Caller, notes: _Notes, error: GoldcrestError | None) -> None:
+        self._metrics.grant(system=notes.system if notes.exists else "", operation=notes.operation, error=error)
+        try:
+            self._audit.write([_line(event, caller, notes, error)])
+        except GoldcrestError:
+            self._metrics.audit_failed()
+            raise
 
     async def _grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
         _check_caller(caller)
         notes.trace = trace_id(body)
         notes.namespace = matched(body, "namespace", NAMESPACE)
         notes.name = matched(body, "name", RESOURCE_NAME)
-        spec = _job_spec(body)
-        notes.run_as, notes.system = spec.run_as, spec.system
+        kind = made_kind(text(body, "kind", most=32))
+        spec = _spec(kind, body)
+        notes.run_as, notes.system, notes.operation = spec.run_as, spec.system, operation_of(kind, spec)
         identity = await self._identity(body, notes)
         (await self._blocks.now()).check(requester=identity.username, user=spec.run_as)
         check_reach(identity, user=spec.run_as, system=spec.system)
@@ -114,31 +130,20 @@ class Granter:
         if notes.namespace != home:
             raise Denied(f"resources of {spec.run_as} are made in namespace {home}, not in {notes.namespace}")
         await self._systems.get(spec.system)
+        notes.exists = True
         notes.digest = spec_digest(body["spec"])
         notes.origin = task_id
-        route, asked = rest_route(body), asked_by(spec)
-        await self._allowed(
-            Question(
-                trigger=Trigger.REQUEST,
-                subject=subject_of(identity, route=route),
-                system=spec.system,
-                run_as=spec.run_as,
-                operation=notes.operation,
-                kind=Kind.JOB.value,
-                namespace=notes.namespace,
-                name=notes.name,
-                fields=asked.fields,
-                resources=asked.resources,
-            ),
-            notes,
-        )
+        route = notes.route = rest_route(body)
+        subject = subject_of(identity, route=route)
+        question = creation_question(kind, spec, subject=subject, namespace=notes.namespace, name=notes.name)
+        await self._allowed(question, notes)
         claims = grant_claims(
             issuer=identity.issuer,
             subject=identity.subject,
             username=identity.username,
             run_as=spec.run_as,
             system=spec.system,
-            kind=Kind.JOB.value,
+            kind=kind.value,
             namespace=notes.namespace,
             name=notes.name,
             spec=body["spec"],
@@ -153,13 +158,14 @@ class Granter:
         Raises:
             Unauthenticated, Denied, InvalidInput, NotFound, Unavailable.
         """
-        notes = _Notes(operation="job.change")
-        try:
-            grant = await self._action_grant(caller, body, notes)
-        except GoldcrestError as error:
-            self._audit.write([_line("action-grant", caller, notes, error)])
-            raise
-        self._audit.write([_line("action-grant", caller, notes, None)])
+        notes = _Notes(operation=_operation(body, "change"))
+        with span("action grant", _context(body), kind=SERVER):
+            try:
+                grant = await self._action_grant(caller, body, notes)
+            except GoldcrestError as error:
+                self._note("action-grant", caller, notes, error)
+                raise
+            self._note("action-grant", caller, notes, None)
         return grant
 
     async def _action_grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:
@@ -169,30 +175,32 @@ class Granter:
         notes.name = matched(body, "name", RESOURCE_NAME)
         notes.origin = matched(body, "uid", UID)
         field = text(body, "field", most=64)
-        if text(body, "kind", most=32) != Kind.JOB.value:
-            raise InvalidInput("kind must be Job")
+        kind = made_kind(text(body, "kind", most=32))
         if field not in MUTABLE_SPEC_FIELDS or "value" not in body:
             raise InvalidInput(f"field must be one of {', '.join(MUTABLE_SPEC_FIELDS)}, with a value")
-        notes.operation = f"job.{field}"
+        notes.operation = f"{kind.value.lower()}.{field}"
         identity = await self._identity(body, notes)
-        raw = await self._kube.get(Kind.JOB, notes.name, namespace=notes.namespace)
+        raw = await self._kube.get(kind, notes.name, namespace=notes.namespace)
         present = raw.get("spec") or {}
         # To a caller who is not its user, a resource does not exist (T5).
         if raw["metadata"].get("uid") != notes.origin or present.get("runAs") != identity.username:
-            raise NotFound(f"there is no gjob {notes.namespace}/{notes.name} of {identity.username} with this uid")
-        changed = parse_model(JobSpec, {**present, field: body["value"]}, what="spec")
-        notes.run_as, notes.system = changed.run_as, changed.system
+            raise NotFound(
+                f"there is no {kind.short} {notes.namespace}/{notes.name} of {identity.username} with this uid"
+            )
+        changed = parse_spec(kind, {**present, field: body["value"]})
+        notes.run_as, notes.system, notes.exists = changed.run_as, changed.system, True
+        notes.route = rest_route(body)
         (await self._blocks.now()).check(requester=identity.username, user=changed.run_as)
         check_reach(identity, user=changed.run_as, system=changed.system)
         notes.digest = sha256_hex(canonical({"field": field, "value": body["value"]}))
         await self._allowed(
             Question(
                 trigger=Trigger.REQUEST,
-                subject=subject_of(identity, route=rest_route(body)),
+                subject=subject_of(identity, route=notes.route),
                 system=changed.system,
                 run_as=changed.run_as,
                 operation=notes.operation,
-                kind=Kind.JOB.value,
+                kind=kind.value,
                 namespace=notes.namespace,
                 name=notes.name,
                 args={"value": body["value"]},
@@ -204,7 +212,7 @@ class Granter:
             "iss": identity.issuer,
             "sub": identity.subject,
             "username": identity.username,
-            "kind": Kind.JOB.value,
+            "kind": kind.value,
             "namespace": notes.namespace,
             "name": notes.name,
             "uid": notes.origin,
@@ -228,19 +236,29 @@ class Granter:
             raise decision.refusal(question)
 
 
+def _context(body: Mapping[str, Any]) -> Trace | None:
+    given = body.get("trace")
+    return Trace.parse(given) if isinstance(given, str) else None
+
+
 def _check_caller(caller: Caller) -> None:
     if caller.role is not Role.GATEWAY:
         raise Denied("grants are made for the gateway only")
 
 
-def _job_spec(body: Mapping[str, Any]) -> JobSpec:
+def _operation(body: Mapping[str, Any], verb: str) -> str:
+    """For the audit line of a request that is refused before more is known."""
+    return f"{Kind.TASK if body.get('kind') == Kind.TASK.value else Kind.JOB}.{verb}".lower()
+
+
+def _spec(kind: Kind, body: Mapping[str, Any]) -> Spec:
     spec = body.get("spec")
-    if text(body, "kind", most=32) != Kind.JOB.value or not isinstance(spec, dict):
-        raise InvalidInput("kind must be Job, and spec an object")
+    if not isinstance(spec, dict):
+        raise InvalidInput("spec must be an object")
     stamped = [name for name in STAMPED_SPEC_FIELDS if name in spec]
     if stamped:
         raise InvalidInput(f"spec.{stamped[0]} is written by admission; leave it out")
-    return parse_model(JobSpec, spec, what="spec")
+    return parse_spec(kind, spec)
 
 
 def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | None) -> AuditLine:
@@ -261,5 +279,6 @@ def _line(event: str, caller: Caller, notes: _Notes, error: GoldcrestError | Non
         break_glass=notes.break_glass,
         code=error.code if error else "",
         reason=error.message if error else "",
+        route=notes.route,
         trace=notes.trace,
     )

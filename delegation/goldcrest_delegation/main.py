@@ -1,4 +1,4 @@
-"""``goldcrest-delegation serve | init | issue --explain | audit | rotate | revoke``."""
+"""``goldcrest-delegation serve | init | issue --explain | audit | usage | rotate | revoke``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import uvicorn
 import uvloop
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
+from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import describe_settings, read_settings, reported
 from goldcrest.telemetry import Log, configure_logging
 from goldcrest.tls import check_server
-from goldcrest_delegation import auditing, explaining, revoking, rotating
+from goldcrest.tracing import start_tracing
+from goldcrest_delegation import auditing, explaining, revoking, rotating, usage
 from goldcrest_delegation.app import build_app
 from goldcrest_delegation.ca_key import make_ca_key
 from goldcrest_delegation.context import Context
@@ -38,6 +40,7 @@ class Tool(Protocol):
 _TOOLS: Final[tuple[tuple[str, Tool, str], ...]] = (
     ("issue", explaining, "with --explain: say which check would allow or deny a certificate, without signing"),
     ("audit", auditing, "who ran what as whom"),
+    ("usage", usage, "who used what: counts by user, system, operation and route"),
     ("rotate", rotating, "make a second CA, and say what to do on the nodes"),
     ("revoke", revoking, "lines for the revocation file of the nodes"),
 )
@@ -83,7 +86,10 @@ async def serve(settings: Settings) -> None:
     if settings.listen_socket is None and settings.tls_cert and settings.tls_key:
         check_server(settings.tls_cert, settings.tls_key)
     async with AsyncExitStack() as stack:
+        stack.callback(start_tracing("delegation", settings.tracing))
         context = await Context.open(settings, stack)
+        page = metrics_page(context.metrics.measures, host=settings.listen_address, port=settings.metrics_port)
+        await stack.enter_async_context(page)
         config = uvicorn_config(settings, context)
         config.load()
         if config.ssl is not None:

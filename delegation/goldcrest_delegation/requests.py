@@ -58,6 +58,8 @@ class CertificateRequest:
     token: str | None
     route: str
     resource: ResourceReference | None
+    context: Trace | None = None
+    """The caller's span, when it names one: for our own spans."""
 
     @property
     def operation(self) -> str:
@@ -93,6 +95,7 @@ def certificate_request(value: object) -> CertificateRequest:
         command=_command(value, kind),
         sid=matched(value, "sid", SID) if kind == "command" else "",
         trace=trace_id(value),
+        context=Trace.parse(value["trace"]),
         token=token,
         route=rest_route(value) if resource is None else "",
         resource=resource,
@@ -131,7 +134,7 @@ def _resource(value: object) -> ResourceReference:
     if not isinstance(value, Mapping) or not set(value) <= {"kind", "namespace", "name", "uid"}:
         raise InvalidInput("resource needs kind, namespace, name and uid")
     kind = text(value, "kind", most=32)
-    if kind not in (Kind.JOB.value, Kind.SYSTEM.value):
+    if kind not in (Kind.JOB.value, Kind.TASK.value, Kind.SYSTEM.value):
         raise InvalidInput(f"kind {kind!r} of the resource is not known")
     return ResourceReference(
         Kind(kind),

@@ -8,7 +8,8 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION
+from goldcrest.tracing import TracingSettings
+from goldcrest.wellknown import NAMESPACE, PORT_DELEGATION, PORT_METRICS
 
 ENVIRONMENT_PREFIX: Final = "GOLDCREST_DELEGATION_"
 
@@ -80,7 +81,8 @@ class Settings(BaseSettings):
     )
     audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")
     listen_socket: Path | None = Field(
-        default=None, description="Unix socket to listen on; then neither address, port nor TLS are used."
+        default=None,
+        description="Unix socket to listen on; then neither port nor TLS are used, and the address for metrics only.",
     )
     listen_address: str = Field(default="127.0.0.1", description="IP address to listen on; 0.0.0.0 or :: for all.")
     listen_port: int = Field(default=PORT_DELEGATION, ge=1, le=65535, description="TCP port to listen on.")
@@ -89,6 +91,13 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(
         default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
     )
+    metrics_port: int = Field(
+        default=PORT_METRICS,
+        ge=0,
+        le=65535,
+        description="TCP port of /metrics on the address to listen on, without TLS; 0: not served.",
+    )
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="Where spans are sent.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @model_validator(mode="after")

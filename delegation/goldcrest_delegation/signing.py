@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Blocked, Denied, GoldcrestError, InvalidInput, Unauthenticated
 from goldcrest.policy import Decision, Policy, Question, Trigger
+from goldcrest.telemetry import Trace, current_trace
+from goldcrest.tracing import SERVER, now, record, recording
 from goldcrest.wellknown import OPA_SIGNING
 from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.ca import Certificate, CertificateAuthority, Draft, certificate_key_id
 from goldcrest_delegation.callers import Caller, Role
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
+from goldcrest_delegation.metrics import Metrics
 from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, ResourceReference, certificate_request
 from goldcrest_delegation.standing import Standing, question_of
 
@@ -48,7 +51,9 @@ class Signer:
         blocks: Blocks,
         policy: Policy,
         audit: AuditLog,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._authority = authority
         self._tokens = tokens
         self._resources = resources
@@ -65,15 +70,43 @@ class Signer:
         """
         if len(values) > BATCH_LIMIT:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
+        times = [now()]
         items = [_read(value, caller) for value in values]
+        current_trace.set(_common_trace(items))
         await self._find_standings(caller, items, await self._blocks.now())
         blocked = await self._blocks.now()  # finding out may have taken a while
         for item in items:
             _ask(item, blocked)
+        times.append(now())
         await self._decide(items)
+        times.append(now())
         await self._sign(items)
-        self._audit.write([_line(caller, item) for item in items])
+        times.append(now())
+        self._write([_line(caller, item) for item in items])
+        times.append(now())
+        self._tell(items, times)
         return [_result(item) for item in items]
+
+    def _write(self, lines: Sequence[AuditLine]) -> None:
+        try:
+            self._audit.write(lines)
+        except GoldcrestError:
+            self._metrics.audit_failed()
+            raise
+
+    def _tell(self, items: Sequence[_Item], times: Sequence[float]) -> None:
+        """Count each request, and make its spans: what was done for the batch was done for each of it."""
+        self._metrics.batch(len(items))
+        for item in items:
+            request = item.request
+            if request is None:
+                self._metrics.certificate(system="", operation="", error=item.error)
+                continue
+            # A question means that the System is there, and the one that the token or the resource is for.
+            system = request.system if item.question is not None else ""
+            self._metrics.certificate(system=system, operation=request.operation, error=item.error)
+            if recording(request.context):
+                _record(request, item, times)
 
     async def _find_standings(self, caller: Caller, items: Sequence[_Item], blocked: BlockList) -> None:
         """Each token and each resource of a batch is looked at once."""
@@ -154,6 +187,29 @@ class Signer:
             item.error = error
 
 
+def _common_trace(items: Sequence[_Item]) -> Trace | None:
+    """The trace that all requests of a batch are of, for the logs; unrecorded, as spans are made of each request afterwards."""
+    traces = {item.request.context for item in items if item.request is not None}
+    (only,) = traces if len(traces) == 1 else (None,)
+    return replace(only, sampled=False) if only is not None else None
+
+
+def _record(request: CertificateRequest, item: _Item, times: Sequence[float]) -> None:
+    whole = record(
+        "certificate",
+        request.context,
+        began=times[0],
+        ended=times[-1],
+        kind=SERVER,
+        error=item.error.code if item.error else "",
+        operation=request.operation,
+        system=request.system,
+        user=request.user,
+    )
+    for name, began, ended in zip(("evidence", "OPA", "sign", "audit"), times, times[1:], strict=False):
+        record(name, whole, began=began, ended=ended)
+
+
 def _read(value: object, caller: Caller) -> _Item:
     item = _Item()
     try:
@@ -203,6 +259,7 @@ def _line(caller: Caller, item: _Item) -> AuditLine:
         break_glass=item.decision.break_glass if item.decision else "",
         code=error.code if error else "",
         reason=error.message if error else item.decision.reason if item.decision else "",
+        route=request.route if request else "",
         trace=request.trace if request else "",
     )
 

@@ -80,8 +80,8 @@ class TokenStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobStanding:
-    """A live Job: may run what follows from it, as the Unix user that it names.
+class ResourceStanding:
+    """A live Job or Task: may run what follows from it, as the Unix user that it names.
 
     Args:
         blocked: why its requester or user is blocked; then ``commands`` are those that make less run, and all else is refused so.
@@ -103,7 +103,7 @@ class JobStanding:
         return self.resource.uid
 
     def question(self, request: CertificateRequest) -> Question:
-        what = f"gjob {self.resource.namespace}/{self.resource.name}"
+        what = f"{self.resource.kind.short} {self.resource.namespace}/{self.resource.name}"
         if request.system != self.system or request.user != self.run_as:
             raise Denied(f"{what} is of {self.run_as} on {self.system}, not of {request.user} on {request.system}")
         if self.blocked and (not self.commands or request.command not in (None, *self.commands)):
@@ -135,6 +135,7 @@ class ObserverStanding:
     resource: ResourceReference
     observer: str | None
     filter_path: str
+    cluster: str | None = None
 
     @property
     def requester(self) -> str:
@@ -149,7 +150,7 @@ class ObserverStanding:
             raise Denied(f"System {self.resource.name} says nothing about {request.system}")
         if self.observer is None or request.user != self.observer:
             raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
-        if request.command is not None and not observer_commands_allow(request.command):
+        if request.command is not None and not observer_commands_allow(request.command, cluster=self.cluster):
             raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
         return Question(
             trigger=Trigger.OBSERVE,
@@ -165,12 +166,12 @@ class ObserverStanding:
 
 
 def question_of(standing: Standing, request: CertificateRequest, blocked: BlockList) -> Question:
-    """What policy is asked: for somebody who is on the block list nothing, but of the Jobs that are contained for it.
+    """What policy is asked: for somebody who is on the block list nothing, but of the resources that are contained for it.
 
     Raises:
         Denied: the request does not follow from this standing, whatever policy says; Blocked when that is why.
     """
-    if not (isinstance(standing, JobStanding) and standing.blocked):
+    if not (isinstance(standing, ResourceStanding) and standing.blocked):
         blocked.check(requester=standing.requester, user=request.user)
     return standing.question(request)
 

@@ -16,6 +16,7 @@ from goldcrest_bed.components.oidc import oidc
 from goldcrest_bed.components.opa import opa
 from goldcrest_bed.components.s3 import s3
 from goldcrest_bed.components.tokens import tokens
+from goldcrest_bed.components.traces import traces
 from goldcrest_bed.context import Bed
 
 OPTIONAL: tuple[str, ...] = (keycloak.NAME,)
@@ -36,6 +37,7 @@ def assemble(bed: Bed) -> dict[str, Component]:
         opa(bed),
         oidc(bed),
         s3(bed),
+        traces(bed),
         *goldcrest(bed, kubectl, node),
     ]
     if keycloak.NAME in bed.config.extra:

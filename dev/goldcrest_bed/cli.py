@@ -12,14 +12,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from goldcrest_bed import apt, config, facts, orchestrate
+from goldcrest_bed import apt, config, facts, orchestrate, promtool
 from goldcrest_bed.assembly import OPTIONAL, assemble
 from goldcrest_bed.component import Component
 from goldcrest_bed.components.node import Node
 from goldcrest_bed.context import Bed
 from goldcrest_bed.errors import BedError
 from goldcrest_bed.lock import exclusive
-from goldcrest_bed.paths import Paths
+from goldcrest_bed.paths import PROFILES, Paths, choose_profile
 from goldcrest_bed.report import Report
 from goldcrest_bed.versions import Versions
 
@@ -30,6 +30,8 @@ HOST_PACKAGES = ("openssh-client", "openssl")
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn a BedError into a message and exit code 1."""
     arguments = parser().parse_args(argv)
+    if arguments.profile is not None:
+        choose_profile(arguments.profile)
     try:
         return int(arguments.run(arguments) or 0)
     except BedError as error:
@@ -84,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     shell.set_defaults(run=run_shell)
 
     build = commands.add_parser("build", help="build programs that tests need beside the bed, where the cache has none")
-    build.add_argument("program", nargs="+", choices=sorted(Versions.load().go), metavar="PROGRAM")
+    build.add_argument("program", nargs="+", choices=sorted([*Versions.load().go, promtool.NAME]), metavar="PROGRAM")
     build.set_defaults(run=run_build)
 
     env = commands.add_parser("env", help="print the facts (addresses, files, secrets of test clients) as JSON")
@@ -96,6 +98,10 @@ def parser() -> argparse.ArgumentParser:
     execute.add_argument("--user", default="root", help="with --node: as this user")
     execute.add_argument("command", nargs=argparse.REMAINDER, help="the command and its arguments")
     execute.set_defaults(run=run_exec)
+    profiles = sorted(path.stem for path in PROFILES.glob("*.toml"))
+    for command in commands.choices.values():
+        words = "another bed: a file of dev/profiles, with a state folder of its own (default: GOLDCREST_BED_PROFILE)"
+        command.add_argument("--profile", choices=["", *profiles], help=words)
     return top
 
 
@@ -169,7 +175,10 @@ def run_build(arguments: argparse.Namespace) -> int:
     paths.create()
     bed = _existing(paths)
     for program in arguments.program:
-        bed.builder.build(bed.versions.go[program])
+        if program == promtool.NAME:
+            promtool.fetch(paths, bed.report)
+        else:
+            bed.builder.build(bed.versions.go[program])
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldcrest_bed.errors import BedError
-from goldcrest_bed.paths import DEV
+from goldcrest_bed.paths import DEV, PROFILES, current_profile
 
 Table = dict[str, Any]
 
@@ -64,12 +64,14 @@ def merge(base: Table, over: Table) -> Table:
 
 
 def load(overlays: list[Path], *, kube: str = "own", extra: tuple[str, ...] = ()) -> Config:
-    """The bed's own file with overlays merged over it in the order given.
+    """The bed's own file with the profile and overlays merged over it in the order given.
 
     :raises BedError: a file that is missing or not TOML, or content that cannot work.
     """
     table: Table = {}
-    for path in [DEV / "bed.toml", *overlays]:
+    profile = current_profile()
+    own = [DEV / "bed.toml", *([PROFILES / f"{profile}.toml"] if profile else [])]
+    for path in [*own, *overlays]:
         table = merge(table, _read(path))
     check(table)
     return Config(table=table, kube=kube, extra=extra, overlays=tuple(str(path.resolve()) for path in overlays))

@@ -32,12 +32,12 @@ class Faults:
     components: dict[str, Component]
 
     @classmethod
-    def of_running_bed(cls) -> Faults:
-        """The bed that was brought up last.
+    def of_running_bed(cls, profile: str | None = None) -> Faults:
+        """The bed that was brought up last, of this profile.
 
         :raises BedError: there is none.
         """
-        paths = Paths.from_environment()
+        paths = Paths.from_environment(profile)
         saved = config.Config.saved(paths.state / "config.json")
         if saved is None:
             raise BedError("the bed is not up: run `make bed-up`")

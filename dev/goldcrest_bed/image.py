@@ -45,6 +45,7 @@ def ensure(engine: Engine, release: str, base: str, paths: Paths, report: Report
 
 def _base(engine: Engine, release: str, base: str, paths: Paths, report: Report) -> str:
     """A base image: pulled, or made by debootstrap where no registry answers."""
+    base = base.format(release=release)
     local = f"localhost/goldcrest-bed-base:{release}"
     for known in (base, local):
         if engine.has_image(known):

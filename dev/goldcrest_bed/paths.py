@@ -8,6 +8,17 @@ from pathlib import Path
 
 DEV = Path(__file__).resolve().parent.parent
 REPOSITORY = DEV.parent
+PROFILES = DEV / "profiles"
+
+
+def current_profile() -> str:
+    """Which bed is meant: a file of ``dev/profiles`` without its suffix, or "" for the ordinary one."""
+    return os.environ.get("GOLDCREST_BED_PROFILE", "")
+
+
+def choose_profile(profile: str) -> None:
+    """For this process and those that it starts."""
+    os.environ["GOLDCREST_BED_PROFILE"] = profile
 
 
 @dataclass(frozen=True)
@@ -22,12 +33,16 @@ class Paths:
     state: Path
 
     @classmethod
-    def from_environment(cls) -> Paths:
-        """Folders by the XDG base directory specification."""
+    def from_environment(cls, profile: str | None = None) -> Paths:
+        """Folders by the XDG base directory specification.
+
+        :param profile: whose state; by ``GOLDCREST_BED_PROFILE`` if None; "" is the ordinary bed.
+        """
+        profile = current_profile() if profile is None else profile
         home = Path.home()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
         state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-        return cls(cache=cache / "goldcrest", state=state / "goldcrest-bed")
+        return cls(cache=cache / "goldcrest", state=state / f"goldcrest-bed{'-' if profile else ''}{profile}")
 
     @property
     def builds(self) -> Path:

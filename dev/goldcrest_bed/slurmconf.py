@@ -11,19 +11,38 @@ FIRST_SLURMD_PORT = 6900
 def slurm_conf(system: Table) -> str:
     """slurm.conf for a controller and several slurmd on one host.
 
-    Quick where a test would wait, else Slurm's defaults: nothing here changes what a command says.
+    Quick where a test would wait, else Slurm's defaults: nothing here changes what a command says, but ``system.slurm``.
     """
+    return _conf(system, cluster=system["name"], system=system, port=6817, slurmd_port=FIRST_SLURMD_PORT)
+
+
+def other_conf(system: Table, cluster: str) -> str:
+    """slurm.conf of a further cluster of the same database (``system.clusters``), on the same host."""
+    position = list(system["clusters"]).index(cluster) + 1
+    plain = {**system, "slurm": {}}
+    ports = {"port": 6817 + 10 * position, "slurmd_port": FIRST_SLURMD_PORT + 100 * position}
+    return _conf(system["clusters"][cluster], cluster=cluster, system=plain, **ports)
+
+
+def controller_folder(system: Table, cluster: str) -> str:
+    """Where a controller keeps its state."""
+    return "/var/lib/slurm/slurmctld" + ("" if cluster == system["name"] else f"-{cluster}")
+
+
+def _conf(table: Table, *, cluster: str, system: Table, port: int, slurmd_port: int) -> str:
     host = system["name"]
+    suffix = "" if cluster == host else f"-{cluster}"
     lines = [
-        f"ClusterName={host}",
+        f"ClusterName={cluster}",
         f"SlurmctldHost={host}(127.0.0.1)",
+        f"SlurmctldPort={port}",
         "SlurmUser=slurm",
         "AuthType=auth/munge",
-        "StateSaveLocation=/var/lib/slurm/slurmctld",
+        f"StateSaveLocation={controller_folder(system, cluster)}",
         "SlurmdSpoolDir=/var/lib/slurm/slurmd/%n",
-        "SlurmctldPidFile=/run/slurm/slurmctld.pid",
+        f"SlurmctldPidFile=/run/slurm/slurmctld{suffix}.pid",
         "SlurmdPidFile=/run/slurm/slurmd-%n.pid",
-        "SlurmctldLogFile=/var/log/slurm/slurmctld.log",
+        f"SlurmctldLogFile=/var/log/slurm/slurmctld{suffix}.log",
         "SlurmdLogFile=/var/log/slurm/slurmd-%n.log",
         "SlurmdParameters=config_overrides",
         "ProctrackType=proctrack/linuxproc",
@@ -46,13 +65,20 @@ def slurm_conf(system: Table) -> str:
         "AccountingStorageEnforce=associations,limits,qos",
         "AccountingStoreFlags=job_comment,job_script,job_env",
     ]
-    for position, (name, node) in enumerate(system["nodes"].items()):
+    lines = _changed(lines, system.get("slurm", {}))
+    for position, (name, node) in enumerate(table["nodes"].items()):
         lines.append(
-            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={FIRST_SLURMD_PORT + position}"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={slurmd_port + position}"
             f" CPUs={node['cpus']} RealMemory={node['memory']} State=UNKNOWN"
         )
-    lines += [_partition(name, partition) for name, partition in system["partitions"].items()]
+    lines += [_partition(name, partition) for name, partition in table["partitions"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _changed(lines: list[str], over: Table) -> list[str]:
+    """These lines with the site's own keys in their place; an empty value removes a line."""
+    left = [line for line in lines if line.partition("=")[0] not in over]
+    return left + [f"{key}={value}" for key, value in over.items() if value != ""]
 
 
 def _partition(name: str, partition: Table) -> str:
@@ -70,36 +96,42 @@ def _partition(name: str, partition: Table) -> str:
 
 def slurmdbd_conf(system: Table) -> str:
     """slurmdbd.conf; the database lets the user ``slurm`` in by its Unix socket, so there is no password."""
-    return (
-        "\n".join(
-            [
-                f"DbdHost={system['name']}",
-                "DbdAddr=127.0.0.1",
-                "SlurmUser=slurm",
-                "AuthType=auth/munge",
-                "StorageType=accounting_storage/mysql",
-                "StorageHost=localhost",
-                "StorageUser=slurm",
-                "StorageLoc=slurm_acct_db",
-                "PidFile=/run/slurm/slurmdbd.pid",
-                "LogFile=/var/log/slurm/slurmdbd.log",
-            ]
-        )
-        + "\n"
-    )
+    lines = [
+        f"DbdHost={system['name']}",
+        "DbdAddr=127.0.0.1",
+        "SlurmUser=slurm",
+        "AuthType=auth/munge",
+        "StorageType=accounting_storage/mysql",
+        "StorageHost=localhost",
+        "StorageUser=slurm",
+        "StorageLoc=slurm_acct_db",
+        "PidFile=/run/slurm/slurmdbd.pid",
+        "LogFile=/var/log/slurm/slurmdbd.log",
+    ]
+    return "\n".join(_changed(lines, system.get("slurmdbd", {}))) + "\n"
 
 
 def accounting(system: Table) -> list[list[str]]:
     """Arguments of ``sacctmgr -i`` calls that bring cluster, accounts, QOS and associations about, in order."""
-    cluster = system["name"]
-    calls = [["add", "cluster", cluster]]
+    calls: list[list[str]] = []
     for name, qos in system["qos"].items():
         calls.append(["add", "qos", name])
         limits = [f"{_QOS_KEYS[key]}={value}" for key, value in qos.items()]
         if limits:
             calls.append(["modify", "qos", "where", f"name={name}", "set", *limits])
+    for cluster in (system["name"], *system.get("clusters", {})):
+        calls += _associations(system, cluster)
+    return calls
+
+
+def _associations(system: Table, cluster: str) -> list[list[str]]:
+    calls = [["add", "cluster", cluster]]
     for name, account in system["accounts"].items():
-        words = [f"Cluster={cluster}", f"Description={account.get('description', name)}", f"Organization={cluster}"]
+        words = [
+            f"Cluster={cluster}",
+            f"Description={account.get('description', name)}",
+            f"Organization={system['name']}",
+        ]
         calls.append(["add", "account", name, *words])
     for name, user in system["users"].items():
         if accounts := user.get("accounts", []):
@@ -107,7 +139,7 @@ def accounting(system: Table) -> list[list[str]]:
             calls.append(["add", "user", name, *places])
             if qos := user.get("qos", []):
                 given = [f"QOS={','.join(qos)}", f"DefaultQOS={qos[0]}"]
-                calls.append(["modify", "user", "where", f"name={name}", "set", *given])
+                calls.append(["modify", "user", "where", f"name={name}", f"cluster={cluster}", "set", *given])
     return calls
 
 

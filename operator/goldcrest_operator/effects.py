@@ -22,11 +22,13 @@ from goldcrest.errors import (
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.models.system import SystemSpec
-from goldcrest.telemetry import Log, Trace
+from goldcrest.telemetry import Log, Trace, current_trace
+from goldcrest.tracing import span
 from goldcrest.wellknown import FINALIZER, EventReason, Kind, Reason
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.lease import Lease
-from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.life import record_life
+from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.reconcile import steps
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, is_certain, settled_at
 from goldcrest_operator.reconcile.observation import Attempt, Trouble
@@ -117,7 +119,9 @@ class JobEffects:
         name = type(step).__name__
         began = self._clock()
         try:
-            return await self._perform(step, subject, attempt)
+            job = subject.job
+            with span(name, subject.trace, system=job.spec.system, user=job.spec.run_as):
+                return await self._perform(step, subject, attempt)
         finally:
             seconds = self._clock() - began
             subject.seconds[name] = subject.seconds.get(name, 0.0) + seconds
@@ -230,6 +234,7 @@ class JobEffects:
     ) -> Attempt:
         await self._write(status, subject, notices)
         self._faults.point("after-persist")
+        self._metrics.submitted.labels(self._metrics.measures.system(subject.job.spec.system)).inc()
         _log.info(
             "job.submitted",
             **self._names(subject),
@@ -333,6 +338,7 @@ class JobEffects:
             fields = {"job_id": status.job_id, "phase": phase.value, "message": status.message}
             if phase.finished:
                 self._metrics.finished.labels(phase.value).inc()
+                record_life(subject.job, status, subject.trace)
                 _log.info("job.finished", **self._names(subject), **fields, exit_code=status.exit_code)
             else:
                 _log.info("job.phase", **self._names(subject), **fields)
@@ -342,7 +348,7 @@ class JobEffects:
     ) -> Attempt:
         """The Attempt after a step that did not work, for a reason that is known not to have changed anything."""
         _log.warning("job.step_failed", **self._names(subject), code=error.code, message=error.message)
-        self._metrics.failures.labels(error.code).inc()
+        self._metrics.failures.labels(CODES.of(error)).inc()
         if isinstance(error, LeaseNotHeld):
             # Either we were replaced and end here, or delegation, which reads the Lease once a second, does not know us yet.
             await self._lease.confirm()
@@ -374,7 +380,7 @@ class JobEffects:
             spec=subject.system,
             user=job.spec.run_as,
             basis=ByResource(Kind.JOB.value, job.namespace, job.name, job.uid),
-            trace=subject.trace,
+            trace=current_trace.get() or subject.trace,
         )
 
     def _token(self, subject: Subject) -> str:

@@ -12,9 +12,10 @@ from goldcrest.errors import Conflict, InvalidInput, NotFound
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
-from goldcrest.telemetry import Log, Trace, current_trace
-from goldcrest.wellknown import ANNOTATION_TRACEPARENT, Kind
+from goldcrest.telemetry import Log, current_trace
+from goldcrest.wellknown import Kind
 from goldcrest_operator.effects import JobEffects, Kubernetes, Subject
+from goldcrest_operator.life import trace_of_job
 from goldcrest_operator.reading import read_job
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, begun
 from goldcrest_operator.reconcile.job import next_step
@@ -218,7 +219,7 @@ class JobController:
             self._effects.tell_unreadable(raw, error)
             self._queue.add_after(Key(Kind.JOB, uid), self._seldom_seconds)
             return None
-        trace = current_trace.get() or _trace_of(job)
+        trace = current_trace.get() or trace_of_job(job)
         current_trace.set(trace)
         system = await self._system(job.spec.system)
         return Subject(raw, job, system, trace, self._epoch(), seconds=seconds)
@@ -260,10 +261,3 @@ class JobController:
 def _why_blocked(job: JobResource, blocks: BlockList) -> str:
     requester = job.spec.requested_by
     return blocks.why(requester=requester.username if requester is not None else "", user=job.spec.run_as)
-
-
-def _trace_of(job: JobResource) -> Trace:
-    """The trace of the request that made the Job; one made with kubectl begins its own, which is its uid: the same in every pass."""
-    given = job.annotations.get(ANNOTATION_TRACEPARENT)
-    own = Trace(job.uid.replace("-", ""), "1" * 16)
-    return Trace.continued(given if Trace.parse(given) else own.header)

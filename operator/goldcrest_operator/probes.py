@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from goldcrest.errors import Unavailable
+from goldcrest.measures import CONTENT_TYPE
 from goldcrest_operator.metrics import Metrics
 
 
@@ -61,7 +62,7 @@ class ProbeServer:
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         self._refresh()
-        return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _answer(complaint: str | None) -> web.Response:

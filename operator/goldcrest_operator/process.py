@@ -17,6 +17,7 @@ from goldcrest.kube import Kube, pause
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh import SshPool, probe
 from goldcrest.telemetry import Log
+from goldcrest.tracing import start_tracing
 from goldcrest.wellknown import Kind
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
@@ -25,14 +26,20 @@ from goldcrest_operator.lease import Lease, LeaseTimes, new_identity
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.probes import ProbeServer
 from goldcrest_operator.recorder import Recorder
+from goldcrest_operator.scheduler.operations import SlurmOperations
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.settings import OperatorSettings
+from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
 from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.task_controller import TaskController
+from goldcrest_operator.task_effects import TaskEffects
+from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.vouching import Voucher
 from goldcrest_operator.watching import Watch
-from goldcrest_operator.workers import Workers, share
+from goldcrest_operator.workers import TASKS_LANE, Workers, lane_share
 from goldcrest_operator.workqueue import WorkQueue
 
 _log = Log(__name__)
@@ -53,6 +60,8 @@ class Context:
     metrics: Metrics
     recorder: Recorder
     store: Store
+    tasks: TaskStore
+    queries: SharedQueries
     queue: WorkQueue[Key]
     blocks: BlockFollower
     tracker: Tracker
@@ -68,21 +77,26 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     """
     faults = Faults(settings.fault_point, allowed=settings.allow_faults)
     identity = new_identity()
+    metrics = Metrics()
     authority = Authority(
         url=settings.delegation.url,
         ca_file=settings.delegation.ca_file,
         token_file=settings.delegation.token_file,
         holder=identity,
+        measures=metrics.measures,
     )
-    pool = SshPool(authority, settings.ssh)
-    metrics = Metrics()
+    pool = SshPool(authority, settings.ssh, metrics.measures)
     recorder = Recorder(kube)
-    store = Store(cluster_id=cluster_id)
+    operations = SlurmOperations(pool)
+    queries = SharedQueries(ask=operations.answer, vouch=Voucher(authority).vouch, metrics=metrics)
+    store = Store(cluster_id=cluster_id, changed=queries.changed)
+    known_tasks = TaskStore()
     queue = WorkQueue[Key](
         first=settings.retry.first_seconds,
         most=settings.retry.most_seconds,
-        lane_of=lambda key: store.system_of(key.id) if key.kind is Kind.JOB else None,
-        lane_most=lambda: share(settings.workers, systems=len(store.systems)),
+        lane_of=lambda key: _lane(key, store, known_tasks),
+        lane_most=lambda lane: lane_share(lane, settings.workers, systems=len(store.systems)),
+        metrics=metrics,
     )
     times = LeaseTimes(
         duration=settings.lease.duration_seconds,
@@ -132,6 +146,23 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         blocks=blocks,
         surroundings=Surroundings(kube=kube, store=store),
     )
+    tasks = TaskController(
+        kube=kube,
+        store=store,
+        tasks=known_tasks,
+        effects=TaskEffects(
+            kube=kube,
+            queries=queries,
+            change=operations.answer,
+            lease=lease,
+            store=store,
+            tasks=known_tasks,
+            metrics=metrics,
+        ),
+        queue=queue,
+        seldom_seconds=settings.retry.seldom_seconds,
+        blocks=blocks,
+    )
     systems = SystemController(
         kube=kube,
         store=store,
@@ -152,11 +183,20 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         metrics=metrics,
         recorder=recorder,
         store=store,
+        tasks=known_tasks,
+        queries=queries,
         queue=queue,
         blocks=blocks,
         tracker=tracker,
-        watch=Watch(store=store, queue=queue, jobs=jobs, kubeconfig=settings.kubeconfig, shard=settings.shard),
-        workers=Workers(queue=queue, jobs=jobs, systems=systems, metrics=metrics, number=settings.workers),
+        watch=Watch(
+            store=store,
+            queue=queue,
+            jobs=jobs,
+            tasks=tasks,
+            kubeconfig=settings.kubeconfig,
+            shard=settings.shard,
+        ),
+        workers=Workers(queue=queue, jobs=jobs, tasks=tasks, systems=systems, metrics=metrics, number=settings.workers),
     )
 
 
@@ -164,6 +204,14 @@ async def run(settings: OperatorSettings) -> int:
     """Run until asked to end; the exit status: 0, or 1 when the Lease or the watch was lost."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
+    stop_tracing = start_tracing("operator", settings.tracing)
+    try:
+        return await _connected(settings, stop)
+    finally:
+        stop_tracing()
+
+
+async def _connected(settings: OperatorSettings, stop: asyncio.Event) -> int:
     kube = await Kube.connect(settings.kubeconfig)
     try:
         cluster_id = await _cluster_id(kube, settings, stop)
@@ -208,6 +256,7 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
         return await _until_the_end(context, stop, watch=watch, workers=workers, others=(keeper, recorder, following))
     finally:
         await context.tracker.close()
+        await context.queries.close()
         for task in tasks[1:]:
             task.cancel()
         await asyncio.gather(*tasks[1:], return_exceptions=True)
@@ -274,6 +323,14 @@ async def _cluster_id(kube: Kube, settings: OperatorSettings, stop: asyncio.Even
                 return None
 
 
+def _lane(key: Key, store: Store, tasks: TaskStore) -> str | None:
+    """What a key needs and shares with others."""
+    if key.kind is Kind.TASK:
+        system = tasks.system_of(key.id)
+        return TASKS_LANE + system if system is not None else None
+    return store.system_of(key.id) if key.kind is Kind.JOB else None
+
+
 async def _probe(spec: SystemSpec, *, seconds: float) -> None:
     await probe(spec, seconds=seconds)
 
@@ -301,8 +358,11 @@ def _complaint(context: Context) -> str | None:
 def _refresh(context: Context) -> None:
     metrics = context.metrics
     metrics.queue_length.set(len(context.queue))
+    metrics.queue_oldest.set(context.queue.oldest_seconds)
     metrics.busy_workers.set(context.queue.held)
+    metrics.longest_work.set(context.queue.longest_seconds)
     metrics.known_jobs.set(context.store.job_count)
+    metrics.known_tasks.set(len(context.tasks))
     metrics.followed_jobs.set(context.store.followed_count)
     metrics.lease_held.set(int(context.lease.held))
     metrics.watch_age.set(context.watch.age)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from goldcrest.blocked import LOOK_SECONDS
 from goldcrest.ssh.settings import SshSettings
+from goldcrest.tracing import TracingSettings
 from goldcrest.wellknown import (
     LEASE_DURATION_SECONDS,
     LEASE_RENEW_DEADLINE_SECONDS,
@@ -143,6 +144,7 @@ class OperatorSettings(BaseSettings):
         gt=0,
         description="Seconds without any event of the watch after which /livez fails, if there are Systems: their health alone makes one every health.write_seconds.",
     )
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="Where spans are sent.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level of log lines."
     )

@@ -43,10 +43,18 @@ class Store:
 
     Args:
         cluster_id: uid of the namespace kube-system; part of submission tokens.
+        changed: is told of each Job that changed, by its system and user: what was asked of the scheduler before is old.
     """
 
-    def __init__(self, *, cluster_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        cluster_id: str,
+        changed: Callable[[str, str], None] = lambda _system, _user: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._cluster_id = cluster_id
+        self._changed = changed
         self._clock = clock
         self._spec_since: dict[str, tuple[int, float]] = {}  # generation of a System, and when it was first seen
         self._jobs: dict[str, Raw] = {}
@@ -80,7 +88,7 @@ class Store:
         """Keep it, unless a later version is known; whether it was kept."""
         uid = raw["metadata"]["uid"]
         known = self._jobs.get(uid)
-        if known is not None and not _is_newer(raw, than=known):
+        if known is not None and not is_newer(raw, than=known):
             return False
         self._jobs[uid] = raw
         self._index(uid, raw)
@@ -107,7 +115,7 @@ class Store:
         """Keep it, unless a later version is known; whether it was kept."""
         name = raw["metadata"]["name"]
         known = self._systems.get(name)
-        if known is not None and known["metadata"]["uid"] == raw["metadata"]["uid"] and not _is_newer(raw, than=known):
+        if known is not None and known["metadata"]["uid"] == raw["metadata"]["uid"] and not is_newer(raw, than=known):
             return False
         self._systems[name] = raw
         generation = raw["metadata"].get("generation", 0)
@@ -182,6 +190,7 @@ class Store:
         except InvalidInput as error:
             _log.warning("job.invalid", uid=uid, message=error.message)
             return
+        self._changed(job.spec.system, job.spec.run_as)
         token = token_of(job, cluster_id=self._cluster_id)
         self._uid_of_token[token] = uid
         self._token_of_uid[uid] = token
@@ -235,8 +244,8 @@ def _since(job: JobResource) -> float:
     return parse_time(min(job.created, job.status.submission.time))
 
 
-def _is_newer(raw: Raw, *, than: Raw) -> bool:
-    """By resourceVersion: numbers that grow, in every API server there is (KEP-5504 makes it a promise)."""
+def is_newer(raw: Raw, *, than: Raw) -> bool:
+    """Whether it is a later version. By resourceVersion: numbers that grow, in every API server there is (KEP-5504 makes it a promise)."""
     new, old = raw["metadata"]["resourceVersion"], than["metadata"]["resourceVersion"]
     try:
         return int(new) > int(old)

@@ -21,7 +21,7 @@ from goldcrest.errors import Denied, GoldcrestError, KubernetesUnavailable, NotF
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import Kind, Phase, Reason
-from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.reconcile.observation import Sighting, Trouble
 from goldcrest_operator.reconcile.seen import is_steady
 from goldcrest_operator.reconcile.troubles import trouble_of
@@ -84,6 +84,8 @@ class _Lane:
     with_strays: frozenset[str] = frozenset()
     """uids of Jobs whose doubles this lane saw last."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    answered_at: float = 0.0
+    """When the scheduler answered last, or the lane began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,21 @@ class Tracker:
         self._usage = UsageQuestions(times.usage, clock=clock)
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.measures.read_each(
+            "tracking_stale_seconds", "Seconds since the scheduler was last asked with success.", "system", self.stale
+        )
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(times.at_once))
 
     def sighting(self, uid: str) -> Sighting:
         """What was seen of a Job last."""
         return self._sightings.get(uid) or Sighting()
+
+    def stale(self) -> list[tuple[str, float]]:
+        """Systems whose jobs are followed, and the seconds since the scheduler's last answer: of the user who waits longest."""
+        oldest: dict[str, float] = {}
+        for lane in self._lanes.values():
+            oldest[lane.system] = min(oldest.get(lane.system, lane.answered_at), lane.answered_at)
+        return [(system, max(0.0, self._clock() - at)) for system, at in oldest.items()]
 
     def forget(self, uid: str) -> None:
         """The Job is gone."""
@@ -166,7 +178,7 @@ class Tracker:
         key = (system, "" if spec.scheduler.observer else user)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(*key)
+            lane = self._lanes[key] = _Lane(*key, answered_at=self._clock())
             task = asyncio.create_task(self._run(lane), name=f"tracker {system} {key[1] or 'observer'}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -241,7 +253,7 @@ class Tracker:
         return base
 
     async def _round_or_trouble(self, lane: _Lane) -> None:
-        current_trace.set(Trace.new())
+        current_trace.set(Trace.new(sampled=False))  # a lane was begun by a Job, and goes on without it
         try:
             with self._metrics.query_seconds.labels(lane.system).time():
                 await self._round(lane)
@@ -250,7 +262,7 @@ class Tracker:
             lane.failures += 1
         except GoldcrestError as error:
             lane.failures += 1
-            self._metrics.queries.labels(lane.system, error.code).inc()
+            self._metrics.queries.labels(lane.system, CODES.of(error)).inc()
             if lane.failures == 1:
                 _log.warning("tracker.failed", system=lane.system, code=error.code, message=error.message)
             trouble = trouble_of(error)
@@ -261,7 +273,7 @@ class Tracker:
             _log.exception("tracker.broken", system=lane.system)
         else:
             self._metrics.queries.labels(lane.system, "ok").inc()
-            lane.failures = 0
+            lane.failures, lane.answered_at = 0, self._clock()
 
     async def _round(self, lane: _Lane) -> None:
         # The list of jobs is taken before the question: one that is submitted meanwhile is not missed in the answer.
@@ -535,7 +547,8 @@ def _as_user(job: Followed, spec: SystemSpec) -> Target:
 
 
 def _trace() -> Trace:
-    return current_trace.get() or Trace.new()
+    """For the logs of all parts; nobody asked for this, so no spans are made."""
+    return current_trace.get() or Trace.new(sampled=False)
 
 
 def _parts(jobs: Sequence[Followed], size: int) -> Iterable[Sequence[Followed]]:

@@ -20,13 +20,14 @@ from goldcrest.kube import Raw
 from goldcrest.wellknown import ANNOTATION_RECONCILE, GROUP, LABEL_SHARD, VERSION, Kind
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.store import Store
+from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.workqueue import WorkQueue
 
 DEFAULT_SHARD = "default"
 
 
 class Watch:
-    """The watch of Jobs and Systems.
+    """The watch of Jobs, Tasks and Systems.
 
     Args:
         kubeconfig: None for the pod's service account.
@@ -39,6 +40,7 @@ class Watch:
         store: Store,
         queue: WorkQueue[Key],
         jobs: JobController,
+        tasks: TaskController,
         kubeconfig: Path | None,
         shard: str,
         clock: Callable[[], float] = time.monotonic,
@@ -46,6 +48,7 @@ class Watch:
         self._store = store
         self._queue = queue
         self._jobs = jobs
+        self._tasks = tasks
         self._kubeconfig = kubeconfig
         self._shard = shard
         self._clock = clock
@@ -80,6 +83,14 @@ class Watch:
                 self._jobs.look_again(uid)
         self._jobs.wake_dependents(raw)  # also of our own writes, which the watch repeats
 
+    def task_changed(self, type_: str | None, raw: Raw) -> None:
+        """An event of a Task."""
+        self._last_event = self._clock()
+        if type_ == "DELETED" or not self._is_ours(raw):
+            self._tasks.forget(raw["metadata"]["uid"])
+        else:
+            self._tasks.changed(raw)
+
     def system_changed(self, type_: str | None, raw: Raw) -> None:
         """An event of a System."""
         self._last_event = self._clock()
@@ -99,6 +110,7 @@ class Watch:
     def _wake_jobs(self, system: str) -> None:
         for uid in self._store.unfinished(system):
             self._queue.add(Key(Kind.JOB, uid))
+        self._tasks.wake(system)
 
     def _is_ours(self, raw: Raw) -> bool:
         labels = raw["metadata"].get("labels") or {}
@@ -110,6 +122,10 @@ class Watch:
         @kopf.on.event(GROUP, VERSION, Kind.JOB.plural, registry=registry)
         async def job_event(event: Any, **_: Any) -> None:
             self.job_changed(event["type"], event["object"])
+
+        @kopf.on.event(GROUP, VERSION, Kind.TASK.plural, registry=registry)
+        async def task_event(event: Any, **_: Any) -> None:
+            self.task_changed(event["type"], event["object"])
 
         @kopf.on.event(GROUP, VERSION, Kind.SYSTEM.plural, registry=registry)
         async def system_event(event: Any, **_: Any) -> None:
@@ -131,8 +147,9 @@ class Watch:
         settings.networking.request_timeout = 60
         settings.process.ultimate_exiting_timeout = 60
         if self._shard != DEFAULT_SHARD:  # Jobs of the default shard need not have the label
-            resource = (GROUP, VERSION, Kind.JOB.plural)
-            settings.watching.label_selectors[resource] = f"{LABEL_SHARD}={self._shard}"
+            for kind in (Kind.JOB, Kind.TASK):
+                resource = (GROUP, VERSION, kind.plural)
+                settings.watching.label_selectors[resource] = f"{LABEL_SHARD}={self._shard}"
         return settings
 
     async def _connection(self) -> kopf.ConnectionInfo:

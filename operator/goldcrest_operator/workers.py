@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from goldcrest.errors import GoldcrestError
+from goldcrest.measures import DEFECT
 from goldcrest.telemetry import Log, current_trace
 from goldcrest.wellknown import Kind
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import LeaseLost
-from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.workqueue import QueueClosed, WorkQueue
 
 _log = Log(__name__)
@@ -22,13 +24,31 @@ def share(workers: int, *, systems: int) -> int:
     return max(1, workers // max(1, min(systems, 4)))
 
 
+TASKS_LANE = "tasks of "
+"""What the lane of a system's Tasks begins with; its Jobs have one of their own."""
+
+
+def lane_share(lane: str, workers: int, *, systems: int) -> int:
+    """Workers for one lane: questions never hold jobs up, so all Tasks of a system get half of what its Jobs get."""
+    whole = share(workers, systems=systems)
+    return max(1, whole // 2) if lane.startswith(TASKS_LANE) else whole
+
+
 class Workers:
     """A fixed number of workers; almost all of their time is waiting for others."""
 
     def __init__(
-        self, *, queue: WorkQueue[Key], jobs: JobController, systems: SystemController, metrics: Metrics, number: int
+        self,
+        *,
+        queue: WorkQueue[Key],
+        jobs: JobController,
+        tasks: TaskController,
+        systems: SystemController,
+        metrics: Metrics,
+        number: int,
     ) -> None:
         self._queue = queue
+        self._tasks = tasks
         self._jobs = jobs
         self._systems = systems
         self._metrics = metrics
@@ -58,17 +78,20 @@ class Workers:
 
     async def _reconcile(self, key: Key) -> None:
         try:
-            if key.kind is Kind.JOB:
-                await self._jobs.reconcile(key.id)
-            else:
-                await self._systems.reconcile(key.id)
+            match key.kind:
+                case Kind.JOB:
+                    await self._jobs.reconcile(key.id)
+                case Kind.TASK:
+                    await self._tasks.reconcile(key.id)
+                case _:
+                    await self._systems.reconcile(key.id)
         except LeaseLost:
             raise
         except GoldcrestError as error:
-            self._metrics.failures.labels(error.code).inc()
+            self._metrics.failures.labels(CODES.of(error)).inc()
             pause = self._queue.retry(key)
             _log.warning("reconcile.failed", key=key.id, code=error.code, message=error.message, retry_seconds=pause)
         except Exception:
-            self._metrics.failures.labels("Defect").inc()
+            self._metrics.failures.labels(DEFECT).inc()
             self._queue.retry(key)
             _log.exception("reconcile.broken", kind=key.kind, key=key.id)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+from goldcrest_operator.metrics import Metrics
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,8 +28,9 @@ class WorkQueue(Generic[K]):
         first: seconds of the pause after a first failure; doubled with each further one.
         most: seconds of the longest pause.
         lane_of: what a key needs and shares with others (a system); None: nothing that could hold it up.
-        lane_most: keys of one lane that are given out at once, as it is now; the others wait without a worker.
+        lane_most: keys of a lane that are given out at once, as it is now; the others wait without a worker.
         chance: number from 0 to 1; the pause is between half and all of its length, so that keys do not come back together.
+        metrics: is told how long keys wait and are worked on.
     """
 
     def __init__(
@@ -35,9 +39,13 @@ class WorkQueue(Generic[K]):
         first: float,
         most: float,
         lane_of: Callable[[K], str | None] = lambda _: None,
-        lane_most: Callable[[], int] = lambda: 1,
+        lane_most: Callable[[str], int] = lambda _: 1,
         chance: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._metrics = metrics
+        self._clock = clock
         self._first = first
         self._most = most
         self._lane_of = lane_of
@@ -48,8 +56,8 @@ class WorkQueue(Generic[K]):
         self._lane_returned_from: dict[K, str] = {}
         self._parked: dict[str, deque[K]] = {}  # queued, but their lane has its share
         self._ready: deque[K] = deque()
-        self._queued: set[K] = set()
-        self._held: set[K] = set()
+        self._queued: dict[K, float] = {}  # and since when, the longest first
+        self._held: dict[K, float] = {}
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -64,6 +72,16 @@ class WorkQueue(Generic[K]):
         """Keys being worked on now."""
         return len(self._held)
 
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the key has waited that waits longest; 0 when none waits."""
+        return self._clock() - next(iter(self._queued.values())) if self._queued else 0.0
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long the key has been worked on that takes longest; 0 when none is."""
+        return self._clock() - next(iter(self._held.values())) if self._held else 0.0
+
     def add(self, key: K) -> None:
         """Have the key worked on as soon as a worker is free; a pause that it was in is over."""
         timer = self._timers.pop(key, None)
@@ -72,7 +90,9 @@ class WorkQueue(Generic[K]):
         if key in self._held:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = self._clock()
+            if self._metrics is not None:
+                self._metrics.queue_adds.inc()
             self._ready.append(key)
             self._wake.set()
 
@@ -93,6 +113,8 @@ class WorkQueue(Generic[K]):
         self._failures[key] = count + 1
         pause = min(self._first * 2.0 ** min(count, 30), self._most) * (1 + self._chance()) / 2
         self.add_after(key, pause)
+        if self._metrics is not None:
+            self._metrics.queue_retries.inc()
         return pause
 
     def succeeded(self, key: K) -> None:
@@ -120,19 +142,23 @@ class WorkQueue(Generic[K]):
                 raise QueueClosed
             key = self._ready.popleft()
             lane = self._lane_returned_from.pop(key, None) or self._lane_of(key)
-            if lane is not None and self._held_of_lane[lane] >= self._lane_most():
+            if lane is not None and self._held_of_lane[lane] >= self._lane_most(lane):
                 self._parked.setdefault(lane, deque()).append(key)
                 continue
             if lane is not None:
                 self._lane_of_held[key] = lane
                 self._held_of_lane[lane] += 1
-            self._queued.discard(key)
-            self._held.add(key)
+            now = self._held[key] = self._clock()
+            since = self._queued.pop(key, now)
+            if self._metrics is not None:
+                self._metrics.queue_waits.observe(now - since)
             return key
 
     def done(self, key: K) -> None:
         """The work is done; if the key was added meanwhile, it comes back now."""
-        self._held.discard(key)
+        since = self._held.pop(key, None)
+        if self._metrics is not None and since is not None:
+            self._metrics.queue_work.observe(self._clock() - since)
         lane = self._lane_of_held.pop(key, None)
         if lane is not None:
             self._leave(lane)

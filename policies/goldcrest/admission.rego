@@ -25,3 +25,5 @@ answer(question) := rules.allowance(question) if {
 } else := object.union({"allow": false}, rules.refusal(question))
 
 operation_known(question) if startswith(question.operation, "job.")
+
+operation_known(question) if startswith(question.operation, "task.")

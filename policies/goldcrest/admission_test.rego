@@ -19,6 +19,12 @@ test_a_job_is_admitted if {
 		with data.goldcrest.scope as "firecrest"
 }
 
+test_a_task_is_admitted if {
+	admission.decision.allow with input as object.union(create, {"operation": "task.listJobs"})
+		with data.goldcrest.systems as systems
+		with data.goldcrest.scope as "firecrest"
+}
+
 test_a_command_cannot_be_admitted if {
 	answer := admission.decision with input as object.union(create, {"operation": "slurm.submit"})
 		with data.goldcrest.systems as systems

@@ -183,7 +183,8 @@ site_refusal(question) := {
 
 told(denial) := {"rule": "deny", "reason": denial} if is_string(denial)
 
-told(denial) := {"rule": object.get(denial, "rule", "deny"), "reason": denial.reason}
+# Asked first: with strict errors (as OPA is started) object.get of a text is an error, and nothing would be allowed any more.
+told(denial) := {"rule": object.get(denial, "rule", "deny"), "reason": denial.reason} if is_object(denial)
 
 # A function, as OPA's type checker looks into the site's rules, and a text has no retry.
 waits(denial) if denial.retry == true

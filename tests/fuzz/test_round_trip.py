@@ -47,6 +47,13 @@ _ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "scope": st.sampled_from(["own", "all", "ALL"]),
     "mode": _number,
     "offset": _number,
+    "lines": _number,
+    "source": _path,
+    "target": _path,
+    "grep": _value | _text,
+    "owner": _value | _text,
+    "group": _value | _text,
+    "format": st.sampled_from(["tar", "tgz", "bz2", "zip", "rar"]),
     "length": _number,
     "limit": _number,
     "options": st.fixed_dictionaries(
@@ -63,15 +70,19 @@ _ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 
+_OF_ONE: dict[tuple[str, str], st.SearchStrategy[Any]] = {
+    ("fs.chmod", "mode"): st.from_regex(r"[0-7]{1,5}|[ugoa]{0,2}[-+=][rwxXst]{0,3}(,[go][-+=][ugo])?", fullmatch=True),
+}
+
 
 @st.composite
 def _asked(draw: st.DrawFn, f: ModuleType, op: str) -> dict[str, Any]:
     table = f.OPERATIONS[op].arguments
-    # A script comes in the payload here; every other argument that a node can do without is said.
+    # A script comes in the payload here; every other argument that a node can do without is said, of two that exclude each other one.
     return {
-        name: draw(_ARGUMENTS.get(name, st.booleans()))
+        name: draw(_OF_ONE.get((op, name), _ARGUMENTS.get(name, st.booleans())))
         for name in table
-        if not name.startswith(("scriptPath", "scriptSha256"))
+        if name not in ("scriptPath", "scriptSha256", "bytes")
     }
 
 

@@ -34,6 +34,7 @@ PACKAGES: Final = {
     "goldcrest_operator": "operator",
     "goldcrest_delegation": "delegation",
     "goldcrest_admission": "admission",
+    "goldcrest_kubectl": "kubectl",
 }
 TEST_SECONDS: Final = 600.0
 

@@ -40,6 +40,8 @@ def test_using_through_rest(bed: Bed) -> None:
     out = _run("\n".join(_blocks("docs/using.md", "sh")))
     assert '"success":"Task created"' in out
     assert '{"description":"Success to head file.","output":"hello from alice\\n"}' in out
+    assert '"name":"data.txt"' in out
+    assert "some data\n" in out
     assert out.strip().endswith("1")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NoReturn
 
 from goldcrest.canonical import canonical, sha256_hex
-from goldcrest.errors import Conflict, DeniedForNow, GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
-from goldcrest.kube import AlreadyExists, Kube, Raw
+from goldcrest.errors import Conflict, DeniedForNow, GoldcrestError, InvalidInput, NotFound
+from goldcrest.kube import Kube
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
 from goldcrest.telemetry import Log, Trace
@@ -27,9 +26,11 @@ from goldcrest.wellknown import (
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
+from goldcrest_api.labels import stored
 from goldcrest_api.names import random_task_id, task_id_of_key
 from goldcrest_api.ports import Grants
 from goldcrest_api.services.access import AccessProbe
+from goldcrest_api.services.creation import Creator
 from goldcrest_api.services.namespaces import Namespaces
 from goldcrest_api.services.scripts import RemoteScript, ScriptStore, UploadedScript, held_in_spec
 from goldcrest_api.system_cache import SystemView
@@ -80,6 +81,7 @@ class Submission:
     dialect: str
     account: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
     def digest(self) -> str:
@@ -89,6 +91,8 @@ class Submission:
         else:
             script = ["path", self.script.path]
         asked = [self.route, self.system.name, script, self.account or "", dict(self.environment)]
+        if self.labels:
+            asked.append(dict(self.labels))
         return sha256_hex(canonical(asked))
 
 
@@ -108,6 +112,7 @@ class Submissions:
         access: AccessProbe,
         scripts: ScriptStore,
         namespaces: Namespaces,
+        creator: Creator,
         ttl_seconds: int,
     ) -> None:
         self._kube = kube
@@ -116,6 +121,7 @@ class Submissions:
         self._access = access
         self._scripts = scripts
         self._namespaces = namespaces
+        self._creator = creator
         self._ttl_seconds = ttl_seconds
         self._cluster_id: str | None = None
 
@@ -159,7 +165,7 @@ class Submissions:
                 "metadata": {
                     "name": name,
                     "namespace": namespace,
-                    "labels": {LABEL_DIALECT: submission.dialect},
+                    "labels": {LABEL_DIALECT: submission.dialect, **stored(submission.labels)},
                     "annotations": {
                         ANNOTATION_GRANT: grant,
                         ANNOTATION_TRACEPARENT: trace.header,
@@ -168,7 +174,7 @@ class Submissions:
                 },
                 "spec": spec,
             }
-            view = await self._create(resource)
+            view = self._jobs.learn(await self._creator.create(Kind.JOB, resource))
         except GoldcrestError as error:
             _fail(Stage.CREATION, error)
         _log.info("job.made", namespace=namespace, name=name, system=view.system, user=caller.user)
@@ -216,31 +222,6 @@ class Submissions:
         if self._cluster_id is None:
             self._cluster_id = await self._kube.cluster_id()
         return self._cluster_id
-
-    async def _create(self, resource: Raw) -> JobView:
-        meta = resource["metadata"]
-        namespace = meta["namespace"]
-        try:
-            try:
-                raw = await self._kube.create(Kind.JOB, resource, namespace=namespace)
-            except NotFound:
-                await self._namespaces.make(namespace)
-                raw = await self._kube.create(Kind.JOB, resource, namespace=namespace)
-        except AlreadyExists:
-            raw = await self._kube.get(Kind.JOB, meta["name"], namespace=namespace)
-        except KubernetesUnavailable:
-            # The answer may have been lost after the Job was made: saying "failed" would make the client submit twice.
-            raw = await self._ours(resource)
-        return self._jobs.learn(raw)
-
-    async def _ours(self, resource: Raw) -> Raw:
-        meta = resource["metadata"]
-        await asyncio.sleep(0.2)
-        try:
-            raw = await self._kube.get(Kind.JOB, meta["name"], namespace=meta["namespace"])
-        except NotFound as error:
-            raise KubernetesUnavailable("the Job could not be made: the Kubernetes API did not answer") from error
-        return raw
 
 
 def _task_id(submission: Submission, caller: Caller) -> str:

@@ -1,7 +1,12 @@
 """Typed commands: one class for each operation of docs/protocol.md. A command is what a certificate is signed for."""
 
+from goldcrest.commands.archives import ArchiveFormat, Compress, Extract
 from goldcrest.commands.base import Command, Payload, command_from, register
-from goldcrest.commands.files import Checksum, MakeDirectory, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.commands.changing import ChangeMode, ChangeOwner, Copy, MakeLink, Remove, Rename
+from goldcrest.commands.files import Checksum, FileType, MakeDirectory, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.commands.listing import ListDirectory
+from goldcrest.commands.parts import Head, Tail
+from goldcrest.commands.queries import History, Kill, ListJobs, Nodes, Partitions, Reservations
 from goldcrest.commands.slurm import (
     Account,
     Cancel,
@@ -18,22 +23,41 @@ from goldcrest.sbatch.options import SubmitOptions
 
 __all__ = [
     "Account",
+    "ArchiveFormat",
     "Cancel",
+    "ChangeMode",
+    "ChangeOwner",
     "Checksum",
     "Command",
     "CommandOutput",
+    "Compress",
+    "Copy",
     "Describe",
+    "Extract",
+    "FileType",
     "Find",
+    "Head",
+    "History",
     "Hold",
     "JobUsage",
+    "Kill",
+    "ListDirectory",
+    "ListJobs",
     "MakeDirectory",
+    "MakeLink",
+    "Nodes",
+    "Partitions",
     "Payload",
     "Queue",
     "ReadFile",
     "Release",
+    "Remove",
+    "Rename",
+    "Reservations",
     "StatFile",
     "Submit",
     "SubmitOptions",
+    "Tail",
     "WhoAmI",
     "WriteFile",
     "command_from",

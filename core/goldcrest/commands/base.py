@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
 from goldcrest.canonical import Json, sha256_hex
+from goldcrest.commands.names import name_bytes
 from goldcrest.errors import InvalidInput
 
 PATH_LIMIT = 4096  # bytes, PATH_MAX of Linux
@@ -40,6 +41,10 @@ class Command:
     """Name of the operation, e.g. ``fs.stat``."""
     idempotent: ClassVar[bool] = False
     """Whether it may be repeated when the answer was lost."""
+    sends_content: ClassVar[bool] = False
+    """Whether its DATA is content, apart from the result. Else it is the beginning of a result too long for one frame."""
+    streams_payload: ClassVar[bool] = False
+    """Whether the node uses the payload as it arrives, so that it may be larger than what a node holds."""
 
     @abstractmethod
     def args(self) -> dict[str, Json]:
@@ -58,6 +63,11 @@ class Command:
     def payload(self) -> Payload | None:
         """Digest and size of the payload, when there is one."""
         return None
+
+    @property
+    def content_limit(self) -> int:
+        """Bytes of content that are asked for at most; more is a breach of the protocol. 0 for operations without."""
+        return 0
 
     def body(self, *, system: str, user: str, sid: str) -> dict[str, Json]:
         """What goes into the certificate's force-command (T2)."""
@@ -142,6 +152,25 @@ def check_path(path: str, *, name: str = "path") -> str:
     if "\0" in path:
         raise InvalidInput(f"{name} has a NUL character")
     if len(path.encode("utf-8", "surrogatepass")) > PATH_LIMIT:
+        raise InvalidInput(f"{name} is longer than {PATH_LIMIT} bytes")
+    if ".." in path.split("/"):
+        raise InvalidInput(f"{name} {path!r} has a '..' component")
+    return path
+
+
+def check_file(path: str, *, name: str = "path") -> str:
+    """A path of a file operation: absolute, or relative to the home folder; without NUL and ``..`` components, at most 4096 bytes.
+
+    Names that are not UTF-8 are written as :mod:`goldcrest.commands.names` says.
+
+    Raises:
+        InvalidInput: naming what is wrong.
+    """
+    if not path:
+        raise InvalidInput(f"{name} is empty")
+    if "\0" in path:
+        raise InvalidInput(f"{name} has a NUL character")
+    if len(name_bytes(path)) > PATH_LIMIT:
         raise InvalidInput(f"{name} is longer than {PATH_LIMIT} bytes")
     if ".." in path.split("/"):
         raise InvalidInput(f"{name} {path!r} has a '..' component")

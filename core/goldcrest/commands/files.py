@@ -1,4 +1,4 @@
-"""File operations: done by ssh-filter itself, without starting a program."""
+"""What is read, written and looked at as one file. All of it is done by ssh-filter itself, but for ``fs.type``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from goldcrest.canonical import Json
-from goldcrest.commands.base import Arguments, Command, Payload, check_number, check_path, register
+from goldcrest.commands.base import Arguments, Command, Payload, check_file, check_number, register
 from goldcrest.errors import InvalidInput
 
 READ_LIMIT = 64 * 1024 * 1024  # bytes of one fs.read
-WRITE_LIMIT = 16 * 1024 * 1024  # bytes of one fs.write: it is held in memory until its digest is known
+WRITE_LIMIT = 2**40  # bytes of one fs.write: what a certificate may say. The node's policy sets the limit (streamLimit)
 
 
 @register
@@ -48,7 +48,7 @@ class StatFile(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_path(given.take("path", str)), given.take("dereference", bool))
+        command = cls(check_file(given.take("path", str)), given.take("dereference", bool))
         given.done()
         return command
 
@@ -71,7 +71,7 @@ class MakeDirectory(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         command = cls(
-            check_path(given.take("path", str)),
+            check_file(given.take("path", str)),
             given.take("parents", bool),
             check_number(given.take("mode", int), name="mode", most=0o7777),
         )
@@ -90,6 +90,11 @@ class ReadFile(Command):
 
     op: ClassVar[str] = "fs.read"
     idempotent: ClassVar[bool] = True
+    sends_content: ClassVar[bool] = True
+
+    @property
+    def content_limit(self) -> int:
+        return self.length
 
     def args(self) -> dict[str, Json]:
         return {"path": self.path, "offset": self.offset, "length": self.length}
@@ -98,7 +103,7 @@ class ReadFile(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         command = cls(
-            check_path(given.take("path", str)),
+            check_file(given.take("path", str)),
             check_number(given.take("offset", int), name="offset", most=2**53 - 1),
             check_number(given.take("length", int), name="length", most=READ_LIMIT),
         )
@@ -109,7 +114,10 @@ class ReadFile(Command):
 @register
 @dataclass(frozen=True, slots=True)
 class WriteFile(Command):
-    """Write a file in one step: temporary name, sync, rename. The bytes are the payload."""
+    """Write a file in one step: what is there is the old file or the whole new one. The bytes are the payload.
+
+    They are written as they arrive, and their digest is compared before the file gets its name.
+    """
 
     path: str
     content: Payload
@@ -117,6 +125,7 @@ class WriteFile(Command):
     overwrite: bool = False
 
     op: ClassVar[str] = "fs.write"
+    streams_payload: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
         return {"path": self.path, "mode": self.mode, "overwrite": self.overwrite}
@@ -132,7 +141,7 @@ class WriteFile(Command):
         check_number(payload.size, name="size of the payload", most=WRITE_LIMIT)
         given = Arguments(cls.op, args)
         command = cls(
-            path=check_path(given.take("path", str)),
+            path=check_file(given.take("path", str)),
             mode=check_number(given.take("mode", int), name="mode", most=0o7777),
             overwrite=given.take("overwrite", bool),
             content=payload,
@@ -159,8 +168,29 @@ class Checksum(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         command = cls(
-            check_path(given.take("path", str)),
+            check_file(given.take("path", str)),
             check_number(given.take("limit", int), name="limit", most=2**53 - 1),
         )
+        given.done()
+        return command
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class FileType(Command):
+    """What kind of file it is, in the words of ``file -b``: for regular files that program's own."""
+
+    path: str
+
+    op: ClassVar[str] = "fs.type"
+    idempotent: ClassVar[bool] = True
+
+    def args(self) -> dict[str, Json]:
+        return {"path": self.path}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
+        given = Arguments(cls.op, args)
+        command = cls(check_file(given.take("path", str)))
         given.done()
         return command

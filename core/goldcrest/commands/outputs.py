@@ -244,7 +244,7 @@ def parse_submitted(text: str) -> SubmittedId | None:
 
 
 # Texts of slurm_errno.c, 22.05 to 24.11, in lower case.
-_NOT_NOW = (
+NOT_NOW: Final = (
     "unable to contact slurm controller",
     "slurm controller in standby",
     "backup controller in standby",
@@ -255,16 +255,24 @@ _NOT_NOW = (
     "protocol authentication error",
     "munge socket",
     "rpc rate limit",
+    "rate limit exceeded",
     "too many rpc",
     "could not establish a configuration source",
     "unable to process configuration file",
     "unable to create job record",
+    "system submissions disabled",
+    "can't be reached now",  # of a cluster named by -M
+    "problem talking to the database",
+    "failed to open persistent connection",
     "i/o error writing script",
     "invalid authentication credential",
     "error while loading shared libraries",
 )
-_NOT_RUN = (126, 127)  # the program, or a library that it needs, cannot be run now: an upgrade, a file system away
-_UNCERTAIN = (
+NOT_RUN: Final = (
+    126,
+    127,
+)  # the program, or a library that it needs, cannot be run now: an upgrade, a file system away
+UNCERTAIN: Final = (
     "socket timed out",
     "zero bytes were transmitted or received",
     "unexpected message received",
@@ -281,9 +289,9 @@ _UNCERTAIN = (
 def submission_verdict(output: CommandOutput) -> SubmissionVerdict:
     """What an sbatch means that did not print an id. What it did not take for a known passing reason, it refused."""
     text = output.stderr.lower()
-    if any(words in text for words in _UNCERTAIN) or output.exit == 0 or output.exit < 0 or output.exit >= 128:
+    if any(words in text for words in UNCERTAIN) or output.exit == 0 or output.exit < 0 or output.exit >= 128:
         return SubmissionVerdict.UNCERTAIN  # also: it ended well but said nothing, or a signal ended it
-    if output.exit in _NOT_RUN or any(words in text for words in _NOT_NOW):
+    if output.exit in NOT_RUN or any(words in text for words in NOT_NOW):
         return SubmissionVerdict.NOT_NOW
     return SubmissionVerdict.REFUSED
 
@@ -292,7 +300,7 @@ def require_answer(output: CommandOutput, *, program: str) -> str:
     """Standard output of a query that worked.
 
     Raises:
-        SchedulerUnavailable: with the program's own words; a query can only fail because Slurm does not answer.
+        SchedulerUnavailable: with the program's own words; a query of ours can only fail because Slurm does not answer.
     """
     if output.exit != 0:
         raise SchedulerUnavailable(f"{program} failed: {words(output)}")
@@ -300,8 +308,12 @@ def require_answer(output: CommandOutput, *, program: str) -> str:
 
 
 def words(output: CommandOutput) -> str:
-    """What a Slurm program said about its failure, without the prefixes, at most 1500 characters."""
-    lines = [re.sub(r"^(\w+: )?(\w+ )?(error|fatal): |^\w+: ", "", line.strip()) for line in output.stderr.splitlines()]
+    """What a Slurm program said about its failure, without the prefixes, at most 1500 characters.
+
+    Some (``scontrol show node``) say it on standard output.
+    """
+    said = output.stderr if output.stderr.strip() else output.stdout
+    lines = [re.sub(r"^(\w+: )?(\w+ )?(error|fatal): |^\w+: ", "", line.strip()) for line in said.splitlines()]
     text = "; ".join(line for line in lines if line) or f"exit status {output.exit} without a message"
     printable = "".join(character if character.isprintable() else "�" for character in text)
     return printable[:WORDS_LIMIT]

@@ -12,7 +12,6 @@ import orjson
 from goldcrest.canonical import Json
 from goldcrest.commands.base import (
     Arguments,
-    Command,
     Payload,
     check_job_id,
     check_number,
@@ -20,6 +19,7 @@ from goldcrest.commands.base import (
     check_token,
     register,
 )
+from goldcrest.commands.cluster import SlurmCommand, take_cluster
 from goldcrest.errors import InvalidInput
 from goldcrest.sbatch.options import SubmitOptions
 
@@ -67,7 +67,7 @@ def submit_payload(environment: Mapping[str, str], script: bytes) -> bytes:
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submit(Command):
+class Submit(SlurmCommand):
     """``sbatch``, held, marked with the submission's token (T10).
 
     ``again``: the token was looked for, and what was begun before took nothing. Without it a node where this submission was
@@ -100,7 +100,7 @@ class Submit(Command):
         if self.script_path is not None and self.script_sha256 is not None:
             args["scriptPath"] = self.script_path
             args["scriptSha256"] = self.script_sha256
-        return args
+        return self.on_cluster(args)
 
     @property
     def payload(self) -> Payload:
@@ -134,6 +134,7 @@ class Submit(Command):
             again=given.take("again", bool),
             options=SubmitOptions.load(given.take("options", dict)),
             content=payload,
+            cluster=take_cluster(given),
         )
         given.done()
         return command
@@ -141,8 +142,8 @@ class Submit(Command):
 
 @register
 @dataclass(frozen=True, slots=True)
-class Find(Command):
-    """Look for a submission by its token, in the queue and in accounting."""
+class Find(SlurmCommand):
+    """Look for a submission by its token, in the queue and in accounting (of the last 30 days)."""
 
     token: str
 
@@ -150,30 +151,34 @@ class Find(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"token": self.token}
+        return self.on_cluster({"token": self.token})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_token(given.take("token", str)))
+        command = cls(check_token(given.take("token", str)), cluster=take_cluster(given))
         given.done()
         return command
 
 
 @dataclass(frozen=True, slots=True)
-class _TokenAndJob(Command):
+class _TokenAndJob(SlurmCommand):
     token: str
     job_id: str
 
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"token": self.token, "jobId": self.job_id}
+        return self.on_cluster({"token": self.token, "jobId": self.job_id})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_token(given.take("token", str)), check_job_id(given.take("jobId", str)))
+        command = cls(
+            check_token(given.take("token", str)),
+            check_job_id(given.take("jobId", str)),
+            cluster=take_cluster(given),
+        )
         given.done()
         return command
 
@@ -196,7 +201,7 @@ class Hold(_TokenAndJob):
 
 @register
 @dataclass(frozen=True, slots=True)
-class Cancel(Command):
+class Cancel(SlurmCommand):
     """Cancel every job with the token; with ``keep``, only held ones that are not in it (the sweep)."""
 
     token: str
@@ -206,12 +211,16 @@ class Cancel(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"token": self.token, "keep": list(self.keep)}
+        return self.on_cluster({"token": self.token, "keep": list(self.keep)})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_token(given.take("token", str)), check_job_ids(given.take("keep", list), most=10))
+        command = cls(
+            check_token(given.take("token", str)),
+            check_job_ids(given.take("keep", list), most=10),
+            cluster=take_cluster(given),
+        )
         given.done()
         return command
 
@@ -235,7 +244,7 @@ def check_job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str,
 
 @register
 @dataclass(frozen=True, slots=True)
-class Queue(Command):
+class Queue(SlurmCommand):
     """``squeue``: all jobs of the user, or all that the user can see."""
 
     scope: Scope
@@ -244,19 +253,19 @@ class Queue(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"scope": self.scope}
+        return self.on_cluster({"scope": self.scope})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_scope(given.take("scope", str)))
+        command = cls(check_scope(given.take("scope", str)), cluster=take_cluster(given))
         given.done()
         return command
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class Describe(Command):
+class Describe(SlurmCommand):
     """``scontrol show job`` of some jobs: knows ended ones for a few minutes, with their exit codes."""
 
     job_ids: tuple[str, ...]
@@ -265,19 +274,21 @@ class Describe(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"jobIds": list(self.job_ids)}
+        return self.on_cluster({"jobIds": list(self.job_ids)})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT))
+        command = cls(
+            check_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT), cluster=take_cluster(given)
+        )
         given.done()
         return command
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class Account(Command):
+class Account(SlurmCommand):
     """``sacct`` of some jobs."""
 
     scope: Scope
@@ -287,7 +298,7 @@ class Account(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"scope": self.scope, "jobIds": list(self.job_ids)}
+        return self.on_cluster({"scope": self.scope, "jobIds": list(self.job_ids)})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
@@ -295,6 +306,7 @@ class Account(Command):
         command = cls(
             check_scope(given.take("scope", str)),
             check_job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT),
+            cluster=take_cluster(given),
         )
         given.done()
         return command

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
 from goldcrest.canonical import Json
-from goldcrest.commands.base import Arguments, Command, Payload, register
+from goldcrest.commands.base import Arguments, Payload, register
+from goldcrest.commands.cluster import SlurmCommand, take_cluster
 from goldcrest.commands.outputs import SEPARATOR, base_id
 from goldcrest.commands.slurm import Scope, check_job_ids, check_scope
 
@@ -19,7 +20,7 @@ _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @register
 @dataclass(frozen=True, slots=True)
-class JobUsage(Command):
+class JobUsage(SlurmCommand):
     """``sacct`` of some jobs that have ended, with their steps."""
 
     scope: Scope
@@ -29,13 +30,15 @@ class JobUsage(Command):
     idempotent: ClassVar[bool] = True
 
     def args(self) -> dict[str, Json]:
-        return {"scope": self.scope, "jobIds": list(self.job_ids)}
+        return self.on_cluster({"scope": self.scope, "jobIds": list(self.job_ids)})
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         command = cls(
-            check_scope(given.take("scope", str)), check_job_ids(given.take("jobIds", list), least=1, most=USAGE_LIMIT)
+            check_scope(given.take("scope", str)),
+            check_job_ids(given.take("jobIds", list), least=1, most=USAGE_LIMIT),
+            cluster=take_cluster(given),
         )
         given.done()
         return command

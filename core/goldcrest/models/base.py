@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
@@ -74,17 +74,47 @@ def parse_model(model: type[T], value: object, *, what: str) -> T:
 def _sentence(model: type[BaseModel], what: str, fault: ErrorDetails) -> str:
     """One mistake for people: which field, what is wrong, and what the field is for."""
     path = ".".join([what, *map(_named, fault["loc"])])
-    if fault["type"] == "missing":
-        return f"{path} is required"
-    if fault["type"] == "extra_forbidden":
-        return f"{path} is not a known field"
-    if fault["type"] != "string_pattern_mismatch":
-        return f"{path}: {fault['msg']}"
-    top = next((f for n, f in model.model_fields.items() if fault["loc"] and fault["loc"][0] in (n, f.alias)), None)
-    means = f" ({top.description.rstrip('.')})" if top is not None and top.description else ""
-    if _WITHHELD.intersection(fault["loc"]):
-        return f"{path} is not of its form{means}"
-    return f"{path}: {fault['input']!r:.100} is not of its form{means}"
+    kind, context = fault["type"], fault.get("ctx", {})
+    match kind:
+        case "missing":
+            return f"{path} is required{_meant(model, fault)}"
+        case "extra_forbidden":
+            return f"{path} is not a known field"
+        case "string_type" if isinstance(fault["input"], int | float | bool):
+            return f"{path} must be text: write it in quotes{_meant(model, fault)}"  # YAML takes 10 and yes for something else
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return f"{path} must be an object (key: value){_meant(model, fault)}"
+        case "too_long" | "too_short":
+            bound = f"at most {context['max_length']}" if kind == "too_long" else f"at least {context['min_length']}"
+            return f"{path} must have {bound} entries"
+        case "string_pattern_mismatch" if fault["loc"] and fault["loc"][-1] == "[key]":
+            return f"{path}: this name is not of its form, which is {context['pattern']}"
+        case "string_pattern_mismatch" if _WITHHELD.intersection(fault["loc"]):
+            return f"{path} is not of its form{_meant(model, fault)}"
+        case "string_pattern_mismatch":
+            return f"{path}: {fault['input']!r:.100} is not of its form{_meant(model, fault)}"
+    return f"{path}: {fault['msg'].replace('Input should', 'it must').replace('String should', 'it must')}"
+
+
+def _meant(model: type[BaseModel], fault: ErrorDetails) -> str:
+    """What the field is for, in brackets: of the innermost one that says it."""
+    told = ""
+    looked: type[BaseModel] | None = model
+    for part in fault["loc"]:
+        if looked is not None and isinstance(part, str):
+            fields = looked.model_fields.items()
+            field = next((field for name, field in fields if part in (name, field.alias)), None)
+            if field is None:
+                break
+            told, looked = field.description or told, _model_in(field.annotation)
+    return f" ({told.rstrip('.')})" if told else ""
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in ``X | None``, ``list[X]`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _named(part: str | int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
 from goldcrest.models.base import AbsolutePath, Model, StatusModel, Timestamp, UnixUser
 from goldcrest.models.conditions import Condition
+
+FILE_SIZE_MIB: Final = 5  # of Limits.max_file_size_mib; what FirecREST has
+UTILITIES_SECONDS: Final = 5  # of Limits.utilities_seconds; likewise
 
 HostKey = Annotated[
     str,
@@ -17,6 +20,8 @@ HostKey = Annotated[
 ]
 """An OpenSSH public key line without comment."""
 
+
+CLUSTER_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 
 _ADDRESS: Any = Field(
     min_length=1,
@@ -56,6 +61,12 @@ class Scheduler(Model):
     """How batch jobs are run."""
 
     type: Literal["Slurm"] = Field(description="Kind of scheduler.")
+    cluster: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=CLUSTER_PATTERN,
+        description="Cluster of the Slurm database that commands are for (-M), where the login hosts' own is another; not all.",
+    )
     submit_fence: Literal["Hold", "None"] | None = Field(
         default=None,
         description="Hold (default): jobs are submitted held and released once their id is stored, so that a double can never run.",
@@ -72,6 +83,34 @@ class FileSystem(Model):
     name: str = Field(min_length=1, max_length=63, description="Short name, e.g. scratch.")
     path: AbsolutePath = Field(description="Where it is mounted on the login hosts.")
     description: str | None = Field(default=None, max_length=1024, description="What it is for.")
+
+
+class Limits(Model):
+    """Bounds of the operations that are done while a client waits."""
+
+    max_file_size_mib: int | None = Field(
+        default=None,
+        alias="maxFileSizeMiB",
+        ge=1,
+        le=1_048_576,
+        description="MiB of a file that is up- or downloaded, viewed, or read in part while the client waits (default 5). Larger ones go through object storage.",
+    )
+    utilities_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=600,
+        description="Seconds for one operation on files, on the login host (default 5). Uploads and downloads get a second more for each MiB.",
+    )
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes that a file may have."""
+        return (self.max_file_size_mib or FILE_SIZE_MIB) * 2**20
+
+    @property
+    def seconds(self) -> int:
+        """Seconds for one operation."""
+        return self.utilities_seconds or UTILITIES_SECONDS
 
 
 class SystemSpec(Model):
@@ -95,6 +134,9 @@ class SystemSpec(Model):
     )
     file_systems: list[FileSystem] = Field(
         default_factory=list, max_length=64, description="File systems that users see."
+    )
+    limits: Limits = Field(
+        default_factory=Limits, description="Bounds of the operations that are done while a client waits."
     )
 
     def work_directory_of(self, user: str) -> str:

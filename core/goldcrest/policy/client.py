@@ -18,18 +18,26 @@ from goldcrest.errors import (
     PolicyUnavailable,
 )
 from goldcrest.keepalive import KeepAlive, NoAnswer
+from goldcrest.measures import OTHER, Measures
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
 from goldcrest.renewal import TlsFiles
 from goldcrest.telemetry import Log
 from goldcrest.tls import client_context
-from goldcrest.wellknown import OPA_BLOCKED, OPA_PROBLEMS
+from goldcrest.tracing import CLIENT, span
+from goldcrest.wellknown import OPA_ADMISSION, OPA_BLOCKED, OPA_PROBLEMS, OPA_SIGNING
 
 DECIDE_SECONDS: Final = 3.0  # the webhook that waits for it has five
 ANSWER_LIMIT: Final = 1024 * 1024  # bytes
 REASON_LIMIT: Final = 1024  # characters shown to a client
 
 _TEXT_LIMIT = 512  # characters of a rule's name or of a reason to break the glass
+_NAMES: Final = {
+    OPA_ADMISSION: "admission",
+    OPA_SIGNING: "signing",
+    OPA_BLOCKED: "blocklist",
+    OPA_PROBLEMS: "problems",
+}
 _NO_REASON = "policy gave no reason"
 
 _log = Log(__name__)
@@ -73,6 +81,7 @@ class Policy:
         ca_file: certificates that an https server is verified against; None takes the system's.
         client_cert, client_key: what we show to an https server that asks for it (mTLS), both or neither.
         seconds: time-out of one call.
+        measures: what is measured is shown there.
     """
 
     def __init__(
@@ -83,14 +92,28 @@ class Policy:
         client_cert: Path | None = None,
         client_key: Path | None = None,
         seconds: float = DECIDE_SECONDS,
+        measures: Measures | None = None,
     ) -> None:
+        measures = measures or Measures("policy")
+        self._decisions = measures.counter(
+            "opa_decisions", "Questions to OPA, by what came of them.", ["decision", "outcome"]
+        )
+        self._seconds = measures.histogram(
+            "opa_seconds", "Seconds of a call of OPA; one call may hold many questions.", ["decision"]
+        )
         self._tls: TlsFiles | None = None
         context = None
         if url.startswith("https://"):
             context = client_context(ca_file, certificate=client_cert, key=client_key)
             self._tls = TlsFiles(context, certificate=client_cert, key=client_key, authorities=ca_file)
         self._http = KeepAlive(
-            url, tls=context, limit=32, seconds=seconds, connect_seconds=min(seconds, 1.0), most=ANSWER_LIMIT
+            url,
+            whose="OPA's",
+            tls=context,
+            limit=32,
+            seconds=seconds,
+            connect_seconds=min(seconds, 1.0),
+            most=ANSWER_LIMIT,
         )
 
     async def close(self) -> None:
@@ -103,7 +126,7 @@ class Policy:
             PolicyUnavailable: no answer, or none in the agreed form.
         """
         result, decision_id = await self._ask(path, question.dump())
-        return _noted(question, _decision(result, decision_id))
+        return self._counted(path, _noted(question, _decision(result, decision_id)))
 
     async def decide_many(self, path: str, questions: Sequence[Question]) -> list[Decision]:
         """Several questions in one call, answers in their order; one without exactly one answer is denied.
@@ -123,9 +146,13 @@ class Policy:
             if isinstance(answer, dict) and isinstance(answer.get("id"), str):
                 by_id.setdefault(answer["id"], []).append(answer)
         return [
-            _noted(question, _only(by_id.get(str(number), []), decision_id))
+            self._counted(path, _noted(question, _only(by_id.get(str(number), []), decision_id)))
             for number, question in enumerate(questions)
         ]
+
+    def _counted(self, path: str, decision: Decision) -> Decision:
+        self._decisions.labels(_name(path), "allowed" if decision.allow else "denied").inc()
+        return decision
 
     async def blocked(self) -> frozenset[str]:
         """The names that the site's data blocks, as requesters and as Unix users.
@@ -168,6 +195,14 @@ class Policy:
         return result, str(answer.get("decision_id") or own_id)
 
     async def _post(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+        try:
+            with self._seconds.labels(_name(path)).time(), span("OPA", kind=CLIENT, decision=_name(path)):
+                return await self._exchange(path, question, strict=strict)
+        except PolicyUnavailable:
+            self._decisions.labels(_name(path), "unavailable").inc()
+            raise
+
+    async def _exchange(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
         # An error in a rule would else leave the rule out: a rule that denies would allow.
         query = "?strict-builtin-errors=true" if strict else ""
         if self._tls is not None:
@@ -188,6 +223,11 @@ class Policy:
         if status != 200 or not isinstance(answer, dict):
             raise PolicyUnavailable(f"OPA gave no decision (status {status}{_where(answer)}); check the policy {path}")
         return answer
+
+
+def _name(path: str) -> str:
+    """Short name of a decision, for labels."""
+    return _NAMES.get(path, OTHER)
 
 
 def _where(answer: object) -> str:

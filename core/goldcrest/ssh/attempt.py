@@ -62,8 +62,11 @@ class Attempt:
                 f"{self.command.op} is not enabled on login host {self.where} (ssh-filter {hello.version})",
                 reason="operation",
             )
-        if size > hello.limits.payload:
-            raise TooLarge(f"{size} bytes are more than login host {self.where} takes ({hello.limits.payload})")
+        limit = hello.limits.payload
+        if self.command.streams_payload and hello.limits.stream is not None:
+            limit = hello.limits.stream
+        if size > limit:
+            raise TooLarge(f"{size} bytes are more than login host {self.where} takes ({limit})")
 
     def lost(self, lost: ChannelLost, connection: Connection | None) -> None:
         """The channel ended. Returns when the command may be tried again.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
 
 import asyncssh
 
 from goldcrest.errors import GoldcrestError
-from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, request_frames
+from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, data_frames, request_frame, request_frames
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
-from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, result_of
+from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
 _SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
@@ -25,14 +26,48 @@ _FROM_NODE: Final = frozenset({FrameType.DATA, FrameType.ANSWER, FrameType.REFUS
 _LAST: Final = frozenset({FrameType.ANSWER, FrameType.REFUSED, FrameType.ERROR})
 
 
+_T = TypeVar("_T")
+
+
 class Progress:
     """How far a command has come, for whoever must say what a cut or a time-out means."""
 
-    __slots__ = ("sent", "step")
+    __slots__ = ("moved", "sent", "sent_at", "step", "took")
 
     def __init__(self) -> None:
         self.step = "connecting"
         self.sent = False  # the node may have all of it
+        self.moved = time.monotonic()  # when something was sent
+        self.sent_at = 0.0  # epoch seconds
+        self.took: Took | None = None
+
+    def told(self, took: Took) -> None:
+        """What the filter says of its times."""
+        self.took = took
+
+
+async def while_moving(work: Coroutine[Any, Any, _T], progress: Progress, seconds: float) -> _T:
+    """Wait for something that takes as long as it likes, but does not stand still.
+
+    Args:
+        seconds: without anything sent.
+
+    Raises:
+        TimeoutError: it stood still.
+    """
+    progress.moved = time.monotonic()
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            left = progress.moved + seconds - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            await asyncio.wait((task,), timeout=left)
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
 
 
 class Channel(asyncssh.SSHClientSession[bytes]):
@@ -128,12 +163,25 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if self._channel is not None and self._lost is None:
             self._channel.abort()
 
+    def takes_seconds(self) -> bool:
+        """Whether the node takes a time for a command."""
+        return self.hello is not None and self.hello.limits.seconds is not None
+
     async def call(
-        self, certificate: bytes, payload: bytes, *, progress: Progress, most: int, data_is_result: bool
+        self,
+        certificate: bytes,
+        payload: bytes | AsyncIterable[bytes],
+        *,
+        progress: Progress,
+        most: int,
+        data_is_result: bool,
+        seconds: float | None = None,
     ) -> tuple[dict[str, Any], bytes]:
         """Run one command: its result and its data.
 
         Args:
+            payload: all of it, or its pieces, which are asked for only as fast as the node takes them.
+            seconds: after which the node stops it.
             most: bytes of data that are collected.
             data_is_result: data frames are the beginning of a result too long for one frame.
 
@@ -144,23 +192,30 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         receiver = Collected(most=most)
         request_id = self._begin(receiver)
         try:
-            await self._send(request_id, certificate, payload, progress, receiver)
+            await self._send(request_id, certificate, payload, progress, receiver, seconds)
             frame, data = await receiver.wait()
         finally:
             self._abandon(request_id)
         self._count_refusal(frame)
         if data_is_result:
-            return self._result(frame, data), b""
-        return self._result(frame), data
+            return self._result(frame, progress, data), b""
+        return self._result(frame, progress), data
 
     async def stream(
-        self, certificate: bytes, *, progress: Progress, most: int, quiet_seconds: float
+        self,
+        certificate: bytes,
+        *,
+        progress: Progress,
+        most: int,
+        quiet_seconds: float,
+        seconds: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Run one command and hand on its data as it comes. The channel must have no other request.
 
         Args:
             most: bytes that may wait for the reader before the node is held back.
             quiet_seconds: seconds without a byte from the node, while the reader waits, that count as a cut.
+            seconds: after which the node stops it, unless it is the reader who is waited for.
 
         Raises:
             ChannelLost: also when nothing came for too long.
@@ -171,7 +226,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         request_id = self._begin(receiver)
         complete = False
         try:
-            await self._send(request_id, certificate, b"", progress, receiver)
+            await self._send(request_id, certificate, b"", progress, receiver, seconds)
             while True:
                 try:
                     async with asyncio.timeout(quiet_seconds):
@@ -188,7 +243,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 # What the node has sent ahead would have to be read away first; a new channel is cheaper.
                 self.close()
         self._count_refusal(item)
-        self._result(item)
+        self._result(item, progress)
 
     # Frames.
 
@@ -205,16 +260,21 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self,
         request_id: int,
         certificate: bytes,
-        payload: bytes,
+        payload: bytes | AsyncIterable[bytes],
         progress: Progress,
         receiver: Collected | Streamed,
+        seconds: float | None,
     ) -> None:
-        for piece in request_frames(request_id, certificate, payload):
-            await self._writable.wait()
-            if receiver.done:  # refused, or the channel ended, before the payload was complete
-                return
-            self._open_channel().write(piece)
-        progress.sent = True
+        timed = seconds if self.takes_seconds() else None
+        frames = _frames(request_id, certificate, payload, timed)
+        async with aclosing(frames):
+            async for piece in frames:
+                await self._writable.wait()
+                if receiver.done:  # refused, or the channel ended, before the payload was complete
+                    return
+                self._open_channel().write(piece)
+                progress.moved = time.monotonic()
+        progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
 
     def _abandon(self, request_id: int) -> None:
@@ -239,9 +299,9 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             raise ChannelLost(self._lost or "the channel is not open")
         return self._channel
 
-    def _result(self, frame: Frame, before: bytes = b"") -> dict[str, Any]:
+    def _result(self, frame: Frame, progress: Progress, before: bytes = b"") -> dict[str, Any]:
         try:
-            return result_of(frame, before)
+            return result_of(frame, before, told=progress.told)
         except BrokenFrame as error:
             self.close()
             raise ChannelLost(str(error)) from None
@@ -356,6 +416,19 @@ class Channel(asyncssh.SSHClientSession[bytes]):
             reason += f" with {self._exit}"
         said = printable(self._stderr)
         self._end(f"{reason} ({said})" if said else reason)
+
+
+async def _frames(
+    request_id: int, certificate: bytes, payload: bytes | AsyncIterable[bytes], seconds: float | None
+) -> AsyncGenerator[bytes, None]:
+    if isinstance(payload, bytes):
+        for frame in request_frames(request_id, certificate, payload, seconds=seconds):
+            yield frame
+        return
+    yield request_frame(request_id, certificate, seconds=seconds)
+    async for piece in payload:
+        for frame in data_frames(request_id, piece):
+            yield frame
 
 
 def printable(data: bytes) -> str:

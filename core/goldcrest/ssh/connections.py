@@ -10,6 +10,7 @@ from typing import Final
 
 from goldcrest.authority import Authority, Basis
 from goldcrest.errors import GoldcrestError, HostKeyChanged, SystemUnreachable
+from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Snapshot
 from goldcrest.ssh.connection import Connection, ConnectionKey
@@ -17,8 +18,10 @@ from goldcrest.ssh.health import Breakers
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.login import HostDown, LoginRefused, check_host_key, log_in
+from goldcrest.ssh.measures import SshMeasures
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Log, Trace
+from goldcrest.tracing import CLIENT, span
 
 _LOG = Log(__name__)
 _SWEEP_SECONDS: Final = 2.0
@@ -38,7 +41,10 @@ class Connections:
         key: the process's key; session certificates are made for it.
     """
 
-    def __init__(self, authority: Authority, settings: SshSettings, key: EphemeralKey) -> None:
+    def __init__(
+        self, authority: Authority, settings: SshSettings, key: EphemeralKey, measures: Measures | None = None
+    ) -> None:
+        self.measures = SshMeasures(measures or Measures("ssh"), self.snapshot)
         self._authority = authority
         self._settings = settings
         self._key = key
@@ -154,9 +160,14 @@ class Connections:
             await self._make_room(key)
             self._logging_in.add(key)
             try:
-                connection = await self._log_in(key, basis, trace)
+                with span("login", trace, kind=CLIENT, system=key.system, host=endpoint.name) as step:
+                    connection = await self._log_in(key, basis, step.trace)
+            except GoldcrestError as error:
+                self.measures.login_failed(key.system, error)
+                raise
             finally:
                 self._logging_in.discard(key)
+        self.measures.opened(key.system)
         self._logins.succeeded(key)
         if key in self._to_be_ended:
             connection.abort()

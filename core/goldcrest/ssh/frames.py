@@ -14,6 +14,7 @@ CERTIFICATE_LIMIT: Final = 128 * 1024  # bytes; the command in it has at most 64
 _LENGTH: Final = 4  # bytes of the length field
 _HEAD: Final = 5  # bytes of request id and type, counted by the length field
 _LARGEST_ID: Final = 2**32 - 1
+_LONGEST: Final = 2**32 - 1  # milliseconds of a TIMED frame
 
 
 class FrameType(IntEnum):
@@ -22,6 +23,7 @@ class FrameType(IntEnum):
     REQUEST = 1
     DATA = 2
     CANCEL = 3
+    TIMED = 4
     ANSWER = 17
     REFUSED = 18
     ERROR = 19
@@ -78,14 +80,35 @@ def split_request_body(body: bytes) -> tuple[bytes, bytes]:
     return body[4 : 4 + length], body[4 + length :]
 
 
-def request_frames(request_id: int, certificate: bytes, payload: bytes) -> Iterator[bytes]:
-    """Encoded frames that send a command: REQUEST, then DATA until the payload is complete.
+def request_frame(request_id: int, certificate: bytes, payload: bytes = b"", *, seconds: float | None = None) -> bytes:
+    """The encoded frame that begins a command: REQUEST, or TIMED with a time for it.
+
+    Args:
+        payload: its first bytes.
+        seconds: after which the node stops it; at least a millisecond.
+    """
+    body = request_body(certificate, payload)
+    if seconds is None:
+        return Frame(request_id, FrameType.REQUEST, body).encode()
+    milliseconds = min(max(1, round(seconds * 1000)), _LONGEST)
+    return Frame(request_id, FrameType.TIMED, milliseconds.to_bytes(4, "big") + body).encode()
+
+
+def request_frames(
+    request_id: int, certificate: bytes, payload: bytes, *, seconds: float | None = None
+) -> Iterator[bytes]:
+    """Encoded frames that send a command: REQUEST or TIMED, then DATA until the payload is complete.
 
     Made one by one, so that a large payload is not held twice and other requests' frames fit in between.
     """
-    yield Frame(request_id, FrameType.REQUEST, request_body(certificate, payload[:PIECE])).encode()
-    for start in range(PIECE, len(payload), PIECE):
-        yield Frame(request_id, FrameType.DATA, payload[start : start + PIECE]).encode()
+    yield request_frame(request_id, certificate, payload[:PIECE], seconds=seconds)
+    yield from data_frames(request_id, payload, start=PIECE)
+
+
+def data_frames(request_id: int, payload: bytes, *, start: int = 0) -> Iterator[bytes]:
+    """Encoded DATA frames with the bytes of the payload from ``start`` on."""
+    for place in range(start, len(payload), PIECE):
+        yield Frame(request_id, FrameType.DATA, payload[place : place + PIECE]).encode()
 
 
 class FrameParser:

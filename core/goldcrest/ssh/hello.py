@@ -31,12 +31,18 @@ class UnusableHello(NoHello):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the node takes: bytes of a frame, of a payload, of a result; commands at once on a channel."""
+    """What the node takes: bytes of a frame, of a payload, of a result; commands at once on a channel.
+
+    ``stream``: bytes of a payload that is used as it arrives; None of a filter that holds each one first. ``seconds``: of a command; None of
+    a filter that takes no shorter time from its client.
+    """
 
     frame: int
     payload: int
     output: int
     commands: int
+    stream: int | None = None
+    seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Hello:
                 "payload": self.limits.payload,
                 "output": self.limits.output,
                 "commands": self.limits.commands,
+                **{name: limit for name in ("stream", "seconds") if (limit := getattr(self.limits, name)) is not None},
             },
         }
         return b"\n" + MARKER + b64url(orjson.dumps(value)).encode() + b"\n"
@@ -133,7 +140,17 @@ def _limits(value: object) -> Limits:
         payload=numbers["payload"],
         output=numbers["output"],
         commands=numbers["commands"],
+        stream=_later(numbers, "stream"),
+        seconds=_later(numbers, "seconds"),
     )
+
+
+def _later(numbers: dict[str, Any], name: str) -> int | None:
+    """A limit that older filters do not name."""
+    value = numbers.get(name)
+    if value is not None and (type(value) is not int or value < 1):
+        raise UnusableHello(f"the hello of ssh-filter has no usable limit {name!r}")
+    return value
 
 
 class HelloFinder:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, AsyncIterable, Collection
 from contextlib import AsyncExitStack, aclosing
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
 from goldcrest.commands.base import Command
-from goldcrest.commands.files import ReadFile
-from goldcrest.errors import Blocked, CommandRefused, InvalidInput
+from goldcrest.errors import Blocked, CommandRefused, InvalidInput, SystemUnreachable
+from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Answer, Snapshot
 from goldcrest.ssh.attempt import Attempt
-from goldcrest.ssh.channel import Channel, Progress
+from goldcrest.ssh.channel import Channel, Progress, while_moving
 from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
+from goldcrest.ssh.following import followed
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Trace
 
-# Operations whose DATA is a file's content. For all others it is the beginning of a result too long for one frame.
-_CONTENT: Final = frozenset({"fs.read"})
-
-# Bytes of any other result, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
+# Bytes of a result without content, at most: ssh-filter's outputLimit is 16 MiB, and JSON makes it a little longer. Less than an answer
 # may have, for the user, who can trace the filter, decides what comes.
 _RESULT: Final = 24 * 1024 * 1024
 
@@ -38,13 +36,15 @@ class SshPool:
     Args:
         authority: makes the certificates.
         settings: bounds and times.
+        measures: what is measured is shown there.
     """
 
-    def __init__(self, authority: Authority, settings: SshSettings) -> None:
+    def __init__(self, authority: Authority, settings: SshSettings, measures: Measures | None = None) -> None:
         self._authority = authority
         self._settings = settings
         self._key = EphemeralKey()
-        self._connections = Connections(authority, settings, self._key)
+        self._connections = Connections(authority, settings, self._key, measures)
+        self._measures = self._connections.measures
 
     async def run(
         self,
@@ -57,6 +57,7 @@ class SshPool:
         trace: Trace,
         payload: bytes = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> Answer:
         """Run one command and wait for its end.
 
@@ -67,6 +68,8 @@ class SshPool:
             basis: on what ground certificates are asked for.
             payload: the bytes that ``command.payload`` describes.
             seconds: until the answer, all attempts together; default: the settings' ``command_seconds``.
+            node_seconds: for the command on the node, each time: then CommandFailed ``timeout``. Less than ``seconds``, or that comes first.
+                Default, and at most: what the node's policy file says.
 
         Raises:
             SystemUnreachable: no host works, or no answer in time; the command had no effect, or may be repeated.
@@ -79,16 +82,19 @@ class SshPool:
         """
         _check_payload(command, payload)
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
-        try:
-            async with asyncio.timeout(limit):
-                return await self._run(attempt, payload)
-        except TimeoutError:
-            raise attempt.unanswered(_too_late(attempt, limit)) from None
+        with followed(command, self._measures, system=system, user=user, trace=trace) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._run(attempt, payload, node_seconds)
+            except TimeoutError:
+                raise attempt.unanswered(_too_late(attempt, limit)) from None
+            finally:
+                step.filter_took(attempt.progress)
 
     async def stream(
         self,
-        command: ReadFile,
+        command: Command,
         *,
         system: str,
         spec: SystemSpec,
@@ -96,21 +102,34 @@ class SshPool:
         basis: Basis,
         trace: Trace,
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Run ``fs.read`` and hand on the bytes as they come; a slow reader holds the node back.
+        """Run a command that has content (``fs.read``, ``fs.ls`` …) and hand it on as it comes; a slow reader holds the node back.
 
         Close the iterator (``contextlib.aclosing``) when not all is read, so that the node stops at once.
 
         Args:
             seconds: without a byte from the node, while the reader waits; the whole may take longer. Default: the
                 settings' ``command_seconds``.
+            node_seconds: as of :meth:`run`, but not counted while the content comes.
 
         Raises:
             SystemUnreachable: no host works, or the connection was cut; after the first byte nothing is repeated.
             HostKeyChanged, CommandRefused, CommandFailed, GoldcrestError: as :meth:`run`.
         """
         limit = self._settings.command_seconds if seconds is None else seconds
-        attempt = Attempt(command, system, spec, user, basis, trace)
+        with followed(command, self._measures, system=system, user=user, trace=trace, current=False) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                async with aclosing(self._stream(attempt, command, limit, node_seconds)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            finally:
+                step.filter_took(attempt.progress)
+
+    async def _stream(
+        self, attempt: Attempt, command: Command, limit: float, node_seconds: float | None
+    ) -> AsyncGenerator[bytes, None]:
         received = 0
         while True:
             connection: Connection | None = None
@@ -123,11 +142,15 @@ class SshPool:
                         attempt.check_allowed(channel, 0)
                         certificate = await self._certificate(attempt, channel)
                     pieces = channel.stream(
-                        certificate, progress=attempt.progress, most=self._settings.stream_bytes, quiet_seconds=limit
+                        certificate,
+                        progress=attempt.progress,
+                        most=self._settings.stream_bytes,
+                        quiet_seconds=limit,
+                        seconds=node_seconds,
                     )
                     async for piece in await stack.enter_async_context(aclosing(pieces)):
                         received += len(piece)
-                        if received > command.length:
+                        if received > command.content_limit:
                             raise ChannelLost("the node sent more than it was asked for")
                         yield piece
                 return
@@ -141,6 +164,85 @@ class SshPool:
                 attempt.lost(lost, connection)
             except CommandRefused as refused:
                 if received:
+                    raise
+                await attempt.refused(refused, channel)
+
+    async def upload(
+        self,
+        command: Command,
+        pieces: AsyncIterable[bytes],
+        *,
+        system: str,
+        spec: SystemSpec,
+        user: str,
+        basis: Basis,
+        trace: Trace,
+        seconds: float | None = None,
+        node_seconds: float | None = None,
+    ) -> Answer:
+        """Run a command whose payload the node uses as it arrives (``fs.write``), and ask for its pieces only as fast as the node takes
+        them, so that neither side holds much. It has a channel of its own. Pieces that were asked for are gone: nothing is repeated then.
+
+        Args:
+            pieces: the bytes that ``command.payload`` describes, in pieces of any size.
+            seconds: without a piece sent, and until the answer behind the last one; the whole may take longer. Default: the settings'
+                ``command_seconds``.
+            node_seconds: for all of it on the node. Default, and at most: what the node's policy file says.
+
+        Raises:
+            As :meth:`run`. Whatever ``pieces`` raises ends the command, and leaves nothing on the node.
+        """
+        limit = self._settings.command_seconds if seconds is None else seconds
+        with followed(command, self._measures, system=system, user=user, trace=trace) as step:
+            attempt = Attempt(command, system, spec, user, basis, step.trace)
+            try:
+                return await self._upload(attempt, command, pieces, limit, node_seconds)
+            finally:
+                step.filter_took(attempt.progress)
+
+    async def _upload(
+        self,
+        attempt: Attempt,
+        command: Command,
+        pieces: AsyncIterable[bytes],
+        limit: float,
+        node_seconds: float | None,
+    ) -> Answer:
+        size = command.payload.size if command.payload else 0
+        counted = _Counted(pieces, size=size, op=command.op)
+        while True:
+            connection: Connection | None = None
+            channel: Channel | None = None
+            try:
+                async with AsyncExitStack() as stack:
+                    async with asyncio.timeout(limit):
+                        connection = await self._connection(attempt)
+                        channel = await stack.enter_async_context(connection.stream_channel())
+                        attempt.check_allowed(channel, size)
+                        certificate = await self._certificate(attempt, channel)
+                    attempt.progress.step = "sending"
+                    call = channel.call(
+                        certificate,
+                        counted,
+                        progress=attempt.progress,
+                        most=_most(command, self._settings),
+                        data_is_result=True,
+                        seconds=node_seconds,
+                    )
+                    result, _ = await while_moving(call, attempt.progress, limit)
+                return Answer(result, b"", connection.key.endpoint.name)
+            except TimeoutError:
+                raise attempt.unanswered(_too_late(attempt, limit)) from None
+            except ChannelLost as lost:
+                if counted.begun and not attempt.progress.sent:
+                    raise SystemUnreachable(
+                        f"{attempt.unanswered(lost.reason).message}, while the payload was sent"
+                    ) from None
+                if counted.begun:
+                    raise attempt.unanswered(lost.reason) from None
+                attempt.lost(lost, connection)
+            except CommandRefused as refused:
+                if counted.begun:
                     raise
                 await attempt.refused(refused, channel)
 
@@ -163,13 +265,15 @@ class SshPool:
         """Counts of this moment, for metrics."""
         return self._connections.snapshot()
 
-    async def _run(self, attempt: Attempt, payload: bytes) -> Answer:
+    async def _run(self, attempt: Attempt, payload: bytes, node_seconds: float | None) -> Answer:
         while True:
             connection: Connection | None = None
             channel: Channel | None = None
             try:
                 connection = await self._connection(attempt)
-                async with connection.shared_channel(len(payload)) as channel:
+                # What is written as it arrives takes no memory there that others would wait for.
+                held = 0 if attempt.command.streams_payload else len(payload)
+                async with connection.shared_channel(held) as channel:
                     attempt.check_allowed(channel, len(payload))
                     certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"
@@ -178,7 +282,8 @@ class SshPool:
                         payload,
                         progress=attempt.progress,
                         most=_most(attempt.command, self._settings),
-                        data_is_result=attempt.command.op not in _CONTENT,
+                        data_is_result=not attempt.command.sends_content,
+                        seconds=node_seconds,
                     )
                 return Answer(result, data, connection.key.endpoint.name)
             except ChannelLost as lost:
@@ -214,9 +319,34 @@ class SshPool:
         )
 
 
+class _Counted:
+    """Pieces of a payload, of which there must be as many bytes as were signed: a node would wait for more, or refuse all."""
+
+    def __init__(self, pieces: AsyncIterable[bytes], *, size: int, op: str) -> None:
+        self._pieces = pieces
+        self._left = size
+        self._op = op
+        self.begun = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        self.begun = True
+        last = b""  # kept back until it is known that nothing follows: with it, the node would take the payload as complete
+        async for piece in self._pieces:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise InvalidInput(f"{self._op}: the payload has more bytes than were signed")
+            if last and piece:
+                yield last
+            last = piece or last
+        if self._left:
+            raise InvalidInput(f"{self._op}: the payload has {self._left} bytes less than were signed")
+        if last:
+            yield last
+
+
 def _most(command: Command, settings: SshSettings) -> int:
     """Bytes of data that the answer may have."""
-    return min(command.length if isinstance(command, ReadFile) else _RESULT, settings.answer_bytes)
+    return min(command.content_limit if command.sends_content else _RESULT, settings.answer_bytes)
 
 
 def _too_late(attempt: Attempt, seconds: float) -> str:

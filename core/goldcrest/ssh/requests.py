@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
@@ -16,6 +17,7 @@ _CRUMB: Final = (
     1024  # bytes; ssh-filter's pieces have 256 KiB but for the last one, or where a file system reads less at once
 )
 _CRUMBS: Final = 10_000  # smaller ones in one answer
+_HOUR: Final = 3_600_000_000  # microseconds
 
 
 class ChannelLost(Exception):
@@ -193,17 +195,39 @@ class Discarded:
     def fail(self, error: Exception) -> None: ...
 
 
-def result_of(frame: Frame, before: bytes = b"") -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds that the filter took, as it says itself: nothing may depend on them."""
+
+    verify: float
+    run: float
+
+    @classmethod
+    def of(cls, value: object) -> Took | None:
+        """Read ``took`` of docs/protocol.md; None from filters that do not say it, and for what cannot be."""
+        if not isinstance(value, dict):
+            return None
+        verify, run = value.get("verify"), value.get("run")
+        if type(verify) is not int or type(run) is not int or not (0 <= verify < _HOUR and 0 <= run < _HOUR):
+            return None
+        return cls(verify / 1e6, run / 1e6)
+
+
+def result_of(frame: Frame, before: bytes = b"", *, told: Callable[[Took], None] = lambda _: None) -> dict[str, Any]:
     """The result in an ANSWER; refusals and failures are raised.
 
     Args:
         before: the beginning of a result that is longer than one frame; it came as data.
+        told: called with the times of the filter, where it says them; they are no part of the result.
 
     Raises:
         CommandRefused, CommandFailed: as the node said.
         BrokenFrame: the body is not what docs/protocol.md says.
     """
     value = _object(before + frame.body)
+    took = Took.of(value.pop("took", None))
+    if took is not None:
+        told(took)
     if frame.type is FrameType.ANSWER:
         return value
     raise error_of(frame.type, value)
@@ -217,7 +241,8 @@ def error_of(kind: FrameType, value: dict[str, Any]) -> GoldcrestError:
         return CommandRefused(f"ssh-filter refused the command ({reason}): {message}", reason=reason)
     name, path = _optional_text(value.get("name")), _optional_text(value.get("path"))
     said = f"{path}: {message}" if path else message
-    return CommandFailed(said, kind=str(value.get("kind", "internal"))[:64], errno_name=name, path=path)
+    kind_of_error, what = str(value.get("kind", "internal"))[:64], _optional_text(value.get("what"))
+    return CommandFailed(said, kind=kind_of_error, errno_name=name, path=path, what=what)
 
 
 def _optional_text(value: object) -> str | None:

@@ -17,6 +17,7 @@ from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.components.node import Node
 from goldcrest_bed.components.oidc import oidc
 from goldcrest_bed.components.tokens import token_file
+from goldcrest_bed.components.traces import endpoint
 from goldcrest_bed.context import Bed
 from goldcrest_bed.errors import BedError
 from goldcrest_bed.kubeconfig import write_private
@@ -75,6 +76,8 @@ class Stack:
                 listen_port=bed.config.port("delegation"),
                 tls_cert=serving.crt,
                 tls_key=serving.key,
+                metrics_port=bed.config.port("delegation_metrics"),
+                **self._tracing(),
             )
 
         return self._process(
@@ -120,6 +123,7 @@ class Stack:
                 lease__renew_deadline_seconds=4,
                 lease__retry_seconds=1,
                 metrics_port=bed.config.port("operator_metrics"),
+                **self._tracing(),
             )
 
         return self._process(
@@ -143,7 +147,9 @@ class Stack:
                 delegation__token_file=token_file(bed, API, DELEGATION_AUDIENCE),
                 listen__host=HOST,
                 listen__port=bed.config.port("api"),
+                listen__metrics_port=bed.config.port("api_metrics"),
                 create_namespaces="true",
+                **self._tracing(),
             )
 
         return self._process(
@@ -157,6 +163,10 @@ class Stack:
                 "goldcrest": {
                     "api": {"url": self.api_url},
                     "operator": {"health": f"http://{HOST}:{bed.config.port('operator_health')}"},
+                    "metrics": {
+                        name: f"http://{HOST}:{bed.config.port(f'{name}_metrics')}/metrics"
+                        for name in ("api", "operator", "delegation", "admission")
+                    },
                     "admission": {"url": self.admission_url},
                     "delegation": {"url": f"https://{HOST}:{bed.config.port('delegation')}"},
                     "audit": str(self.audit_file),
@@ -207,7 +217,13 @@ class Stack:
             listen_port=bed.config.port("admission"),
             tls_cert=serving.crt,
             tls_key=serving.key,
+            metrics_port=bed.config.port("admission_metrics"),
+            **self._tracing(),
         )
+
+    def _tracing(self) -> dict[str, Any]:
+        """Whoever asks for a trace gets one; else only what changes something makes spans, so that figures of reading are those without."""
+        return {"tracing__endpoint": endpoint(self.bed), "tracing__ratio": 0}
 
     def _write_keys_and_identity(self) -> None:
         """Keys are made by the programs themselves, once."""
@@ -283,7 +299,9 @@ class Definitions(Component):
         crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
         kubectl.admin("apply", "--server-side", "--force-conflicts", *(f"--filename={path}" for path in crds))
         kubectl.admin("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{p.stem}.{GROUP}" for p in crds))
-        kubectl.admin("apply", *(f"--filename={MANIFESTS / name}" for name in ("rbac.yaml", "policies.yaml")))
+        kubectl.admin(
+            "apply", *(f"--filename={MANIFESTS / name}" for name in ("rbac.yaml", "policies.yaml", "flowcontrol.yaml"))
+        )
 
     def stop(self) -> None:
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Node(Component):
         self._network = network
         self.container: str = bed.config["container"]["name"]
         self._system: dict[str, Any] = bed.config["system"]
+        self._clusters: dict[str, Any] = self._system.get("clusters", {})
         self._image = ""
 
     # ---- life ----
@@ -112,7 +114,15 @@ class Node(Component):
             *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=32768:32768"),
             *("--tmpfs", "/run:rw,mode=0755", "--stop-timeout", "15"),
             *("--volume", f"{self._bed.paths.node}:/bed:ro"),
+            *self._small_folders(),
         ]
+
+    def _small_folders(self) -> Iterator[str]:
+        """Work folders that are full soon, as those of somebody over quota are."""
+        for name, user in self._system["users"].items():
+            if "scratch_size" in user:
+                yield "--tmpfs"
+                yield f"{self._system['scratch']}/{name}:rw,mode=0700,size={user['scratch_size']}"
 
     def _is_mine(self) -> bool:
         """Whether this bed made the container; another one may run from another state folder."""
@@ -156,7 +166,14 @@ class Node(Component):
         description = {
             "nodes": list(self._system["nodes"]),
             "scratch": self._system["scratch"],
-            "users": {name: {"uid": user["uid"]} for name, user in self._system["users"].items()},
+            "clusters": {
+                name: {"folder": slurmconf.controller_folder(self._system, name), "nodes": list(cluster["nodes"])}
+                for name, cluster in self._clusters.items()
+            },
+            "users": {
+                name: {key: user[key] for key in ("uid", "home", "expired") if key in user}
+                for name, user in self._system["users"].items()
+            },
             "accounting": slurmconf.accounting(self._system),
             "files": entries,
         }
@@ -180,7 +197,12 @@ class Node(Component):
             _file("/etc/goldcrest/ca.pub", _public(self.ssh_ca_key), restarts=["sshd-goldcrest"]),
             *self._filter_files(),
         ]
-        for name in self._system["users"]:
+        for name, cluster in self._clusters.items():
+            daemons = [f"slurmctld-{name}", *(f"slurmd-{node}" for node in cluster["nodes"])]
+            files.append(_file(f"/etc/slurm/{name}.conf", slurmconf.other_conf(self._system, name), restarts=daemons))
+        for name, user in self._system["users"].items():
+            if not user.get("home", True):
+                continue
             keys = f"/home/{name}/.ssh/authorized_keys"
             files.append(_file(keys, _public(self._user_key(name)), mode="0600", owner=name))
         for path, entry in self._system.get("files", {}).items():
@@ -242,6 +264,7 @@ class Node(Component):
                 "nodes": list(self._system["nodes"]),
                 "accounts": list(self._system["accounts"]),
                 "qos": list(self._system["qos"]),
+                "clusters": list(self._clusters),
             },
             "ssh_ca_key": str(self.ssh_ca_key),
             "users": {

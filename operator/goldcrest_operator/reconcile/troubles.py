@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldcrest.errors import (
+    Again,
     Blocked,
     CommandFailed,
     Denied,
@@ -56,8 +57,10 @@ def refusal_of(error: GoldcrestError) -> Refusal | None:
     match error:
         case Blocked():
             return None  # until it is lifted
+        case SchedulerRefused(again=Again.LATER):
+            return Refusal(Reason.REJECTED_FOR_NOW, error.message)
         case SchedulerRefused():
-            return Refusal(Reason.REJECTED_BY_SCHEDULER, f"Slurm refused it: {error.message}")
+            return Refusal(Reason.REJECTED_BY_SCHEDULER, error.message)
         case SiteRefused():
             return Refusal(Reason.REJECTED_BY_SITE, f"The system refused it: {error.message}")
         case Denied():

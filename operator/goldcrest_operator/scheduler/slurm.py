@@ -9,6 +9,7 @@ from typing import Any
 
 from goldcrest.authorised import payload_of, submit_command
 from goldcrest.commands import Account, Cancel, Command, CommandOutput, Describe, Find, Hold, JobUsage, Queue, Release
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.commands.outputs import (
     JobRecord,
     QueueRow,
@@ -21,6 +22,7 @@ from goldcrest.commands.outputs import (
     submission_verdict,
     words,
 )
+from goldcrest.commands.refusals import submission_refusal
 from goldcrest.commands.slurm import Scope
 from goldcrest.commands.usage import parse_usage
 from goldcrest.errors import (
@@ -186,7 +188,7 @@ class SlurmScheduler:
     async def _run(self, command: Command, target: Target, *, payload: bytes = b"") -> Answer:
         try:
             return await self._runner.run(
-                command,
+                on_cluster(command, target.spec.scheduler.cluster),
                 system=target.system,
                 spec=target.spec,
                 user=target.user,
@@ -204,7 +206,8 @@ def _not_submitted(output: CommandOutput) -> Exception:
     text = words(output)
     match submission_verdict(output):
         case SubmissionVerdict.REFUSED:
-            return SchedulerRefused(text)
+            refusal = submission_refusal(output)
+            return SchedulerRefused(f"Slurm refused it: {refusal.message}", again=refusal.again)
         case SubmissionVerdict.NOT_NOW:
             return NotTaken(text)
         case SubmissionVerdict.UNCERTAIN:

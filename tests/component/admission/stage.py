@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Answer:
 
     status: int
     body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -207,6 +208,7 @@ class Stage:
 
     def _delegation_settings(self) -> dict[str, str]:
         return {
+            "GOLDCREST_DELEGATION_METRICS_PORT": "0",
             "GOLDCREST_DELEGATION_CA_KEY_FILE": str(self.folder / "keys" / "ca"),
             "GOLDCREST_DELEGATION_GRANT_KEY_FILE": str(self.folder / "keys" / "grant"),
             "GOLDCREST_DELEGATION_STAMP_KEY_FILES": json.dumps([str(self.folder / "keys" / "stamp.pub")]),
@@ -220,6 +222,7 @@ class Stage:
     def _admission_settings(self) -> dict[str, str]:
         crt, key = self.tls.server("admission")
         return {
+            "GOLDCREST_ADMISSION_METRICS_PORT": "0",
             "GOLDCREST_ADMISSION_STAMP_KEY_FILE": str(self.folder / "keys" / "stamp"),
             "GOLDCREST_ADMISSION_GRANT_KEY_FILES": json.dumps([str(self.folder / "keys" / "grant.pub")]),
             "GOLDCREST_ADMISSION_OPA_URL": f"unix:{self._opa_socket}",
@@ -267,7 +270,7 @@ class Stage:
             content = json.loads(data)
         except ValueError:
             content = {"message": data.decode(errors="replace")}
-        return Answer(response.status, content)
+        return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
 
     def must(self, method: str, path: str, body: object = None, **more: Any) -> dict[str, Any]:
         """As the cluster's administrator; it must work."""
@@ -282,6 +285,14 @@ class Stage:
     def create_job(self, user: str, job: dict[str, Any], *, namespace: str, dry_run: bool = False) -> Answer:
         query = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
         return self.call(user, "POST", f"{API}/namespaces/{namespace}/jobs{query}", job)
+
+    def create_task(self, user: str, operation: dict[str, Any], *, namespace: str = "team", **spec: Any) -> Answer:
+        body = {**TASK, "spec": {**TASK["spec"], "operation": operation, **spec}}
+        return self.call(user, "POST", f"{API}/namespaces/{namespace}/tasks?fieldValidation=Strict", body)
+
+    def patch_task(self, user: str, name: str, patch: dict[str, Any], *, namespace: str = "team") -> Answer:
+        path = f"{API}/namespaces/{namespace}/tasks/{name}"
+        return self.call(user, "PATCH", path, patch, content_type="application/merge-patch+json")
 
     def patch_job(self, user: str, namespace: str, name: str, patch: dict[str, Any]) -> Answer:
         path = f"{API}/namespaces/{namespace}/jobs/{name}"
@@ -357,11 +368,11 @@ class Stage:
             assert answer.status in (201, 409), answer
 
     def _fill_kubernetes(self) -> None:
-        for kind in ("jobs", "systems", "hpcaccounts"):
+        for kind in ("jobs", "tasks", "taskresults", "systems", "hpcaccounts"):
             crd = yaml.safe_load((REPOSITORY / "crds" / f"{kind}.yaml").read_text())
             self.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
-        until(lambda: self.call("root", "GET", f"{API}/jobs").status == 200, "the CRDs are served")
-        until(lambda: self.call("root", "GET", f"{API}/systems").status == 200, "the CRDs are served")
+        for kind in ("jobs", "tasks", "taskresults", "systems"):
+            until(lambda kind=kind: self.call("root", "GET", f"{API}/{kind}").status == 200, "the CRDs are served")
         self.namespace("goldcrest")
         for account in ACCOUNTS:
             self.must("POST", "/api/v1/namespaces/goldcrest/serviceaccounts", {"metadata": {"name": account}})
@@ -444,7 +455,7 @@ class Stage:
     def write_status(self, raw: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
         """As the operator does; what is stored then."""
         meta = raw["metadata"]
-        path = f"{API}/namespaces/{meta['namespace']}/jobs/{meta['name']}/status"
+        path = f"{API}/namespaces/{meta['namespace']}/{_plural(raw.get('kind', 'Job'))}/{meta['name']}/status"
         operator, merge = service_account("goldcrest-operator"), "application/merge-patch+json"
         answer = self.call(operator, "PATCH", path, {"status": status}, content_type=merge)
         assert answer.status == 200, answer
@@ -509,10 +520,22 @@ class Stage:
         return [json.loads(line) for line in self.audit_file.read_text().splitlines()]
 
 
-_EVERYTHING_ON_JOBS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs"], "verbs": ["*"]}
-_STATUS = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs/status", "systems/status"], "verbs": ["patch"]}
+_EVERYTHING_ON_JOBS = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs", "tasks", "taskresults"],
+    "verbs": ["*"],
+}
+_STATUS = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs/status", "tasks/status", "systems/status"],
+    "verbs": ["patch"],
+}
 
-_READ_RESOURCES = {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["jobs", "systems"], "verbs": ["get", "list"]}
+_READ_RESOURCES = {
+    "apiGroups": ["hpc.goldcrest.dev"],
+    "resources": ["jobs", "tasks", "systems"],
+    "verbs": ["get", "list"],
+}
 _REVIEWS = {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}
 
 RIGHTS: dict[str, list[dict[str, Any]]] = {
@@ -527,6 +550,7 @@ RIGHTS: dict[str, list[dict[str, Any]]] = {
     ],
     "goldcrest-admission": [
         {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["systems"], "verbs": ["get", "list"]},
+        {"apiGroups": ["hpc.goldcrest.dev"], "resources": ["tasks"], "verbs": ["list"]},
         _REVIEWS,
     ],
 }
@@ -548,6 +572,14 @@ JOB: dict[str, Any] = {
     "kind": "Job",
     "metadata": {"generateName": "hello-"},
     "spec": {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/bash\nhostname\n"}},
+}
+
+
+TASK: dict[str, Any] = {
+    "apiVersion": "hpc.goldcrest.dev/v1alpha1",
+    "kind": "Task",
+    "metadata": {"generateName": "ask-"},
+    "spec": {"system": "cluster", "runAs": "alice", "operation": {"listJobs": {"scope": "own"}}},
 }
 
 

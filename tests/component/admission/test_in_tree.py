@@ -260,6 +260,15 @@ def test_status(bare: Stage, made: list[dict[str, Any]]) -> None:
     assert bare.write_status(made[0], {"phase": "Queued"})["status"]["phase"] == "Queued"
 
 
+def test_results_of_tasks(bare: Stage, made: list[dict[str, Any]]) -> None:
+    """Nobody but the operator, and each with its Task: what is shown as a result came from the system."""
+    sentence = refusal("result", "results of Tasks are written by Goldcrest's operator alone")
+    meta = {"apiVersion": made[0]["apiVersion"], "kind": "TaskResult"}
+    result = {**meta, "metadata": {"name": "forged"}, "data": "H4sI"}
+    for user in ("root", OPERATOR):  # the operator's has no owner
+        assert sentence in kubectl(bare, user, "create", "-f", "-", stdin=yaml.safe_dump(result))
+
+
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [

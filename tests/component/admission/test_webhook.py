@@ -41,7 +41,7 @@ def ask(stage: Stage, path: str, body: bytes) -> tuple[int, str]:
         ({"operation": "CONNECT"}, "this webhook reviews CREATE, UPDATE and DELETE, not CONNECT: correct its"),
         (
             {"resource": {"group": "batch", "resource": "jobs"}},
-            "this webhook reviews jobs.hpc.goldcrest.dev, not jobs.batch",
+            "this webhook reviews jobs.hpc.goldcrest.dev, tasks.hpc.goldcrest.dev, not jobs.batch",
         ),
         ({"operation": "DELETE"}, "alice may not manage hpcaccounts.hpc.goldcrest.dev 'None:None'"),
     ],

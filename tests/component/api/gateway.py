@@ -22,6 +22,8 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.metrics import Metrics
+from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.settings import DelegationSettings, Settings
 
 SYSTEM = {
@@ -60,8 +62,10 @@ class Gateway:
     tokens: Tokens
     delegation: Delegation
     node: LoginNode
+    metrics: Metrics = field(default_factory=Metrics)
     url: str = ""
     session: aiohttp.ClientSession = field(init=False)
+    context: Context = field(init=False)
 
     async def request(
         self,
@@ -119,18 +123,27 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def running_gateway(
-    directory: Path, *, change: Mapping[str, Any] | None = None, systems: tuple[dict[str, Any], ...] = (SYSTEM,)
+    directory: Path,
+    *,
+    change: Mapping[str, Any] | None = None,
+    systems: tuple[dict[str, Any], ...] = (SYSTEM,),
+    kubernetes: Kubernetes | None = None,
+    remote: RemoteCommands | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
+        kubernetes: what another gateway runs on already.
+        remote: what runs commands; default: the stand-in ``node``.
     """
-    kubernetes = Kubernetes()
-    kubeconfig = await kubernetes.start(directory)
-    for system in systems:
-        await kubernetes.put("systems", system)
-    kubernetes.namespaces.add(ALICE)
+    shared = kubernetes is not None
+    kubernetes = kubernetes or Kubernetes()
+    kubeconfig = kubernetes.kubeconfig if shared else await kubernetes.start(directory)
+    if not shared:
+        for system in systems:
+            await kubernetes.put("systems", system)
+        kubernetes.namespaces.add(ALICE)
     gateway = Gateway(kubernetes, Tokens(), Delegation(), LoginNode())
     settings = Settings(
         identity_file=directory / "identity.toml",
@@ -142,8 +155,14 @@ async def running_gateway(
     async def open_context() -> AsyncIterator[Context]:
         kube = await Kube.connect(kubeconfig)
         context = build_context(
-            settings, kube=kube, grants=gateway.delegation, remote=gateway.node, verifier=gateway.tokens
+            settings,
+            kube=kube,
+            grants=gateway.delegation,
+            remote=remote or gateway.node,
+            verifier=gateway.tokens,
+            metrics=gateway.metrics,
         )
+        gateway.context = context
         tasks = [asyncio.create_task(reflector.run()) for reflector in context.reflectors]
         try:
             yield context
@@ -154,11 +173,15 @@ async def running_gateway(
             await kube.close()
 
     try:
-        async with serving(create_app(open_context)) as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
+        async with (
+            serving(create_app(open_context, gateway.metrics)) as url,
+            aiohttp.ClientSession(timeout=_PATIENCE) as session,
+        ):
             gateway.url, gateway.session = url, session
             yield gateway
     finally:
-        await kubernetes.stop()
+        if not shared:
+            await kubernetes.stop()
 
 
 @asynccontextmanager

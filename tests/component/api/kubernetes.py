@@ -25,6 +25,8 @@ class Kubernetes:
         self.namespaces: set[str] = {"kube-system"}
         self.deny: str | None = None
         """Reason with which admission refuses every creation."""
+        self.quota_reached = False
+        """Admission counts too many Tasks."""
         self.down = False
         """Every request but watches under way gets 503."""
         self.token = "gateway"
@@ -41,7 +43,7 @@ class Kubernetes:
         self._news = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self.port = 0
-        self._kubeconfig = Path()
+        self.kubeconfig = Path()
 
     async def start(self, directory: Path) -> Path:
         """Listen on loopback; returns a kubeconfig."""
@@ -54,14 +56,14 @@ class Kubernetes:
             "users": [{"name": "test", "user": {"token": self.token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         }
-        self._kubeconfig = directory / "kubeconfig"
-        self._kubeconfig.write_text(yaml.safe_dump(kubeconfig))
-        return self._kubeconfig
+        self.kubeconfig = directory / "kubeconfig"
+        self.kubeconfig.write_text(yaml.safe_dump(kubeconfig))
+        return self.kubeconfig
 
     def renew_token(self, token: str) -> None:
         """The token in the kubeconfig is another one now, and the one before has expired."""
-        content = self._kubeconfig.read_text()
-        self._kubeconfig.write_text(content.replace(f"token: {self.token}\n", f"token: {token}\n"))
+        content = self.kubeconfig.read_text()
+        self.kubeconfig.write_text(content.replace(f"token: {self.token}\n", f"token: {token}\n"))
         self.token = token
 
     async def _listen(self) -> None:
@@ -84,6 +86,14 @@ class Kubernetes:
             await self._runner.cleanup()
             self._runner = None
 
+    def tasks(self) -> list[dict[str, Any]]:
+        return [value for (plural, _, _), value in self.objects.items() if plural == "tasks"]
+
+    async def set_task_status(self, name: str, status: dict[str, Any]) -> None:
+        """Write the status of the Task with this name, as the operator would."""
+        (task,) = (task for task in self.tasks() if task["metadata"]["name"] == name)
+        await self.put("tasks", {**task, "status": status})
+
     def jobs(self) -> list[dict[str, Any]]:
         return [value for (plural, _, _), value in self.objects.items() if plural == "jobs"]
 
@@ -105,6 +115,20 @@ class Kubernetes:
         """Write the status of the Job with this name, as the operator would."""
         (job,) = (job for job in self.jobs() if job["metadata"]["name"] == name)
         await self.put("jobs", {**job, "status": {**job.get("status", {}), **status}})
+
+    def put_quietly(self, name: str, status: dict[str, Any]) -> None:
+        """As :meth:`set_status`; watches are told by :meth:`tell_all`, all in one piece."""
+        (key,) = (key for key in self.objects if key[0] == "jobs" and key[2] == name)
+        raw = copy.deepcopy(self.objects[key])
+        self.version += 1
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        raw["status"] = {**raw.get("status", {}), **status}
+        self.objects[key] = raw
+        self._events.append((self.version, "MODIFIED", raw))
+
+    async def tell_all(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
     async def remove(self, plural: str, name: str) -> None:
         (key,) = (key for key in self.objects if key[0] == plural and key[2] == name)
@@ -151,7 +175,10 @@ class Kubernetes:
         meta = {"resourceVersion": str(self.version)}
         if end < len(keys):
             meta["continue"] = str(end)
-        return web.json_response({"metadata": meta, "items": [self.objects[key] for key in keys[begin:end]]})
+        items = [self.objects[key] for key in keys[begin:end]]
+        if "as=PartialObjectMetadataList" in request.headers.get("Accept", ""):
+            items = [{"metadata": item["metadata"]} for item in items]
+        return web.json_response({"metadata": meta, "items": items})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         if self.refuse_watches:
@@ -181,8 +208,10 @@ class Kubernetes:
             return _status(404, "NotFound", f'namespaces "{namespace}" not found')
         if self.deny is not None:
             return _status(403, "Forbidden", f"admission webhook denied the request: {self.deny}")
+        if self.quota_reached:
+            return _status(429, "TooManyRequests", "admission webhook denied the request: alice has 200 Tasks")
         if key in self.objects:
-            return _status(409, "AlreadyExists", f'jobs "{key[2]}" already exists')
+            return _status(409, "AlreadyExists", f'{key[0]} "{key[2]}" already exists')
         if "hpc.goldcrest.dev/grant" in raw["metadata"].get("annotations", {}):  # as admission would
             raw["spec"]["requestedBy"] = {"via": "Grant", "username": raw["spec"]["runAs"], "groups": []}
         made = await self.put(key[0], raw)
@@ -196,13 +225,13 @@ class Kubernetes:
         wanted = patch["metadata"].get("resourceVersion", found["metadata"]["resourceVersion"])
         if self.conflicts > 0:
             self.conflicts -= 1
-            await self.put("jobs", found)
+            await self.put(_key(request)[0], found)
         if wanted != self.objects[_key(request)]["metadata"]["resourceVersion"]:
             return _status(409, "Conflict", "the object has been modified")
         changed = copy.deepcopy(found)
         changed["metadata"].setdefault("annotations", {}).update(patch["metadata"].get("annotations", {}))
         changed["spec"].update(patch.get("spec", {}))
-        return web.json_response(await self.put("jobs", changed))
+        return web.json_response(await self.put(_key(request)[0], changed))
 
     async def _namespace(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

@@ -22,6 +22,7 @@ class Person:
     username: str
     issuer: str = "https://issuer.example"
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     @property
     def subject(self) -> str:
@@ -34,12 +35,13 @@ class Tokens:
 
     unavailable: GoldcrestError | None = None
     systems: frozenset[str] | None = None
+    expires: int = 2**40
 
     async def verify(self, token: str) -> Person:
         if self.unavailable is not None:
             raise self.unavailable
         if token.startswith("token-"):
-            return Person(token.removeprefix("token-"), systems=self.systems)
+            return Person(token.removeprefix("token-"), systems=self.systems, expires=self.expires)
         if token.startswith("bad-scope-"):
             scope = token.removeprefix("bad-scope-")
             raise Unauthenticated(f"Scope '{scope}' wasn't found in JWT", code="MissingScope")
@@ -95,6 +97,8 @@ class LoginNode:
     """A file system in memory, and what is wrong with the node."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    grown: dict[str, int] = field(default_factory=dict)
+    """Bytes that a file gets between a look at it and reading it."""
     directories: set[str] = field(default_factory=set)
     refusal: GoldcrestError | None = None
     """Every command fails so."""
@@ -104,6 +108,7 @@ class LoginNode:
     """Operation and user of each command."""
     routes: list[str] = field(default_factory=list)
     """REST route that each was asked for on."""
+    traces: list[Trace] = field(default_factory=list)
 
     async def run(
         self,
@@ -116,11 +121,13 @@ class LoginNode:
         trace: Trace,
         payload: bytes = b"",
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> Answer:
         assert isinstance(basis, ByToken)
         assert seconds is not None
         self.asked.append((command.op, user))
         self.routes.append(basis.route)
+        self.traces.append(trace)
         failure = self.refusal or self.failures.get(command.op)
         if failure is not None:
             raise failure
@@ -131,9 +138,10 @@ class LoginNode:
                 size = 4096 if path in self.directories else len(self._content(path))
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}
                 return Answer({**attributes, "mode": 0o100644 if dereference else 0o120777, "size": size})
-            case ReadFile(path=path, length=length):
-                content = self._content(path)
-                return Answer({"size": len(content), "fileSize": len(content)}, data=content[:length])
+            case ReadFile(path=path, offset=offset, length=length):
+                content = self._content(path) + b"x" * self.grown.get(path, 0)
+                data = content[offset : offset + length]
+                return Answer({"size": len(data), "fileSize": len(content)}, data=data)
             case Checksum(path=path, limit=limit):
                 content = self._content(path)
                 if len(content) > limit:

@@ -8,6 +8,7 @@ import pytest
 
 from component.api.gateway import Gateway
 from goldcrest.errors import Denied, Unauthenticated
+from goldcrest.wellknown import namespace_of_user
 
 pytestmark = pytest.mark.component
 
@@ -112,13 +113,34 @@ async def test_job_whose_id_another_gateway_told(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
 async def test_job_that_is_not_known_here(gateway: Gateway, user: str) -> None:
-    """An unknown id, and somebody else's: 400 with a sentence, and nothing is changed."""
+    """An unknown id, and somebody else's: a Task asks the scheduler, as the caller; nobody's Job is changed."""
     await running_job(gateway)
-    reply = await cancel(gateway, "999" if user == "alice" else "102", user=user)
-    assert reply.status == 400
-    assert reply.json()["description"] == "Failed to delete job"
-    assert "was submitted through this service" in reply.json()["error"]
+    gateway.kubernetes.namespaces.add(namespace_of_user("bob"))
+    job_id = "999" if user == "alice" else "102"
+    reply = await cancel(gateway, job_id, user=user)
+    assert reply.status == 200
+    (task,) = gateway.kubernetes.tasks()
+    assert task["spec"]["operation"] == {"cancelJob": {"jobIds": [job_id]}}
+    assert (task["spec"]["runAs"], task["spec"]["ttlSecondsAfterFinished"]) == (user, 86_400)
     assert not gateway.kubernetes.jobs()[0]["spec"].get("cancel")
+
+
+@pytest.mark.parametrize(("given", "ids"), [("102_3", ["102_3"]), ("102,103", ["102", "103"]), ("abc", ["abc"])])
+async def test_elements_lists_and_what_is_no_id(gateway: Gateway, given: str, ids: list[str]) -> None:
+    """The scheduler is asked; it says what is no id (there is no check of the syntax on this route)."""
+    await running_job(gateway)
+    reply = await cancel(gateway, given)
+    assert reply.status == 200
+    (task,) = gateway.kubernetes.tasks()
+    assert task["spec"]["operation"]["cancelJob"]["jobIds"] == ids
+
+
+async def test_more_ids_than_one_cancelling_takes(gateway: Gateway) -> None:
+    """400, and nothing is made."""
+    reply = await cancel(gateway, ",".join(map(str, range(101))))
+    assert (reply.status, reply.json()["description"]) == (400, "Failed to delete job")
+    assert "101 ids; 1 to 100 are allowed" in reply.json()["error"]
+    assert not gateway.kubernetes.tasks()
 
 
 async def test_job_id_with_bad_characters(gateway: Gateway) -> None:

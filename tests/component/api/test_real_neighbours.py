@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
+import hashlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -186,8 +189,8 @@ async def test_idempotency_key_is_kept_by_kubernetes(client: aiohttp.ClientSessi
 
 def test_process(stage: Stage, tmp_path: Path) -> None:
     """As users start it: it becomes ready, answers, logs JSON, and ends in order on SIGTERM."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as second:
+        port, metrics_port = probe.getsockname()[1], second.getsockname()[1]
     settings = settings_of(stage)
     environment = {
         **os.environ,
@@ -197,6 +200,10 @@ def test_process(stage: Stage, tmp_path: Path) -> None:
         "GOLDCREST_API_DELEGATION__TOKEN_FILE": str(settings.delegation.token_file),
         "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
         "GOLDCREST_API_LISTEN__PORT": str(port),
+        "GOLDCREST_API_LISTEN__METRICS_PORT": str(metrics_port),
+        # Nobody listens there: it starts, serves and ends all the same.
+        "GOLDCREST_API_TRACING__ENDPOINT": "http://127.0.0.1:9",
+        "GOLDCREST_API_TRACING__RATIO": "1",
     }
     log = tmp_path / "log"
     with log.open("wb") as out:
@@ -205,12 +212,15 @@ def test_process(stage: Stage, tmp_path: Path) -> None:
         )
     try:
         status, systems = asyncio.run(_ask(f"http://127.0.0.1:{port}", stage.issuer.token("alice"), process))
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(20)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert (status, systems) == (401, ["cluster"])
     assert code == 0
+    assert 'goldcrest_api_requests_total{code="401"' in page
     assert {"api.started", "request", "api.stopping"} <= {line["event"] for line in lines}
     assert all(line["trace_id"] for line in lines if line["event"] == "request")
 
@@ -259,3 +269,43 @@ async def _ask(url: str, token: str, process: subprocess.Popen[bytes]) -> tuple[
             body = await response.json()
         (filesystems,) = body["out"]["storage"]
         return status, [item["system"] for item in filesystems["value"]]
+
+
+async def test_task_passes_admission_and_is_noted_as_read(stage: Stage, client: aiohttp.ClientSession) -> None:
+    """A query by its grant; its result is shown from the cache, a large one from its TaskResult; the note of reading is let through."""
+    async with client.get("/compute/nodes") as response:
+        assert response.status == 200, await response.text()
+        task_id = (await response.json())["task_id"]
+    place = f"{API}/namespaces/{namespace_of_user('alice')}"
+    path = f"{place}/tasks/r-{task_id}"
+    made = stage.must("GET", path)
+    assert made["spec"]["requestedBy"]["via"] == "Grant"
+    rows = [{"name": f"n{number}", "state": ["IDLE"]} for number in range(1000)]
+    content = json.dumps({"nodes": rows}).encode()
+    owner = {"apiVersion": made["apiVersion"], "kind": "Task", "name": f"r-{task_id}", "uid": made["metadata"]["uid"]}
+    result = {
+        "apiVersion": made["apiVersion"],
+        "kind": "TaskResult",
+        "metadata": {"name": "part-0", "ownerReferences": [owner]},
+        "data": base64.b64encode(gzip.compress(content)).decode(),
+    }
+    operator = service_account("goldcrest-operator")
+    assert stage.call(operator, "POST", f"{place}/taskresults", result).status == 201
+    record = {
+        "names": ["part-0"],
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "asOf": "2030-01-02T03:04:05Z",
+    }
+    stage.write_status(made, {"phase": "Succeeded", "endTime": "2030-01-02T03:04:05Z", "result": record})
+    async with asyncio.timeout(10):
+        while True:
+            async with client.get(f"/tasks/{task_id}") as response:
+                task = (await response.json())["task"]
+            if task["status"] == "200":
+                break
+            await asyncio.sleep(0.05)
+    assert len(task["data"]) == 1000
+    async with asyncio.timeout(10):
+        while "hpc.goldcrest.dev/read-at" not in stage.must("GET", path)["metadata"]["annotations"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

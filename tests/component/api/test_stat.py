@@ -63,12 +63,19 @@ async def test_path_that_is_no_path(gateway: Gateway, query: dict[str, str], out
     assert gateway.node.asked == []
 
 
-@pytest.mark.parametrize("path", ["relative", "/scratch/../etc"])
-async def test_path_that_is_not_whole(gateway: Gateway, path: str) -> None:
-    """Said, with the header of a path that cannot be."""
+async def test_relative_path(gateway: Gateway) -> None:
+    """Handed on as it is: the login node knows the home directory."""
+    gateway.node.files["notes/today"] = b"xyz"
+    assert (await stat(gateway, targetPath="notes/today")).json()["output"]["size"] == 3
+
+
+@pytest.mark.parametrize("path", ["/scratch/../etc", "..", "a/" * 2048 + "b"])
+async def test_path_that_cannot_be(gateway: Gateway, path: str) -> None:
+    """Said, with the header of a path that cannot be, before a login node is asked."""
     reply = await stat(gateway, targetPath=path)
     assert (reply.status, reply.headers["X-Invalid-Path"]) == (400, "path is an invalid path")
-    assert reply.json()["error"].endswith("give the whole path")
+    assert reply.json()["error"].startswith("targetPath ")
+    assert reply.headers["X-Goldcrest-Code"] == "InvalidInput"
     assert gateway.node.asked == []
 
 
@@ -83,19 +90,19 @@ async def test_token_of_an_issuer_that_does_not_count_there(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("failure", "header", "value", "error"),
+    ("failure", "header", "value", "error", "code"),
     [
-        (os_error("ENOENT", PATH), "X-Not-Found", "sourcePath not found", f"stat: cannot stat '{PATH}': No such file or directory"),
-        (os_error("EACCES", PATH), "X-Permission-Denied", "User does not have permissions to access path", f"stat: cannot stat '{PATH}': Permission denied"),
-        (os_error("ENOTDIR", PATH), "X-Not-A-Directory", "targetPath is not a directory", f"stat: cannot stat '{PATH}': Not a directory"),
-        (CommandFailed("slow", kind="timeout"), "X-Timeout", "Command has finished with timeout signal", "Command has finished with timeout signal"),
-        (CommandRefused("no", reason="operation"), "X-Error", "Command execution is not allowed in machine", "Command execution is not allowed in machine"),
-        (SystemUnreachable("gone"), "X-Machine-Not-Available", "Machine is not available", "Machine is not available"),
-        (Denied("no"), "X-Permission-Denied", "User does not have permissions to access path", "Permission denied for user alice in cluster"),
+        (os_error("ENOENT", PATH), "X-Not-Found", "sourcePath not found", f"stat: cannot stat '{PATH}': No such file or directory", ("NoSuchFile", "false")),
+        (os_error("EACCES", PATH), "X-Permission-Denied", "User does not have permissions to access path", f"stat: cannot stat '{PATH}': Permission denied", ("PermissionDenied", "false")),
+        (os_error("ENOTDIR", PATH), "X-Not-A-Directory", "targetPath is not a directory", f"stat: cannot stat '{PATH}': Not a directory", ("NotADirectory", "false")),
+        (CommandFailed("slow", kind="timeout"), "X-Timeout", "Command has finished with timeout signal", "Command has finished with timeout signal", ("TimedOut", "false")),
+        (CommandRefused("no", reason="operation"), "X-Error", "Command execution is not allowed in machine", "Command execution is not allowed in machine", ("CommandRefused", "false")),
+        (SystemUnreachable("gone"), "X-Machine-Not-Available", "Machine is not available", "Machine is not available", ("SystemUnreachable", "true")),
+        (Denied("no"), "X-Permission-Denied", "User does not have permissions to access path", "Permission denied for user alice in cluster", ("PolicyDenied", "false")),
     ],
 )  # fmt: skip
 async def test_file_that_cannot_be_looked_at(
-    gateway: Gateway, failure: Any, header: str, value: str, error: str
+    gateway: Gateway, failure: Any, header: str, value: str, error: str, code: tuple[str, str]
 ) -> None:
     """400 with the header of the table, and what stat would have said."""
     gateway.node.failures["fs.stat"] = failure
@@ -103,6 +110,7 @@ async def test_file_that_cannot_be_looked_at(
     assert reply.status == 400
     assert reply.json() == {"description": "Error on stat operation", "error": error}
     assert reply.headers[header] == value
+    assert (reply.headers["X-Goldcrest-Code"], reply.headers["X-Goldcrest-Retryable"]) == code
 
 
 async def test_token_that_delegation_does_not_take(gateway: Gateway) -> None:

@@ -119,3 +119,20 @@ async def test_systems_come_and_go(gateway: Gateway) -> None:
     await gateway.eventually(both)
     await gateway.kubernetes.remove("systems", "other")
     await gateway.eventually(one)
+
+
+async def test_limits_of_several_systems(tmp_path: Path) -> None:
+    """What holds on every system stands under the contract's names; a row more for each that allows more."""
+    large = {
+        **SYSTEM,
+        "metadata": {"name": "large"},
+        "spec": {**SYSTEM["spec"], "limits": {"maxFileSizeMiB": 64, "utilitiesSeconds": 5}},
+    }
+    async with running_gateway(tmp_path, systems=(SYSTEM, large)) as gateway:
+        reply = await gateway.request("GET", "/status/parameters")
+        rows = {row["name"]: (row["value"], row["unit"]) for row in reply.json()["out"]["utilities"]}
+        assert rows == {
+            "UTILITIES_MAX_FILE_SIZE": ("5", "MB"),
+            "UTILITIES_MAX_FILE_SIZE.large": ("64", "MB"),
+            "UTILITIES_TIMEOUT": ("5", "seconds"),
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -439,4 +440,39 @@ async def test_a_user_with_another_namespace(tmp_path: Path) -> None:
         assert where == {"alice": ALICE, "bob": "project-x"}
         gateway.kubernetes.requests.clear()
         assert list((await gateway.request("GET", "/tasks", user="bob")).json()["tasks"]) == [made["bob"]]
-        assert gateway.kubernetes.requests == ["GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/project-x/jobs"]
+        place = "GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/project-x"
+        assert sorted(gateway.kubernetes.requests) == [f"{place}/jobs", f"{place}/tasks"]
+
+
+async def test_many_at_once_with_one_idempotency_key(gateway: Gateway) -> None:
+    """Twenty requests in the same instant make one Job and get one answer, small scripts and large ones; through two gateways too."""
+    for content in (b"#!/bin/sh\n", b"#" * 100_000):
+        headers = {"Idempotency-Key": f"key-{len(content)}"}
+        replies = await asyncio.gather(*(gateway.upload(content, headers=headers) for _ in range(20)))
+        assert {reply.status for reply in replies} == {201}
+        assert len({reply.text for reply in replies}) == 1
+    assert len(gateway.kubernetes.jobs()) == 2
+
+
+async def test_idempotency_key_through_two_gateways(gateway: Gateway, tmp_path: Path) -> None:
+    """Kubernetes is the store: what one made, the other finds; another body is refused there too."""
+    headers = {"Idempotency-Key": "one"}
+    async with running_gateway(tmp_path / "other", kubernetes=gateway.kubernetes) as other:
+        asked = [each.upload(headers=headers) for each in (gateway, other) * 5]
+        replies = await asyncio.gather(*asked)
+        assert {(reply.status, reply.text) for reply in replies} == {(201, replies[0].text)}
+        assert (await other.upload(b"#!/bin/other\n", headers=headers)).status == 422
+    assert len(gateway.kubernetes.jobs()) == 1
+
+
+@pytest.mark.parametrize("change", [{"account": "other"}, {"env": '{"A": "1"}'}, {"labels": '{"a": "1"}'}])
+async def test_idempotency_key_with_other_fields(gateway: Gateway, change: dict[str, str]) -> None:
+    """422 with the sentence, whichever field differs."""
+    headers = {"Idempotency-Key": "one"}
+    assert (await gateway.upload(headers=headers)).status == 201
+    reply = await gateway.upload(headers=headers, fields=change)
+    assert reply.status == 422
+    assert reply.json() == {
+        "description": "Failed to submit job file",
+        "error": "the Idempotency-Key was used before, for another request",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -194,3 +195,28 @@ def job_of(user: str, *, namespace: str, name: str = "made-by-kubectl", via: str
         },
         "status": {"observedGeneration": -1},
     }
+
+
+async def test_many_ids_in_one_question(gateway: Gateway) -> None:
+    """As many as the setting says, whatever number of them is unknown here: Kubernetes is asked once. More: 400 with a sentence."""
+    mine = await submitted(gateway)
+    others = [f"{number:032x}" for number in range(999)]
+    gateway.kubernetes.requests.clear()
+    reply = await gateway.request("GET", f"/tasks?tasks={','.join([mine, *others])}")
+    assert (reply.status, list(reply.json()["tasks"])) == (200, [mine])
+    assert len(gateway.kubernetes.requests) == 1
+    reply = await gateway.request("GET", f"/tasks?tasks={','.join([mine, *others, mine])}")
+    assert reply.status == 400
+    assert reply.json() == {
+        "description": "Failed to retrieve tasks information",
+        "error": "'tasks' names 1001 tasks; 1000 are allowed in one question",
+    }
+
+
+async def test_many_who_poll_lists_share_a_look(gateway: Gateway) -> None:
+    """Fifty lists at once cost Kubernetes a few requests, and each of them has what was made before it was asked."""
+    await submitted(gateway)
+    gateway.kubernetes.requests.clear()
+    replies = await asyncio.gather(*(gateway.request("GET", "/tasks") for _ in range(50)))
+    assert {len(reply.json()["tasks"]) for reply in replies} == {1}
+    assert len(gateway.kubernetes.requests) <= 25

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from component.api.gateway import Gateway, running_gateway
+from component.api.gateway import SYSTEM, Gateway, running_gateway
 from component.api.neighbours import os_error
 from goldcrest.errors import CommandFailed, CommandRefused, Denied, SystemUnreachable
 
@@ -30,31 +30,6 @@ async def test_whole_file(gateway: Gateway) -> None:
     assert reply.json() == {"description": "Success to head file.", "output": content}
 
 
-@pytest.mark.parametrize(
-    ("query", "output"),
-    [
-        ({"lines": "2"}, "one\ntwo\n"),
-        ({"bytes": "5"}, "one\nt"),
-        ({"lines": "-1"}, "one\ntwo\n"),
-        ({"grep": "t"}, "two\nthree\n"),
-        ({"grep": "t", "lines": "2"}, "two\n"),
-    ],
-)
-async def test_part_of_a_file(gateway: Gateway, query: dict[str, str], output: str) -> None:
-    """As head and grep would give it."""
-    gateway.node.files[PATH] = b"one\ntwo\nthree"
-    assert (await view(gateway, **query)).json()["output"] == output
-
-
-async def test_pattern_that_is_not_there(gateway: Gateway) -> None:
-    """404 with its own header."""
-    gateway.node.files[PATH] = b"one\n"
-    reply = await view(gateway, grep="x")
-    assert reply.status == 404
-    assert reply.headers["X-Not-Found"] == "pattern not found"
-    assert reply.json() == {"description": "Error on head operation with grep", "error": "pattern not found"}
-
-
 async def test_bytes_and_lines_together(gateway: Gateway) -> None:
     """Refused with the contract's text."""
     reply = await view(gateway, bytes="1", lines="1")
@@ -71,13 +46,18 @@ async def test_path_that_is_no_path(gateway: Gateway, path: str | None, outcome:
 
 async def test_large_file(tmp_path: Path) -> None:
     """Above the limit: refused with the header, whether it was large from the start or has grown."""
-    async with running_gateway(tmp_path, change={"limits": {"view_bytes": 1024}}) as gateway:
-        gateway.node.files[PATH] = b"x" * 1024
+    system = {**SYSTEM, "spec": {**SYSTEM["spec"], "limits": {"maxFileSizeMiB": 1}}}
+    async with running_gateway(tmp_path, systems=(system,)) as gateway:
+        gateway.node.files[PATH] = b"x" * 2**20
         assert (await view(gateway)).status == 200
-        gateway.node.files[PATH] = b"x" * 1025
+        gateway.node.files[PATH] = b"x" * (2**20 + 1)
         reply = await view(gateway)
         assert (reply.status, reply.json()) == (400, {"description": "Failed to view file content"})
         assert reply.headers["X-Size-Limit"] == "File exceeds size limit"
+        assert reply.headers["X-Goldcrest-Code"] == "TooLarge"
+        gateway.node.grown[PATH] = 1
+        gateway.node.files[PATH] = b"x" * 2**20
+        assert (await view(gateway)).headers["X-Size-Limit"] == "File exceeds size limit"
 
 
 async def test_binary_file(gateway: Gateway) -> None:

@@ -20,7 +20,7 @@ async def fails_with(gateway: Gateway, task_id: str, words: str) -> None:
 
 
 async def test_nothing_is_asked_because_somebody_polls(gateway: Gateway) -> None:
-    """A hundred polls of a task cost Kubernetes no request; a list of all costs one look at the caller's namespace."""
+    """A hundred polls of a task cost Kubernetes no request; a list of all costs one look at each kind in the caller's namespace."""
     task_id = (await gateway.upload()).json()["task_id"]
     gateway.kubernetes.requests.clear()
     for _ in range(100):
@@ -28,7 +28,8 @@ async def test_nothing_is_asked_because_somebody_polls(gateway: Gateway) -> None
         await gateway.request("GET", f"/tasks?tasks={task_id}")
     assert gateway.kubernetes.requests == []
     await gateway.request("GET", "/tasks")
-    assert gateway.kubernetes.requests == [f"GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/{ALICE}/jobs"]
+    place = f"GET /apis/hpc.goldcrest.dev/v1alpha1/namespaces/{ALICE}"
+    assert sorted(gateway.kubernetes.requests) == [f"{place}/jobs", f"{place}/tasks"]
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -127,7 +128,10 @@ async def test_not_ready_without_news_for_long(tmp_path: Path) -> None:
             return await readiness() == (503, "nothing has been learnt of the resources for too long")
 
         async def ready() -> bool:
-            for system in (SYSTEM, {**SYSTEM, "kind": "Job", "metadata": {"name": "news", "namespace": "n"}}):
+            news = [
+                {**SYSTEM, "kind": kind, "metadata": {"name": "news", "namespace": "n"}} for kind in ("Job", "Task")
+            ]
+            for system in (SYSTEM, *news):
                 await gateway.kubernetes.put(system["kind"].lower() + "s", system)
             return await readiness() == (200, "ok")
 

@@ -254,6 +254,8 @@ async def test_the_observer(stage: Stage) -> None:
             await certificate(stage, command, system, user="watcher")
     with pytest.raises(Denied, match="alice is not the observer"):
         await certificate(stage, Queue("all"), system, user="alice")
+    with pytest.raises(Denied, match="not on an observer's list"):  # this System says nothing about that cluster
+        await certificate(stage, Queue("all", cluster="second"), system, user="watcher")
 
 
 async def test_no_grants_for_the_operator(stage: Stage) -> None:

@@ -70,12 +70,17 @@ IN_ITS_OWN = f" in {PLACE}"
 EXACTLY: dict[str, set[str]] = {
     "goldcrest-api": {
         "get,list,watch,create,patch jobs.hpc.goldcrest.dev",
+        "get,list,watch,create,patch tasks.hpc.goldcrest.dev",
+        "get taskresults.hpc.goldcrest.dev",
         "get,list,watch systems.hpc.goldcrest.dev",
         "create namespaces",  # the optional role; the policy goldcrest-namespace-made bounds it
     },
     "goldcrest-operator": {
         "get,list,watch,patch,delete jobs.hpc.goldcrest.dev",
         "patch jobs/status.hpc.goldcrest.dev",
+        "get,list,watch,delete tasks.hpc.goldcrest.dev",
+        "patch tasks/status.hpc.goldcrest.dev",
+        "create,delete taskresults.hpc.goldcrest.dev",
         "get,list,watch systems.hpc.goldcrest.dev",
         "patch systems/status.hpc.goldcrest.dev",
         "create,patch events",
@@ -85,12 +90,14 @@ EXACTLY: dict[str, set[str]] = {
     },
     "goldcrest-delegation": {
         "get jobs.hpc.goldcrest.dev",
+        "get tasks.hpc.goldcrest.dev",
         "get,list systems.hpc.goldcrest.dev",
         "create tokenreviews.authentication.k8s.io",
         "create subjectaccessreviews.authorization.k8s.io",
         "get leases.coordination.k8s.io" + IN_ITS_OWN,
     },
     "goldcrest-admission": {
+        "list tasks.hpc.goldcrest.dev",
         "get,list systems.hpc.goldcrest.dev",
         "create subjectaccessreviews.authorization.k8s.io",
     },

@@ -229,7 +229,11 @@ def test_explain_what_is_not_there(stage: Stage) -> None:
     """A resource that is not there, a name that is none, and asking to sign."""
     for arguments, status, message in (
         (("--explain", "--resource", "Job/team/nothing-there"), 3, "DENIED"),
-        (("--explain", "--resource", "Job/../x"), 3, "is neither Job/<namespace>/<name> nor System/<name>"),
+        (
+            ("--explain", "--resource", "Job/../x"),
+            3,
+            "is none of Job/<namespace>/<name>, Task/<namespace>/<name>, System/<name>",
+        ),
         (("--resource", "System/cluster"), 1, "nothing is signed"),
     ):
         answer = tool(stage, "issue", *arguments)

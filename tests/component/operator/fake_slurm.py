@@ -9,18 +9,34 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from component.operator.fake_questions import BatchJob, answer_to, kill, listing, output
 from component.operator.memory_kube import MemoryKube
 from goldcrest.authorised import authorised_commands, containment_commands, observer_commands_allow
+from goldcrest.authorised_tasks import authorised_task_commands
 from goldcrest.authority import Basis, ByResource
 from goldcrest.blocked import BlockList
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, JobUsage, Queue, Release, Submit
+from goldcrest.commands import (
+    Account,
+    Cancel,
+    Command,
+    Describe,
+    Find,
+    Hold,
+    JobUsage,
+    Kill,
+    ListJobs,
+    Queue,
+    Release,
+    Submit,
+)
 from goldcrest.commands.outputs import SEPARATOR
 from goldcrest.errors import AnswerLost, Blocked, CommandFailed, Denied, NotFound
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
+from goldcrest.models.task import TaskResource
 from goldcrest.ssh import Answer
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
@@ -43,10 +59,6 @@ class Effect:
 
 Fault = Callable[[Effect], Awaitable[dict[str, Any]]]
 """Given the effect, decides whether it happens and what is answered."""
-
-
-def output(stdout: str = "", *, status: int = 0, stderr: str = "") -> dict[str, Any]:
-    return {"exit": status, "stdout": stdout, "stderr": stderr}
 
 
 async def lost_before(effect: Effect) -> dict[str, Any]:
@@ -75,27 +87,6 @@ def says(answer: dict[str, Any], *, acts: bool = False) -> Fault:
     return fault
 
 
-@dataclass(slots=True)
-class BatchJob:
-    id: int
-    user: str
-    comment: str
-    held: bool
-    ends_as: str
-    state: str = "PENDING"
-    started: float | None = None
-    ended: float | None = None
-    in_controller: bool = True
-    dependency: str = ""
-    script: bytes = b""
-    restarts: int = 0
-    submitted: float = field(default_factory=time.time)
-
-    @property
-    def ran(self) -> bool:
-        return self.started is not None
-
-
 class FakeSlurm:
     """Jobs that run through their states as they are looked at, unless ``frozen``."""
 
@@ -106,6 +97,7 @@ class FakeSlurm:
         self.frozen = False
         self.ends_as = "COMPLETED"
         self.accounting_down = False
+        self.denies_tasks = False
         self.marks: set[str] = set()  # directories of jobs that remember their submission
         self.remembers = True  # False: the user takes the marks away
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
@@ -128,7 +120,7 @@ class FakeSlurm:
         seconds: float | None = None,
     ) -> Answer:
         await asyncio.sleep(0)
-        self._authorise(command, spec, user, basis)
+        self.authorise(command, spec, user, basis)
         self.calls.append(command.op)
 
         def begin() -> None:
@@ -140,7 +132,7 @@ class FakeSlurm:
         result = await fault(effect) if fault else effect()
         return Answer(result, host="login1:2222")
 
-    def _authorise(self, command: Command, spec: SystemSpec, user: str, basis: Basis) -> None:
+    def authorise(self, command: Command, spec: SystemSpec, user: str, basis: Basis) -> None:
         assert isinstance(basis, ByResource)
         raw = self._kube.look(Kind(basis.kind), basis.name, namespace=basis.namespace)
         if raw is None or raw["metadata"]["uid"] != basis.uid:
@@ -148,6 +140,9 @@ class FakeSlurm:
         if basis.kind == Kind.SYSTEM:
             if user != spec.scheduler.observer or not observer_commands_allow(command):
                 raise Denied(f"{command.op} is not on an observer's list")
+            return
+        if basis.kind == Kind.TASK:
+            self._authorise_task(TaskResource.of(raw), command, spec, user)
             return
         job = JobResource.of(raw)
         why = self.blocked.why(requester=job.spec.requested_by.username if job.spec.requested_by else "", user=user)
@@ -157,6 +152,14 @@ class FakeSlurm:
         commands = authorised_commands(job, spec, cluster_id=CLUSTER, script=script)
         if not why and (user != job.spec.run_as or command not in commands):
             raise Denied(f"{command.op} does not follow from the Job")
+
+    def _authorise_task(self, task: TaskResource, command: Command, spec: SystemSpec, user: str) -> None:
+        requester = task.spec.requested_by
+        why = self.blocked.why(requester=requester.username if requester else "", user=user)
+        if why:
+            raise Blocked(why)
+        if user != task.spec.run_as or command not in authorised_task_commands(task, spec) or self.denies_tasks:
+            raise Denied(f"{command.op} does not follow from the Task")
 
     def carry_out(self, command: Command, user: str) -> dict[str, Any]:
         """What Slurm makes of a command that may be run."""
@@ -180,7 +183,12 @@ class FakeSlurm:
                 return self._sacct(lambda job: str(job.id) in ids)
             case JobUsage(_, ids):
                 return self._usage(lambda job: str(job.id) in ids)
-        raise AssertionError(command)
+            case ListJobs(scope=scope, details=details):
+                jobs = [job for job in self.jobs.values() if job.in_controller and (scope == "all" or job.user == user)]
+                return listing(jobs, details=details)
+            case Kill(job_ids=ids):
+                return kill(self.jobs, ids, user)
+        return answer_to(command)
 
     def _mark(self, command: Submit) -> None:
         if command.job_directory in self.marks and not command.again:

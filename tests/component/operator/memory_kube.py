@@ -60,13 +60,13 @@ class MemoryKube:
             fields,
         )
 
-    def annotate(self, name: str, *, namespace: str, **annotations: str | None) -> Raw:
+    def annotate(self, name: str, *, namespace: str, kind: Kind = Kind.JOB, **annotations: str | None) -> Raw:
         def change(raw: Raw) -> None:
             have = raw["metadata"].setdefault("annotations", {})
             for key, value in annotations.items():
                 have.pop(key, None) if value is None else have.update({key: value})
 
-        return self._change(Kind.JOB, namespace, name, change, {})
+        return self._change(kind, namespace, name, change, {})
 
     def put_config_map(self, namespace: str, name: str, **data: str) -> None:
         self._others[f"/api/v1/namespaces/{namespace}/configmaps/{name}"] = {"metadata": {"name": name}, "data": data}
@@ -108,7 +108,7 @@ class MemoryKube:
             return copy.deepcopy(raw)
         raw["status"] = copy.deepcopy(status)
         raw["metadata"]["resourceVersion"] = self._next()
-        if kind is Kind.JOB:
+        if kind in (Kind.JOB, Kind.TASK):
             self.status_writes.append(copy.deepcopy(raw))
         self._tell("MODIFIED", kind, raw)
         return copy.deepcopy(raw)
@@ -137,6 +137,20 @@ class MemoryKube:
             raw["metadata"]["resourceVersion"] = self._next()
             self._tell("MODIFIED", kind, raw)
         self._reap(kind, namespace or "", name)
+
+    async def create_resource(self, kind: Kind, resource: Raw, *, namespace: str | None = None) -> Raw:
+        """What :meth:`goldcrest.kube.Kube.create` does, of what only the operator makes."""
+        self._answer()
+        meta = resource["metadata"]
+        key = (kind, namespace or "", meta["name"])
+        if key in self._objects:
+            raise AlreadyExists(meta["name"])
+        raw = {
+            **copy.deepcopy(resource),
+            "metadata": {**meta, "uid": str(uuid.uuid4()), "resourceVersion": self._next()},
+        }
+        self._objects[key] = raw
+        return copy.deepcopy(raw)
 
     async def request(
         self,

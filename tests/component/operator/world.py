@@ -11,10 +11,12 @@ from typing import Any
 from component.operator.fake_slurm import CLUSTER, FakeSlurm
 from component.operator.memory_kube import MemoryKube
 from goldcrest.blocked import BlockFollower, BlockList
+from goldcrest.commands import Command
 from goldcrest.errors import DelegationUnavailable, SystemUnreachable
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
+from goldcrest.models.task import TaskResource
 from goldcrest.wellknown import Kind
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults, Point
@@ -22,10 +24,16 @@ from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import Lease, LeaseTimes
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.recorder import Recorder
+from goldcrest_operator.scheduler.interface import Scheduler, Target
+from goldcrest_operator.scheduler.operations import SlurmOperations
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
 from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
+from goldcrest_operator.task_controller import TaskController
+from goldcrest_operator.task_effects import TaskEffects
+from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.tracker import Tracker, TrackerTimes
 from goldcrest_operator.watching import Watch
 from goldcrest_operator.workers import Workers
@@ -49,6 +57,16 @@ def _crash() -> None:
     raise Crash
 
 
+class _Made:
+    """The Kubernetes in memory as the operator sees it: ``create`` there is what a user does."""
+
+    def __init__(self, kube: MemoryKube) -> None:
+        self._kube = kube
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kube, "create_resource" if name == "create" else name)
+
+
 class Operator:
     """One operator process, reduced to what is inside it."""
 
@@ -57,8 +75,12 @@ class Operator:
         self._offset = 0.0
         self._dead = asyncio.Event()
         kube, metrics = world.kube, Metrics()
-        self.queue = WorkQueue[Key](first=0.01, most=0.05)
-        self.store = Store(cluster_id=CLUSTER, clock=lambda: time.monotonic() + world.store_offset)
+        self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
+        operations = SlurmOperations(world.slurm)
+        self.queries = SharedQueries(ask=operations.answer, vouch=world.vouch, metrics=metrics)
+        self.store = Store(
+            cluster_id=CLUSTER, changed=self.queries.changed, clock=lambda: time.monotonic() + world.store_offset
+        )
         self.lease = Lease(
             kube,
             shard="default",
@@ -67,7 +89,7 @@ class Operator:
             clock=lambda: time.monotonic() + world.lease_offset,
         )
         self.recorder = Recorder(kube)
-        scheduler = SlurmScheduler(world.slurm)
+        scheduler = world.scheduler
         self.blocks = BlockFollower(
             world, seconds=0.02, seen=[lambda before, now: self.jobs.block_list_changed(before, now)]
         )
@@ -116,8 +138,33 @@ class Operator:
             probe_seconds=0.05,
             write_seconds=300,
         )
-        self.watch = Watch(store=self.store, queue=self.queue, jobs=self.jobs, kubeconfig=None, shard="default")
-        self.workers = Workers(queue=self.queue, jobs=self.jobs, systems=systems, metrics=metrics, number=4)
+        known_tasks = TaskStore()
+        for_tasks = _Made(kube)
+        self.tasks = TaskController(
+            kube=for_tasks,
+            store=self.store,
+            tasks=known_tasks,
+            effects=TaskEffects(
+                kube=for_tasks,
+                queries=self.queries,
+                change=operations.answer,
+                lease=self.lease,
+                store=self.store,
+                tasks=known_tasks,
+                metrics=metrics,
+                epoch=world.epoch,
+            ),
+            queue=self.queue,
+            seldom_seconds=0.05,
+            blocks=self.blocks,
+            epoch=world.epoch,
+        )
+        self.watch = Watch(
+            store=self.store, queue=self.queue, jobs=self.jobs, tasks=self.tasks, kubeconfig=None, shard="default"
+        )
+        self.workers = Workers(
+            queue=self.queue, jobs=self.jobs, tasks=self.tasks, systems=systems, metrics=metrics, number=4
+        )
         self._tasks: list[asyncio.Task[Any]] = []
         self.died_of: BaseException | None = None
 
@@ -127,7 +174,13 @@ class Operator:
             self.watch.system_changed(None, raw)
         for raw in kube.listed(Kind.JOB):
             self.watch.job_changed(None, raw)
-        kube.listeners += [(Kind.JOB, self.watch.job_changed), (Kind.SYSTEM, self.watch.system_changed)]
+        for raw in kube.listed(Kind.TASK):
+            self.watch.task_changed(None, raw)
+        kube.listeners += [
+            (Kind.JOB, self.watch.job_changed),
+            (Kind.TASK, self.watch.task_changed),
+            (Kind.SYSTEM, self.watch.system_changed),
+        ]
         assert await self.lease.acquire(asyncio.Event())
         self._tasks = [
             asyncio.create_task(self._work()),
@@ -154,6 +207,7 @@ class Operator:
         kube = self.world.kube
         kube.listeners = [pair for pair in kube.listeners if pair[1].__self__ is not self.watch]  # type: ignore[attr-defined]
         await self.tracker.close()
+        await self.queries.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,12 +223,14 @@ class World:
     def __init__(self) -> None:
         self.kube = MemoryKube()
         self.slurm = FakeSlurm(self.kube)
+        self.scheduler: Scheduler = SlurmScheduler(self.slurm)
         self.lease_offset = 0.0
         self.store_offset = 0.0
         self.epoch_offset = 0.0
         self.system_down = False
         self.list_known = True  # to operators; what may be signed is changed by it in any case
         self.operators: list[Operator] = []
+        self.vouched: list[str] = []
 
     def epoch(self) -> float:
         return time.time() + self.epoch_offset
@@ -199,6 +255,25 @@ class World:
     def add_job(self, name: str = "hello", **spec: Any) -> Raw:
         full = {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/sh\n"}, **spec}
         return self.kube.create(Kind.JOB, name, full, namespace=NAMESPACE)
+
+    async def vouch(self, target: Target, command: Command) -> None:
+        """Delegation's word, without the command being run."""
+        self.vouched.append(command.op)
+        self.slurm.authorise(command, target.spec, target.user, target.basis)
+
+    def add_task(
+        self, name: str = "ask", *, run_as: str = "alice", annotations: Raw | None = None, **operation: Any
+    ) -> Raw:
+        spec = {"system": "cluster", "runAs": run_as, "operation": operation}
+        return self.kube.create(Kind.TASK, name, spec, namespace=NAMESPACE, annotations=annotations or {})
+
+    def task(self, name: str = "ask") -> TaskResource | None:
+        raw = self.kube.look(Kind.TASK, name, namespace=NAMESPACE)
+        return TaskResource.of(raw) if raw else None
+
+    def task_phase(self, name: str = "ask") -> str | None:
+        task = self.task(name)
+        return task.status.phase.value if task and task.status.phase else None
 
     def edit(self, name: str = "hello", **fields: Any) -> Raw:
         return self.kube.edit(Kind.JOB, name, namespace=NAMESPACE, **fields)

@@ -43,7 +43,11 @@ def test_a_good_node(node: Machine) -> None:
     """Status 0, nothing wrong; what cannot be known here (clock, systemd) is to be looked at; each line has its word."""
     status, lines = check(node)
     assert (status, [line for line in lines if line.startswith("WRONG")]) == (0, [])
-    assert {line.split(":")[0] for line in lines if line.startswith("WARN")} == {"WARN  clock", "WARN  systemd"}
+    assert {line.split(":")[0] for line in lines if line.startswith("WARN")} == {
+        "WARN  clock",
+        "WARN  file",
+        "WARN  systemd",
+    }
     for what in ("Python", "signatures: by libcrypto", "policy: system cluster", "CA file: 1 key", "folder /scratch",
                  "sbatch: /usr/bin/sbatch, slurm-wlm", "syslog", "sshd", "port", "site's sshd", "PAM", "start"):  # fmt: skip
         assert any(line.startswith("ok    " + what) for line in lines), (what, lines)

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import os
+import pwd
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,10 +35,10 @@ SYSTEM = "testsystem"
 
 
 class TinyAuthority:
-    """Delegation's interface over a CA of its own: signs whatever it is asked for."""
+    """Delegation's interface over a CA of its own, or over this one: signs whatever it is asked for."""
 
-    def __init__(self) -> None:
-        self._ca = Ed25519PrivateKey.generate()
+    def __init__(self, ca: Ed25519PrivateKey | None = None) -> None:
+        self._ca = ca or Ed25519PrivateKey.generate()
         self.session_certificates: dict[str, bytes] = {}  # the last one of each user
         self.sessions = 0
         self.commands = 0
@@ -213,10 +215,18 @@ def spec_of(*nodes: LoginNode, **changes: Any) -> SystemSpec:
 
 
 class RealFilter:
-    """Runs ssh-filter of this checkout on each channel, as the user of this process."""
+    """Runs ssh-filter of this checkout on each channel, as the user of this process or as another one."""
 
-    def __init__(self, authority: TinyAuthority, folder: Path, **policy: Any) -> None:
+    def __init__(self, authority: TinyAuthority, folder: Path, *, run_as: str | None = None, **policy: Any) -> None:
         self._authority = authority
+        self._ids: dict[str, Any] = {}
+        self._filter = FILTER
+        if run_as is not None:  # who may not enter the checkout
+            self._filter = folder / "ssh-filter"
+            shutil.copy(FILTER, self._filter)
+            self._filter.chmod(0o755)
+            account = pwd.getpwnam(run_as)
+            self._ids = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         (folder / "ca.pub").write_text(authority.public_line + "\n")
         self._auth_info = folder / "auth-info"
         self._policy = folder / "policy.json"
@@ -233,8 +243,8 @@ class RealFilter:
         encoded = base64.b64encode(self._authority.session_certificates[user]).decode()
         self._auth_info.write_text(f"publickey ssh-ed25519-cert-v01@openssh.com {encoded}\n")
         child = await asyncio.create_subprocess_exec(
-            "/usr/bin/python3", "-IS", str(FILTER), "--policy", str(self._policy),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            "/usr/bin/python3", "-IS", str(self._filter), "--policy", str(self._policy),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, **self._ids,
             env={"SSH_USER_AUTH": str(self._auth_info), "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 2", "PATH": "/usr/bin:/bin"},
         )  # fmt: skip
         uploads = asyncio.create_task(_copy(process.stdin, child.stdin))

@@ -6,14 +6,29 @@ import asyncio
 import hashlib
 import os
 import tracemalloc
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 
 from component.ssh.login_node import FILTER, SYSTEM, RealFilter, spec_of
 from goldcrest.authority import ByToken
-from goldcrest.commands import Checksum, MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile
-from goldcrest.errors import CommandFailed, CommandRefused
+from goldcrest.commands import (
+    ChangeOwner,
+    Checksum,
+    Head,
+    ListDirectory,
+    MakeDirectory,
+    Payload,
+    ReadFile,
+    Rename,
+    StatFile,
+    WhoAmI,
+    WriteFile,
+)
+from goldcrest.commands.answers import PartRead
+from goldcrest.commands.listing import Listed, entries
+from goldcrest.errors import CommandFailed, CommandRefused, InvalidInput, SystemUnreachable
 from goldcrest.telemetry import Trace
 
 pytestmark = [
@@ -173,3 +188,137 @@ async def test_filter_that_does_not_start_says_why(authority, start_node, make_p
         await make_pool().run(
             WhoAmI(), system=SYSTEM, spec=spec_of(node), user=USER, basis=ByToken("t"), trace=Trace.new()
         )
+
+
+async def _pieces(content: bytes, *, size: int = 100_000, pause: float = 0) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        await asyncio.sleep(pause)
+        yield content[start : start + size]
+
+
+async def test_uploads_more_than_either_side_holds(where, make_pool, tmp_path):
+    """A payload of several times the node's payload limit, in pieces that are made as they are sent; other commands go on."""
+    piece = os.urandom(1_000_000)
+    digest = hashlib.sha256()
+    for _ in range(120):
+        digest.update(piece)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(120):
+            yield piece
+
+    pool = make_pool()
+    command = WriteFile(str(tmp_path / "large"), Payload(digest.hexdigest(), 120_000_000), overwrite=True)
+    await pool.run(WhoAmI(), **where)
+    tracemalloc.start()
+    try:
+        answer, *others = await asyncio.gather(
+            pool.upload(command, endless(), **where), *(pool.run(WhoAmI(), **where) for _ in range(10))
+        )
+        # The login node's sshd is in this process too, and holds a window of its own.
+        assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert answer.result == {"size": 120_000_000}
+    assert len(others) == 10
+    with (tmp_path / "large").open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == digest.hexdigest()
+
+
+@pytest.mark.parametrize("change", ["less", "more", "other bytes", "an error"])
+async def test_uploads_that_are_not_what_was_signed(where, make_pool, tmp_path, change):
+    """Refused here or on the node; nothing is left there, and the pool works on."""
+    content = os.urandom(3_000_000)
+    sent = {"less": content[:-1], "more": content + b"x", "other bytes": content[:-1] + b"\0", "an error": content}[
+        change
+    ]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in _pieces(sent):
+            yield piece
+            if change == "an error":
+                raise RuntimeError("the client went away")
+
+    pool = make_pool()
+    command = WriteFile(str(tmp_path / "upload" / "x"), Payload.of(content))
+    (tmp_path / "upload").mkdir()
+    kind = {"other bytes": CommandRefused, "an error": RuntimeError}.get(change, InvalidInput)
+    with pytest.raises(kind):
+        await pool.upload(command, pieces(), **where)
+    assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
+    for _ in range(50):  # a CANCEL is on its way
+        if not list((tmp_path / "upload").iterdir()):
+            break
+        await asyncio.sleep(0.1)
+    assert list((tmp_path / "upload").iterdir()) == []
+
+
+async def test_an_upload_that_the_node_cannot_write(where, make_pool, tmp_path):
+    """The node's error comes while the payload is still on its way, and the rest is not asked for."""
+    asked = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal asked
+        for _ in range(500):
+            asked += 1
+            await asyncio.sleep(0.002)
+            yield bytes(100_000)
+
+    command = WriteFile(str(tmp_path / "missing" / "x"), Payload("0" * 64, 50_000_000))
+    with pytest.raises(CommandFailed) as failed:
+        await make_pool().upload(command, pieces(), **where)
+    assert (failed.value.errno_name, failed.value.path) == ("ENOENT", str(tmp_path / "missing" / "x"))
+    assert asked < 500
+
+
+async def test_an_upload_that_stands_still(where, make_pool, tmp_path):
+    """Its time is without a piece, not in all; then it is given up, with nothing left."""
+    content = os.urandom(300_000)
+    pool = make_pool()
+    path = str(tmp_path / "x")
+    await pool.upload(WriteFile(path, Payload.of(content)), _pieces(content), **where)  # there is a channel from now on
+    command = WriteFile(path, Payload.of(content), overwrite=True)
+    answer = await pool.upload(command, _pieces(content, size=50_000, pause=0.7), seconds=3, **where)
+    assert answer.result == {"size": 300_000}
+    with pytest.raises(SystemUnreachable, match="within 2 s"):
+        await pool.upload(WriteFile(path + "y", Payload.of(content)), _pieces(content, pause=30), seconds=2, **where)
+    assert not (tmp_path / "xy").exists()
+
+
+async def test_a_time_for_the_node(where, make_pool, tmp_path):
+    """The node stops in time and says so; the connection is as good as before."""
+    with (tmp_path / "endless").open("wb") as file:
+        file.truncate(2**42)
+    pool = make_pool()
+    command = Checksum(str(tmp_path / "endless"), limit=2**43)
+    with pytest.raises(CommandFailed, match=r"0\.4 seconds") as failed:
+        await pool.run(command, node_seconds=0.4, seconds=10, **where)
+    assert failed.value.kind == "timeout"
+    assert (await pool.run(WhoAmI(), node_seconds=5, **where)).result["user"] == USER
+    assert pool.snapshot().connections == 1
+
+
+async def test_lists_and_parts(where, make_pool, tmp_path):
+    """Content comes apart from the answer, collected or as a stream; what fails says which of two paths."""
+    for number in range(3000):
+        (tmp_path / f"file {number:04}").write_bytes(b"x" * number)
+    pool = make_pool()
+    command = ListDirectory(path=str(tmp_path), limit=5000)
+    answer = await pool.run(command, **where)
+    listed = Listed.of(answer.result)
+    names = [entry.name for entry in entries(answer.data) if entry.name.startswith("file")]
+    assert names == [f"file {number:04}" for number in range(3000)]
+    assert (listed.directory, listed.skipped_count) == (True, 0)
+    content = b""
+    async with aclosing(pool.stream(command, **where)) as pieces:
+        async for piece in pieces:
+            content += piece
+    assert [entry.name for entry in entries(content) if entry.name.startswith("file")] == names
+    head = await pool.run(Head(path=str(tmp_path / "file 0100"), size=7, limit=100), **where)
+    assert (head.data, PartRead.of(head.result)) == (b"x" * 7, PartRead(7, 100, True))
+    with pytest.raises(CommandFailed) as failed:
+        await pool.run(Rename(str(tmp_path / "file 0001"), str(tmp_path / "no" / "x")), **where)
+    assert (failed.value.errno_name, failed.value.path) == ("ENOENT", str(tmp_path / "no" / "x"))
+    with pytest.raises(CommandFailed) as failed:
+        await pool.run(ChangeOwner(path=str(tmp_path / "file 0001"), owner="no such user"), **where)
+    assert (failed.value.kind, failed.value.what) == ("unknown", "owner")

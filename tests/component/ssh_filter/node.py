@@ -41,7 +41,17 @@ class Frame:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body)
+        """What it says of the command, without the times."""
+        value = json.loads(self.body)
+        if isinstance(value, dict):
+            value.pop("took", None)
+        return value
+
+    @property
+    def took(self) -> dict[str, int]:
+        """The times that the filter says."""
+        took: dict[str, int] = json.loads(self.body)["took"]
+        return took
 
 
 def frame(request_id: int, frame_type: int, body: bytes = b"") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
@@ -26,6 +27,18 @@ from component.ssh_filter.node import (
 )
 
 pytestmark = pytest.mark.component
+
+
+def submission(node: Node) -> dict[str, Any]:
+    """Arguments of a command whose payload is held until it is complete."""
+    return {
+        "token": "goldcrest:01234567:" + "0123456789abcdef" * 2,
+        "jobDirectory": f"{node.home}/job",
+        "workDirectory": f"{node.home}/job",
+        "scriptName": "job.sh",
+        "hold": True,
+        "options": {},
+    }
 
 
 def test_cut_at_every_byte(node: Node) -> None:
@@ -75,7 +88,9 @@ def test_large_payload_and_large_file(node: Node) -> None:
         channel.send(frame(1, DATA, data[position : position + (1 << 20)]))
     assert channel.finish(1).json == {"size": len(data)}
     got = channel.call("fs.read", {"path": path, "offset": 0, "length": 1 << 26})
-    assert got.body == data + b'{"fileSize":16777216,"size":16777216}'
+    assert got.body[: len(data)] == data
+    told = json.loads(got.body[len(data) :])
+    assert (told["fileSize"], told["size"]) == (16777216, 16777216)
 
 
 @pytest.mark.parametrize(
@@ -262,8 +277,7 @@ def test_idle_with_half_a_payload(node: Node) -> None:
     """A payload that never comes does not keep a channel; its request is refused, so nothing was done."""
     node.policy["idleSeconds"] = 1
     channel = node.open()
-    args = {"path": f"{node.home}/x", "mode": 0o600, "overwrite": False}
-    channel.send(request_frame(1, channel.certificate("fs.write", args, b"abc").build(), b"a"))
+    channel.send(request_frame(1, channel.certificate("slurm.submit", submission(node), b"abc").build(), b"a"))
     got = channel.read_frame()
     assert got is not None
     assert (got.id, got.type, got.json["reason"]) == (1, REFUSED, "busy")
@@ -344,8 +358,7 @@ def test_too_much_payload_at_once(node: Node) -> None:
     channel = node.open()
 
     def begin(number: int) -> bytes:
-        args = {"path": f"{node.home}/{number}", "mode": 0o600, "overwrite": False}
-        return request_frame(number, channel.certificate("fs.write", args, bytes(1000)).build(), b"\0")
+        return request_frame(number, channel.certificate("slurm.submit", submission(node), bytes(1000)).build(), b"\0")
 
     channel.send(begin(100) + begin(101) + begin(102))
     got = channel.read_frame()
@@ -451,3 +464,16 @@ def test_payload_form_of_this_module() -> None:
         "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         "size": 3,
     }
+
+
+def test_says_how_long_it_took(node: Node) -> None:
+    """Beside the result, in microseconds, of what went well and of what failed; and in its log line."""
+    channel = node.open()
+    for op, args in (("sys.whoami", {}), ("fs.stat", {"path": f"{node.home}/none", "dereference": True})):
+        got = channel.call(op, args)
+        assert set(got.took) == {"verify", "run"}
+        assert 0 < got.took["verify"] < 5_000_000
+        assert 0 <= got.took["run"] < 5_000_000
+    told = [line for line in node.log_lines() if "event=command" in line]
+    assert len(told) == 2
+    assert all(" verify_ms=" in line for line in told)

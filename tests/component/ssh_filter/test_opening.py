@@ -37,7 +37,9 @@ def test_hello(node: Node) -> None:
     assert set(hello) == {"protocol", "version", "sid", "system", "user", "operations", "limits"}
     assert (hello["protocol"], hello["system"], hello["user"]) == ([1], SYSTEM, USER)
     assert re.fullmatch("[0-9a-f]{32}", hello["sid"])
-    assert hello["limits"] == {"frame": 1114112, "payload": 16777216, "output": 16777216, "commands": 16}
+    assert hello["limits"] == {
+        "frame": 1114112, "payload": 16777216, "stream": 5 * 1024**3, "output": 16777216, "commands": 16, "seconds": 60,
+    }  # fmt: skip
     assert "slurm.submit" in hello["operations"]
     assert channel.end() == 0
 
@@ -50,9 +52,12 @@ def test_every_start_has_an_id_of_its_own(node: Node) -> None:
 def test_hello_says_what_the_policy_says(node: Node) -> None:
     """Limits and operations are the node's, so that a client need not find out by being refused."""
     node.policy.update(operations=["fs.stat", "sys.whoami"], payloadLimit=1000, outputLimit=2000, commandsAtOnce=3)
+    node.policy.update(streamLimit=3000, commandSeconds=4)
     hello = node.open().hello
     assert hello["operations"] == ["fs.stat", "sys.whoami"]
-    assert hello["limits"] == {"frame": 1114112, "payload": 1000, "output": 2000, "commands": 3}
+    assert hello["limits"] == {
+        "frame": 1114112, "payload": 1000, "stream": 3000, "output": 2000, "commands": 3, "seconds": 4,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])

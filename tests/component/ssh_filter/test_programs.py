@@ -177,7 +177,7 @@ def test_submission_from_end_to_end(node: Node) -> None:
         'for word in "$@"; do case $word in --export-file=*) cp "${word#*=}" "$OUT/environment";; esac; last=$word; done\n'
         'cp "$last" "$OUT/script"; echo "17;cluster"; echo "a warning" >&2\n',
     )
-    node.program("scontrol", 'echo "JobId=$4 Comment=x"')
+    node.program("scontrol", 'echo "JobId=$5 Comment=x"')
     node.policy["environment"]["OUT"] = str(node.scratch)
     data = submission(b"#!/bin/sh\n#SBATCH --time=1\ntrue\n", GREETING="a b\n$(id)")
     args = {
@@ -232,6 +232,32 @@ def test_release_of_another_job(node: Node) -> None:
     """The real loop with a generator that fails: an error of kind state."""
     node.program("scontrol", "echo 'JobId=1 JobName=x UserId=root(0) Comment=other'")
     assert node.open().fail("slurm.release", {"token": TOKEN, "jobId": "1"})["kind"] == "state"
+
+
+def test_ending_jobs_is_logged_with_their_ids(node: Node) -> None:
+    """scancel gets the ids as they were signed, and syslog has them."""
+    node.program("scancel", 'echo "$@" >&2')
+    channel = node.open()
+    answer = channel.ask("slurm.kill", {"jobIds": ["12", "13_[1-3]"], "cluster": "second"})
+    assert answer == {"exit": 0, "stdout": "", "stderr": "-v --clusters=second 12 13_[1-3]\n"}
+    channel.end()
+    (line,) = [line for line in node.log_lines() if "op=slurm.kill" in line]
+    assert "about=12,13_[1-3]" in line.replace('"', "")
+
+
+def test_listings_of_others_files_are_refused(node: Node) -> None:
+    """REFUSED with the reason, a line in syslog, and no program is started."""
+    node.program("squeue", f"touch {node.scratch}/started")
+    args = {"scope": "all", "jobIds": [], "details": True, "tailBytes": 0}
+    channel = node.open()
+    got = channel.call("slurm.jobs", args)
+    assert (got.type, got.json["reason"]) == (REFUSED, "arguments")
+    assert got.json["message"] == "details are given of one's own jobs only"
+    channel.end()
+    (line,) = [line for line in node.log_lines() if "op=slurm.jobs" in line]
+    assert "outcome=refused" in line
+    assert "reason=arguments" in line
+    assert list(node.scratch.iterdir()) == []
 
 
 def test_a_command_that_is_cut_off_may_not_leave_its_environment(node: Node) -> None:

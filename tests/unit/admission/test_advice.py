@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from goldcrest.models.job import JobSpec
+from goldcrest.wellknown import Kind
 from goldcrest_admission.advice import WARNING_LIMIT, WARNINGS_LIMIT, advice_on_change, advice_on_creation
 
 pytestmark = pytest.mark.unit
@@ -106,9 +107,9 @@ def test_each(spec: dict[str, Any], warning: str) -> None:
 def test_changes() -> None:
     """A change is told about what it brings, not about what was there."""
     orphan = {"deletionPolicy": "Orphan", "suspend": True}
-    assert advice_on_change({}, orphan)[0].startswith("spec.deletionPolicy: Orphan")
-    assert advice_on_change({"deletionPolicy": "Orphan"}, orphan) == ()
-    assert advice_on_change(orphan, {}) == ()
+    assert advice_on_change(Kind.JOB, {}, orphan)[0].startswith("spec.deletionPolicy: Orphan")
+    assert advice_on_change(Kind.JOB, {"deletionPolicy": "Orphan"}, orphan) == ()
+    assert advice_on_change(Kind.JOB, orphan, {}) == ()
 
 
 @example(environment={f"A{number:0199}_TOKEN": "hunter2" for number in range(256)}, options=[])

@@ -34,6 +34,7 @@ from goldcrest.commands import (
     command_from,
 )
 from goldcrest.commands.base import check_token
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource, JobSpec, RequestedBy
@@ -497,6 +498,27 @@ def test_not_both_held_and_released(resource: JobResource) -> None:
         assert Release not in kinds_of
     if resource.deleting and resource.spec.deletion_policy != "Orphan":
         assert not {Release, Hold} & set(kinds_of)
+
+
+@given(resources(), systems, st.sampled_from([None, "second"]))
+def test_for_the_cluster_of_the_system(resource: JobResource, system: SystemSpec, cluster: str | None) -> None:
+    """Each command is for the cluster that the System names, and else the same as without one."""
+    scheduler = system.scheduler.model_copy(update={"cluster": cluster})
+    commands = asked(resource, system.model_copy(update={"scheduler": scheduler})) or ()
+    assert [command.args().get("cluster") for command in commands] == [cluster] * len(commands)
+    without = system.model_copy(update={"scheduler": system.scheduler.model_copy(update={"cluster": None})})
+    assert [on_cluster(command, None) for command in commands] == list(asked(resource, without) or ())
+    for command in containment_commands(resource, cluster_id=CLUSTER, cluster=cluster):
+        assert command.args().get("cluster") == cluster
+
+
+@pytest.mark.parametrize("cluster", [None, "second"])
+def test_an_observer_asks_about_its_own_cluster(cluster: str | None) -> None:
+    """The System says who observes which cluster."""
+    for query in (Queue("all"), Account("all", ("1",)), Describe(("1",))):
+        assert observer_commands_allow(on_cluster(query, cluster), cluster=cluster)
+        for other in {None, "second", "third"} - {cluster}:
+            assert not observer_commands_allow(on_cluster(query, other), cluster=cluster)
 
 
 def contained(resource: JobResource) -> list[Command]:

@@ -49,7 +49,9 @@ async def talking(
     server = Server(handler)
     path = folder / "s"
     listener = await asyncio.start_unix_server(server.serve, path)
-    client = KeepAlive(f"unix:{path}", tls=None, limit=limit, seconds=seconds, connect_seconds=1.0, most=most)
+    client = KeepAlive(
+        f"unix:{path}", whose="the other's", tls=None, limit=limit, seconds=seconds, connect_seconds=1.0, most=most
+    )
     try:
         yield client, server
     finally:
@@ -195,7 +197,9 @@ async def test_who_gives_up_gives_up_the_turn(tmp_path: Path) -> None:
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
-    client = KeepAlive(f"unix:{tmp_path}/none", tls=None, limit=1, seconds=1.0, connect_seconds=1.0, most=10)
+    client = KeepAlive(
+        f"unix:{tmp_path}/none", whose="the other's", tls=None, limit=1, seconds=1.0, connect_seconds=1.0, most=10
+    )
     with pytest.raises(NoAnswer, match=r"^FileNotFoundError$"):
         await client.ask("GET", "/")
 
@@ -213,5 +217,5 @@ async def test_a_header_is_one_header(tmp_path: Path) -> None:
     "url", ["http://opa:8181", "https://", "opa", "unix:", "https://opa:port", "https://opa:99999"]
 )
 async def test_urls(url: str) -> None:
-    with pytest.raises(InvalidInput, match="the URL"):
-        KeepAlive(url, tls=None, limit=1, seconds=1.0, connect_seconds=1.0, most=10)
+    with pytest.raises(InvalidInput, match="the other's URL"):
+        KeepAlive(url, whose="the other's", tls=None, limit=1, seconds=1.0, connect_seconds=1.0, most=10)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from goldcrest import wellknown
+from goldcrest.creation import MADE_KINDS
 from goldcrest.wellknown import FINALIZER, GROUP, Phase, namespace_of_user
 from goldcrest_admission.requester import ADMINISTRATORS, GARBAGE_COLLECTORS, NAMESPACE_CONTROLLER, Accounts
 from goldcrest_admission.update import ADMINISTRATORS_LABELS, FROZEN_ANNOTATIONS
@@ -53,6 +54,7 @@ def test_both_guard_the_same() -> None:
         *ADMINISTRATORS_LABELS,
         wellknown.ANNOTATION_ACTION_GRANT,
         wellknown.ANNOTATION_PAUSED,
+        wellknown.ANNOTATION_READ_AT,
     }
     for name in (*guarded, FINALIZER, ACCOUNTS.gateway, ACCOUNTS.operator, *GARBAGE_COLLECTORS, ADMINISTRATORS):
         assert f"'{name}'" in asked, name
@@ -71,7 +73,7 @@ def test_webhooks_fail_closed() -> None:
     for webhook in WEBHOOKS:
         assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Fail", "None")
         assert webhook["timeoutSeconds"] <= 5
-        assert webhook["rules"][0]["resources"] == ["jobs"]
+        assert webhook["rules"][0]["resources"] == [kind.plural for kind in MADE_KINDS]
 
 
 @pytest.mark.parametrize("user", ["alice", "Robert'); DROP", "x" * 64, "ünï", "_", "a.b_c-d", "0"])

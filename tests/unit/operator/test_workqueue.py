@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.workers import share
 from goldcrest_operator.workqueue import QueueClosed, WorkQueue
 
@@ -28,7 +29,7 @@ async def test_coalesces() -> None:
 async def test_lanes() -> None:
     """One lane gets its share of what is given out at once; what it has more waits for it in order, and holds up no other."""
     keys = WorkQueue[str](
-        first=0.01, most=0.08, lane_of=lambda key: key[0] if key[0] != "-" else None, lane_most=lambda: 2
+        first=0.01, most=0.08, lane_of=lambda key: key[0] if key[0] != "-" else None, lane_most=lambda _: 2
     )
     for key in ("a1", "a2", "a3", "a4", "b1", "-1", "-2", "-3"):
         keys.add(key)
@@ -152,3 +153,27 @@ async def test_workers_share() -> None:
     keys.close()
     for result in await asyncio.gather(*workers, return_exceptions=True):
         assert isinstance(result, QueueClosed)
+
+
+async def test_what_is_measured() -> None:
+    """How long keys wait and are worked on; the oldest of each now; retries and additions."""
+    time, metrics = [100.0], Metrics()
+    keys: WorkQueue[str] = WorkQueue(first=0.01, most=0.08, metrics=metrics, clock=lambda: time[0])
+    assert (keys.oldest_seconds, keys.longest_seconds) == (0, 0)
+    keys.add("a")
+    time[0] = 101.0
+    keys.add("b")
+    keys.add("a")  # it waits already
+    time[0] = 103.0
+    assert keys.oldest_seconds == 3
+    assert await keys.take() == "a"
+    assert keys.oldest_seconds == 2
+    time[0] = 107.0
+    assert keys.longest_seconds == 4
+    keys.retry("a")
+    keys.done("a")
+    keys.close()
+    assert keys.longest_seconds == 0
+    page = metrics.text().decode()
+    for line in ("adds_total 2.0", "retries_total 1.0", "wait_seconds_sum 3.0", "work_seconds_sum 4.0"):
+        assert f"goldcrest_operator_queue_{line}" in page

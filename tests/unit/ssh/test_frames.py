@@ -22,6 +22,7 @@ from goldcrest.ssh.frames import (
     FrameParser,
     FrameType,
     request_body,
+    request_frame,
     request_frames,
     split_request_body,
 )
@@ -50,8 +51,9 @@ def test_golden_frames(vector):
     assert frame.encode().hex() == vector["bytes"]
     if "certificate" in vector:
         certificate, payload = bytes.fromhex(vector["certificate"]), bytes.fromhex(vector["payload"])
-        assert split_request_body(frame.body) == (certificate, payload)
-        assert request_body(certificate, payload) == frame.body
+        seconds = vector["milliseconds"] / 1000 if "milliseconds" in vector else None
+        assert split_request_body(frame.body[0 if seconds is None else 4 :]) == (certificate, payload)
+        assert request_frame(frame.id, certificate, payload, seconds=seconds).hex() == vector["bytes"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["broken"], ids=by_name)

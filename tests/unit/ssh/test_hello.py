@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,12 @@ def test_no_noise_breaks_it(noise):
     if MARKER in noise:
         return
     assert HelloFinder().feed(noise + HELLO.encode() + b"rest") == (HELLO, b"rest")
+
+
+@pytest.mark.parametrize("stream", [None, 5 * 2**30])
+def test_limits_that_older_filters_do_not_name(stream: int | None) -> None:
+    """Kept where they are said, None where not."""
+    hello = replace(HELLO, limits=replace(HELLO.limits, frame=1114112, stream=stream, seconds=stream and 60))
+    found = find(hello.encode(), step=100)
+    assert found is not None
+    assert found[0].limits == hello.limits

@@ -16,6 +16,26 @@ GOOD: dict[str, dict[str, Any]] = {
     "fs.read": {"path": "/home/a", "offset": 0, "length": 64 * 1024 * 1024},
     "fs.write": {"path": "/home/a", "mode": 0o644, "overwrite": True},
     "fs.checksum": {"path": "/home/a", "limit": 1000},
+    "fs.ls": {
+        "path": "a",
+        "limit": 10,
+        "hidden": True,
+        "recursive": True,
+        "dereference": True,
+        "numericIds": True,
+        "sorted": True,
+    },
+    "fs.head": {"path": "a", "limit": 10, "skip": True, "bytes": 1, "lines": 1, "grep": "x"},
+    "fs.tail": {"path": "a", "limit": 10, "skip": True, "bytes": 1, "lines": 1, "grep": "x"},
+    "fs.type": {"path": "a"},
+    "fs.rename": {"source": "a", "target": "b"},
+    "fs.copy": {"source": "a", "target": "b"},
+    "fs.chmod": {"path": "a", "mode": "u+x"},
+    "fs.chown": {"path": "a", "owner": "alice", "group": "alice"},
+    "fs.symlink": {"path": "a", "target": "../b"},
+    "fs.rm": {"path": "a"},
+    "fs.compress": {"source": "a", "target": "b", "dereference": True},
+    "fs.extract": {"source": "a", "target": "b", "format": "tar"},
     "slurm.submit": {
         "token": TOKEN,
         "jobDirectory": "/home/a/goldcrest",
@@ -35,8 +55,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.describe": {"jobIds": ["12", "13_1"]},
     "slurm.account": {"scope": "all", "jobIds": ["12"]},
     "slurm.usage": {"scope": "all", "jobIds": ["12"]},
+    "slurm.jobs": {"scope": "own", "jobIds": ["1", "1+2", "1_2", "1_[2-9]"], "details": True, "tailBytes": 65536},
+    "slurm.history": {"scope": "all", "jobIds": []},
+    "slurm.nodes": {"names": ["n1", "n[2-4]"]},
+    "slurm.partitions": {},
+    "slurm.reservations": {},
+    "slurm.kill": {"jobIds": ["12", "12_[1-3]"]},
 }
-OPTIONAL = {"again", "scriptPath", "scriptSha256"}
+OPTIONAL = {"again", "scriptPath", "scriptSha256", "bytes", "lines", "grep", "owner", "group"}
+FREE_TEXT = {"path", "source", "target", "grep", "owner", "group"}
 WRONG_TYPES: list[Any] = [None, 1.5, [], {}, "", 7, True, "text", [1], ["x"], {"x": 1}, -1]
 
 
@@ -87,8 +114,22 @@ def test_argument_of_a_wrong_type(f: Any, op: str, name: str) -> None:
             "overwrite",
             "hold",
             "again",
+            "details",
+            "hidden",
+            "recursive",
+            "numericIds",
+            "sorted",
+            "skip",
         ):
             continue  # another value of the same type may be right
+        if wrong == [] and name in ("jobIds", "names") and op in ("slurm.jobs", "slurm.history", "slurm.nodes"):
+            continue  # none named: all are meant
+        if wrong == ["x"] and name == "names":
+            continue
+        if type(wrong) is str and wrong and name in FREE_TEXT:
+            continue
+        if name == "grep" and wrong == "":
+            continue  # which every line has
         if type(wrong) is int and type(good) is int and wrong >= 0:
             continue
         assert refused(f, op, {**GOOD[op], name: wrong}), wrong
@@ -121,6 +162,33 @@ def test_paths(f: Any, path: str) -> None:
 def test_unusual_paths_that_are_right(f: Any, path: str) -> None:
     """Dots within a name, doubled slashes and line breaks are legal in file names."""
     assert f.is_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "..",
+        "a/../b",
+        "a\0b",
+        "a" * 4097,
+        "\udc80",
+        "a\\xc3\\xa9",
+        "a\\x5cb",
+        "\\xe9" * 4097,
+    ],
+)
+def test_paths_of_file_operations(f: Any, path: str) -> None:
+    """Never empty, no NUL, no `..`, at most 4096 bytes, and in the one form that each name has."""
+    assert not f.is_file(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["a", ".", "./a", "~", "-rf", "a\nb", "\x1b[2J", "a\\b", "a\\xe9", "\\xe9" * 4096, "\\x5cxff"]
+)
+def test_unusual_paths_of_file_operations(f: Any, path: str) -> None:
+    """Relative ones, and whatever a name may have."""
+    assert f.is_file(path)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +343,20 @@ def test_every_option_is_one_argument(f: Any) -> None:
     ("op", "args"),
     [
         ("slurm.describe", {"jobIds": []}),
+        ("slurm.describe", {"jobIds": ["1_[2-3]"]}),
+        *[
+            ("slurm.kill", {"jobIds": [job_id]})
+            for job_id in ("1_[1,3]", "1.0", "1_[3-1]", "1_[0-1000]", "-u", "1 2", "")
+        ],
+        ("slurm.kill", {"jobIds": []}),
+        ("slurm.kill", {"jobIds": ["1"] * 101}),
+        ("slurm.jobs", {**GOOD["slurm.jobs"], "tailBytes": 65537}),
+        ("slurm.history", {**GOOD["slurm.history"], "start": "now-1days"}),
+        ("slurm.history", {**GOOD["slurm.history"], "end": "2026-01-01"}),
+        ("slurm.nodes", {"names": ["--all"]}),
+        ("slurm.nodes", {"names": ["n1 State=DOWN"]}),
+        ("slurm.nodes", {"names": ["n1"] * 1001}),
+        ("sys.whoami", {"cluster": "second"}),
         ("slurm.describe", {"jobIds": ["1"] * 51}),
         ("slurm.account", {"scope": "own", "jobIds": ["1"] * 1001}),
         ("slurm.account", {"scope": "mine", "jobIds": ["1"]}),
@@ -284,8 +366,32 @@ def test_every_option_is_one_argument(f: Any) -> None:
         ("fs.read", {"path": "/x", "offset": -1, "length": 1}),
         ("fs.read", {"path": "/x", "offset": 0, "length": 64 * 1024 * 1024 + 1}),
         ("fs.mkdir", {"path": "/x", "parents": True, "mode": 0o10000}),
+        ("fs.ls", {**GOOD["fs.ls"], "limit": 0}),
+        ("fs.ls", {**GOOD["fs.ls"], "limit": 10**6 + 1}),
+        ("fs.head", {"path": "x", "limit": 64 * 1024 * 1024 + 1, "skip": False}),
+        ("fs.tail", {"path": "x", "limit": 1, "skip": False, "grep": "x" * 4097}),
+        ("fs.symlink", {"path": "x", "target": "x" * 4096}),
+        ("fs.chmod", {"path": "x", "mode": "u+x" + ",u+x" * 100}),
+        ("fs.chmod", {"path": "x", "mode": "0888"}),
+        ("fs.chown", {"path": "x", "owner": "a:b"}),
+        ("fs.chown", {"path": "x", "owner": "x" * 257}),
+        ("fs.extract", {"source": "x", "target": "x", "format": "rar"}),
     ],
 )
 def test_bounds(f: Any, op: str, args: dict[str, Any]) -> None:
     """The numbers of docs/protocol.md."""
     assert refused(f, op, args)
+
+
+@pytest.mark.parametrize("op", [op for op in GOOD if op.startswith("slurm.")])
+def test_every_slurm_operation_may_name_a_cluster(f: Any, op: str) -> None:
+    """Without one it is that of the node's own configuration."""
+    assert not refused(f, op, GOOD[op])
+    assert not refused(f, op, {**GOOD[op], "cluster": "second"})
+
+
+@pytest.mark.parametrize("op", [op for op in GOOD if op.startswith("slurm.")])
+@pytest.mark.parametrize("cluster", ["all", "ALL", "first,second", "-M", "", 1, None, ["second"]])
+def test_every_slurm_operation_is_for_one_cluster(f: Any, op: str, cluster: Any) -> None:
+    """A list, `all` or an option in its place is refused: who signed had one cluster in mind."""
+    assert refused(f, op, {**GOOD[op], "cluster": cluster})

@@ -27,7 +27,12 @@ def home(session: Any, tmp_path: Path) -> Path:
 
 def do(f: Any, session: Any, op: str, path: object, payload: bytes = b"", **arguments: Any) -> Any:
     """Run an operation to its end: the result, and the bytes that it sends."""
-    outcome = f.OPERATIONS[op].function(session, {"path": str(path), **arguments}, payload)
+    operation = f.OPERATIONS[op]
+    if operation.streams:
+        sink = operation.function(session, {"path": str(path), **arguments}, len(payload))
+        sink.write(payload)
+        return sink.finish()
+    outcome = operation.function(session, {"path": str(path), **arguments}, payload)
     if isinstance(outcome, dict):
         return outcome
     sent = b""

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.unit
 
 TOKEN = "goldcrest:01234567:" + "0123456789abcdef" * 2
 MARK = ".goldcrest-submitted"
+SHOW = ["scontrol", "--local", "show", "job", "-o"]
 OTHER = "goldcrest:01234567:" + "f" * 32
 
 
@@ -61,7 +62,15 @@ def test_queue_format_is_that_of_the_protocol(f: Any, session: Any) -> None:
     done = Steps(f, session, "slurm.queue", {"scope": "own"}, result("x"))
     (run,) = done.runs
     form = "%i %F %K %A %u %T %r %S %e %V %M %D %N %P %a %q %k".replace(" ", "\x1f")
-    assert run.arguments == ["squeue", "--noheader", "--states=all", "--array", f"--format={form}", "--user=alice"]
+    assert run.arguments == [
+        "squeue",
+        "--local",
+        "--noheader",
+        "--states=all",
+        "--array",
+        f"--format={form}",
+        "--user=alice",
+    ]
     assert run.environment == {"SLURM_TIME_FORMAT": "%s"}
     assert done.answer == result("x")
     assert Steps(f, session, "slurm.queue", {"scope": "all"}, result()).programs[0][-1].startswith("--format=")
@@ -75,7 +84,10 @@ def test_account(f: Any, session: Any) -> None:
         "SubmitLine"
     )
     assert done.programs == [
-        ["sacct", "-X", "-n", "-P", "--delimiter=\x1f", "-o", fields, "--user=alice", "--jobs=1,2_3"]
+        [
+            *("sacct", "--local", "-X", "-n", "-P", "--delimiter=\x1f", "-o", fields),
+            *("--user=alice", "-S", "now-366days", "--jobs=1,2_3"),
+        ]
     ]
     assert "--allusers" in Steps(f, session, "slurm.account", {"scope": "all", "jobIds": ["1"]}, result()).programs[0]
 
@@ -95,13 +107,14 @@ def test_find_reduces_to_the_token(f: Any, session: Any) -> None:
     queue = job_line("1") + job_line("2", token=OTHER)
     done = Steps(f, session, "slurm.find", {"token": TOKEN}, result(queue), result("nothing\n", 1, "slurmdbd is down"))
     assert done.answer == {"squeue": result(job_line("1")), "sacct": result("", 1, "slurmdbd is down")}
-    assert done.programs[1][-3:] == ["--user=alice", "-S", "now-30days"]
+    assert done.programs[1][-6:-1] == ["--user=alice", "-S", "now-30days", "-E", "now+1days"]
+    assert set(done.programs[1][-1].removeprefix("--state=").split(",")) >= {"CA", "CD", "F", "PD", "R", "TO"}
 
 
 def test_describe_one_by_one(f: Any, session: Any) -> None:
     """One scontrol a job, so that an unknown id spoils only its own answer."""
     done = Steps(f, session, "slurm.describe", {"jobIds": ["1", "2"]}, result("a"), result("", 1, "Invalid job id"))
-    assert done.programs == [["scontrol", "show", "job", "-o", "1"], ["scontrol", "show", "job", "-o", "2"]]
+    assert done.programs == [[*SHOW, "1"], [*SHOW, "2"]]
     assert done.answer == {"jobs": [{"jobId": "1", **result("a")}, {"jobId": "2", **result("", 1, "Invalid job id")}]}
 
 
@@ -114,7 +127,7 @@ def record(*, name: str = "x", user: str = "alice(20001)", comment: str | None =
 def test_release_and_hold_of_the_own_submission(f: Any, session: Any, op: str, verb: str) -> None:
     """After a look at user and token, exactly that id."""
     done = Steps(f, session, op, {"token": TOKEN, "jobId": "1"}, result(record()), result("", 0))
-    assert done.programs == [["scontrol", "show", "job", "-o", "1"], ["scontrol", verb, "1"]]
+    assert done.programs == [[*SHOW, "1"], ["scontrol", verb, "1"]]
     assert done.answer == result()
 
 
@@ -253,7 +266,7 @@ def test_submit(f: Any, session: Any, home: Path) -> None:
     assert program[6].startswith(f"--export-file={home}/goldcrest/1/.goldcrest-environment-")
     assert program[7:] == ["--partition=debug", "--", job_file]
     assert done.runs[0].environment == {"SBATCH_IGNORE_PBS": "1"}
-    assert done.programs[1] == ["scontrol", "show", "job", "-o", "17"]
+    assert done.programs[1] == [*SHOW, "17"]
     assert sorted(seen["environment"].rstrip(b"\0").split(b"\0")) == sorted(
         [
             b"A=1",

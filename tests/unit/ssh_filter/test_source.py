@@ -20,8 +20,8 @@ BESIDE = {
 
 # Modules of Python 3.6's standard library that the filter may use; each costs start-up time and attack surface.
 ALLOWED_IMPORTS = {
-    "_socket", "binascii", "collections", "ctypes", "errno", "grp", "hashlib", "json", "os", "pwd", "re", "select",
-    "signal", "stat", "struct", "sys", "time",
+    "_socket", "binascii", "bz2", "collections", "ctypes", "errno", "grp", "hashlib", "json", "os", "pwd", "re",
+    "select", "signal", "stat", "struct", "sys", "tarfile", "time", "zipfile", "zlib",
 }  # fmt: skip
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "input", "globals", "breakpoint", "aiter", "anext"}
 # Shells, and what Python 3.6 does not have.

@@ -317,7 +317,7 @@ def test_text_beyond_ascii_is_canonical_as_it_is(f: Any, session: Any, certifica
         {"sha256": "0" * 63, "size": 1},
         {"sha256": "0" * 64, "size": 1, "stream": 1},
         {"stream": 100},
-        {"sha256": "0" * 64, "size": 16 * 1024 * 1024 + 1},
+        {"sha256": "0" * 64, "size": 5 * 1024**3 + 1},
         {},
     ],
 )

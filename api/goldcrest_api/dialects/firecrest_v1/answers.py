@@ -9,7 +9,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from goldcrest_api.codes import Code, code_of, code_of_status
 from goldcrest_api.request_scope import note_refusal
+
+CODE_HEADER = "X-Goldcrest-Code"
+RETRYABLE_HEADER = "X-Goldcrest-Retryable"
 
 
 class SortedJson(JSONResponse):
@@ -21,6 +25,12 @@ class SortedJson(JSONResponse):
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
+def created(task_id: str, *, status: int) -> Response:
+    """The answer of every route that makes a task (contract 5.1)."""
+    body = {"success": "Task created", "task_id": task_id, "task_url": f"/tasks/{task_id}"}
+    return SortedJson(body, status_code=status)
+
+
 class Refusal(Exception):
     """Ends a request with this answer.
 
@@ -28,6 +38,7 @@ class Refusal(Exception):
         status: HTTP status.
         body: keys of the JSON answer; those that are None are left out.
         headers: further headers; their values are made fit for HTTP.
+        code: for programs; default: that of the error behind it, else what the status means.
     """
 
     def __init__(
@@ -37,15 +48,25 @@ class Refusal(Exception):
         description: str | None = None,
         error: str | None = None,
         headers: Mapping[str, str] | None = None,
+        code: Code | None = None,
     ) -> None:
         super().__init__(description or error)
+        self._code = code
         self.status = status
         given = {"description": description, "error": error}
         self.body = {key: value for key, value in given.items() if value is not None}
         self.headers = {name: header_text(value) for name, value in (headers or {}).items()}
 
     def response(self) -> Response:
-        return SortedJson(self.body, status_code=self.status, headers=self.headers)
+        code = self.code
+        told = {CODE_HEADER: header_text(code.name), RETRYABLE_HEADER: "true" if code.retryable else "false"}
+        return SortedJson(self.body, status_code=self.status, headers=self.headers | told)
+
+    @property
+    def code(self) -> Code:
+        """What went wrong, for programs."""
+        behind = code_of(self.__cause__) if self.__cause__ is not None else None
+        return self._code or behind or code_of_status(self.status)
 
 
 async def answer_refusal(request: Request, refusal: Exception) -> Response:

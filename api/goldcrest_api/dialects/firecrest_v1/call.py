@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData
@@ -15,13 +17,14 @@ from goldcrest_api.challenge import bearer_challenge
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
-from goldcrest_api.request_scope import context_of, note_user, trace_of
+from goldcrest_api.request_scope import context_of, note_system, note_user, trace_of
+from goldcrest_api.services.streams import Stream, TooManyStreams
 from goldcrest_api.system_cache import SystemView
 
 BASE_PATH = "/v1"  # where the dialect is documented; its routes are also served without
 
 _GENERAL = "Bad header or JWT, general exception raised"
-_CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
+CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
 _IN_ITS_OWN_WORDS = {"MissingScope", InsufficientAuthentication.code}
 _REASONS = {
     "TokenMissing": "No Auth Header given",
@@ -60,24 +63,30 @@ class Call:
         system = self.context.systems.get(name)
         if system is None:
             raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
+        note_system(self.request, system.name)
         return system
 
-    async def form(self, *, description: str) -> FormData:
+    async def form(
+        self,
+        *,
+        description: str,
+        too_large: str = "Failed to upload batch script. The file is over {mib:g} MB",
+    ) -> FormData:
         """The form in the body.
 
         Args:
             description: of the answer when it cannot be read.
+            too_large: of the answer when it has too many bytes; ``{bytes}`` and ``{mib}`` stand for how many are allowed.
         """
         limits = self.context.settings.limits
+        most = limits.body_bytes
         try:
-            return await read_form(
-                self.request, limit=limits.body_bytes, fields=limits.form_fields, seconds=limits.body_seconds
-            )
+            return await read_form(self.request, limit=most, fields=limits.form_fields, seconds=limits.body_seconds)
         except TooLarge as error:
-            sentence = f"Failed to upload batch script. The file is over {limits.body_bytes / 2**20:g} MB"
-            raise Refusal(413, description=sentence, headers=_CLOSE) from error
+            sentence = too_large.format(bytes=most, mib=most / 2**20)
+            raise Refusal(413, description=sentence, headers=CLOSE) from error
         except InvalidInput as error:
-            raise Refusal(400, description=description, error=error.message, headers=_CLOSE) from error
+            raise Refusal(400, description=description, error=error.message, headers=CLOSE) from error
 
 
 async def authenticated(request: Request) -> Call:
@@ -97,6 +106,21 @@ async def authenticated(request: Request) -> Call:
         ) from error
     note_user(request, caller.user)
     return Call(context, caller, trace_of(request), request)
+
+
+@contextmanager
+def stream_slot(call: Call, *, description: str) -> Iterator[Stream]:
+    """The caller's leave for one more answer that goes on; ends the request with 429 when there is none.
+
+    Args:
+        description: of that answer.
+    """
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(call.context.streams.open(call.caller))
+        except TooManyStreams as error:
+            raise Refusal(429, description=description, error=error.message, headers=RETRY_AFTER) from error
+        yield stream
 
 
 def _route(request: Request) -> str:

@@ -9,50 +9,39 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goldcrest.commands.base import check_path
-from goldcrest.errors import (
-    Denied,
-    DeniedForNow,
-    GoldcrestError,
-    InvalidInput,
-    NotFound,
-    Unauthenticated,
-    Unavailable,
-)
-from goldcrest_api.dialects.firecrest_v1 import failures
-from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
-from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, unauthenticated
+from goldcrest.errors import GoldcrestError, InvalidInput, NotFound
+from goldcrest.models.task import CANCEL_LIMIT
+from goldcrest_api.dialects.firecrest_v1 import failures, queries
+from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, created
+from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, is_text, outcome
-from goldcrest_api.dialects.firecrest_v1.texts import (
-    NO_PERMISSION_MACHINE_OR_PATH,
-    PERMISSION_DENIED,
-    RETRY_AFTER,
-)
+from goldcrest_api.dialects.firecrest_v1.texts import DIALECT, UNKNOWN_MACHINE_ERROR
+from goldcrest_api.labels import read_labels
 from goldcrest_api.services.scripts import RemoteScript, UploadedScript
 from goldcrest_api.services.submissions import KeyReused, Submission, SubmissionFailed
 from goldcrest_api.system_cache import SystemView
 
-DIALECT: Final = "firecrest-v1"
 _UPLOAD: Final = "Failed to submit job file"
 _PATH: Final = "Failed to submit job"
 _DELETE: Final = "Failed to delete job"
-_UNKNOWN: Final = "Machine does not exists"
 
 
 async def submit_upload(request: Request) -> Response:
     """Submit a batch script that comes with the request."""
     call = await authenticated(request)
-    system = call.machine(description=_UPLOAD, error=_UNKNOWN)
+    system = call.machine(description=_UPLOAD, error=UNKNOWN_MACHINE_ERROR)
     form = await call.form(description=_UPLOAD)
     account = _account(form)
     script = await _uploaded_script(form)
     variables = _environment(form, not_json="Invalid JSON in 'env' variable ({})", description=_UPLOAD)
-    return await _submit(call, system, script, account, variables, route="POST /compute/jobs/upload")
+    labels = _labels(form, description=_UPLOAD)
+    return await _submit(call, system, script, account, variables, labels, route="POST /compute/jobs/upload")
 
 
 async def submit_path(request: Request) -> Response:
     """Submit a batch script that lies on the system."""
     call = await authenticated(request)
-    system = call.machine(description=_PATH, error=_UNKNOWN, prefix=_PATH)
+    system = call.machine(description=_PATH, error=UNKNOWN_MACHINE_ERROR, prefix=_PATH)
     form = await call.form(description=_PATH)
     path = _text(form, "targetPath")
     wrong = outcome(path)
@@ -60,6 +49,7 @@ async def submit_path(request: Request) -> Response:
         raise Refusal(400, description=_PATH, error=f"'targetPath' {wrong}")
     account = _account(form)
     variables = _environment(form, not_json="Invalid JSON environment provided", description=_PATH)
+    labels = _labels(form, description=_PATH)
     try:
         check_path(path, name="targetPath")
     except InvalidInput as error:
@@ -69,33 +59,30 @@ async def submit_path(request: Request) -> Response:
             error=f"{error.message}: give the whole path",
             headers={"X-Invalid-Path": f"{path} is an invalid path."},
         ) from error
-    return await _submit(call, system, RemoteScript(path), account, variables, route="POST /compute/jobs/path")
+    return await _submit(call, system, RemoteScript(path), account, variables, labels, route="POST /compute/jobs/path")
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel a job, by the scheduler's id."""
+    """Cancel jobs, by the scheduler's ids: one, or several with commas."""
     call = await authenticated(request)
-    system = call.machine(description=_DELETE, error=_UNKNOWN)
+    system = call.machine(description=_DELETE, error=UNKNOWN_MACHINE_ERROR)
     job_id = str(request.path_params["jobid"])
     wrong = outcome(job_id)
     if wrong is not None:
         raise Refusal(400, description=_DELETE, error=f"'jobid' {wrong}")
-    try:
-        job = await call.context.lookup.of_scheduler_id(system.name, job_id, call.caller)
-        job = await call.context.cancellations.cancel(job, call.caller, call.trace)
-    except Unauthenticated as error:
-        raise unauthenticated(error) from error
-    except Denied as error:
-        raise _denied(_DELETE, error) from error
-    except NotFound as error:
-        raise Refusal(400, description=_DELETE, error=error.message) from error
-    except DeniedForNow as error:
-        raise failures.for_now(error, description=_DELETE) from error
-    except Unavailable as error:
-        raise Refusal(400, description=_DELETE, error="Error creating task", headers=RETRY_AFTER) from error
-    except GoldcrestError as error:
-        raise Refusal(400, description=_DELETE, error=error.message) from error
-    return _created(job.cancel_task_id, status=200)
+    if job_id.isascii() and job_id.isdigit():
+        try:
+            job = await call.context.lookup.of_scheduler_id(system.name, job_id, call.caller)
+            job = await call.context.cancellations.cancel(job, call.caller, call.trace)
+            return created(job.cancel_task_id, status=200)
+        except NotFound:
+            pass  # not submitted here: Slurm knows whose it is
+        except GoldcrestError as error:
+            raise failures.of_cancelling(error, description=_DELETE) from error
+    ids = [one for one in job_id.split(",") if one]
+    if not ids or len(ids) > CANCEL_LIMIT:
+        raise Refusal(400, description=_DELETE, error=f"'jobid' has {len(ids)} ids; 1 to {CANCEL_LIMIT} are allowed")
+    return await queries.begin(call, system, {"cancelJob": {"jobIds": ids}}, description=_DELETE)
 
 
 async def status(request: Request) -> Response:
@@ -110,6 +97,7 @@ async def _submit(
     script: UploadedScript | RemoteScript,
     account: str | None,
     variables: dict[str, str],
+    labels: dict[str, str],
     *,
     route: str,
 ) -> Response:
@@ -124,6 +112,7 @@ async def _submit(
         dialect=DIALECT,
         account=account,
         environment=variables,
+        labels=labels,
         idempotency_key=key,
     )
     try:
@@ -132,21 +121,7 @@ async def _submit(
         raise Refusal(422, description=description, error=error.message) from error
     except SubmissionFailed as error:
         raise failures.of_submission(error, description=description, script=script) from error
-    return _created(job.task_id, status=201)
-
-
-def _created(task_id: str, *, status: int) -> Response:
-    body = {"success": "Task created", "task_id": task_id, "task_url": f"/tasks/{task_id}"}
-    return SortedJson(body, status_code=status)
-
-
-def _denied(description: str, error: Denied) -> Refusal:
-    return Refusal(
-        404,
-        description=description,
-        error=error.message,
-        headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH},
-    )
+    return created(job.task_id, status=201)
 
 
 def _text(form: FormData, name: str) -> str | None:
@@ -184,5 +159,15 @@ def _environment(form: FormData, *, not_json: str, description: str) -> dict[str
         return environment(text)
     except NotJson as error:
         raise Refusal(404, description=_PATH, error=not_json.format(text)) from error
+    except ValueError as error:
+        raise Refusal(400, description=description, error=str(error)) from error
+
+
+def _labels(form: FormData, *, description: str) -> dict[str, str]:
+    text = _text(form, "labels")
+    if not text:
+        return {}
+    try:
+        return read_labels(text)
     except ValueError as error:
         raise Refusal(400, description=description, error=str(error)) from error

@@ -5,8 +5,6 @@ They are told apart by class and errno name, never by words in a message.
 
 from __future__ import annotations
 
-import errno as errno_table
-import os
 from typing import Final
 
 from goldcrest.errors import (
@@ -17,6 +15,7 @@ from goldcrest.errors import (
     GoldcrestError,
     InvalidInput,
     NotFound,
+    QuotaExceeded,
     Unauthenticated,
     Unavailable,
 )
@@ -25,14 +24,13 @@ from goldcrest_api.dialects.firecrest_v1.call import unauthenticated
 from goldcrest_api.dialects.firecrest_v1.texts import (
     MACHINE_NOT_AVAILABLE,
     NO_PERMISSION_MACHINE_OR_PATH,
-    NO_PERMISSION_PATH,
     NOT_ALLOWED,
     PERMISSION_DENIED,
     RETRY_AFTER,
     RETRY_LATER,
+    RETRY_QUOTA,
     TIMED_OUT,
 )
-from goldcrest_api.services.files import FileFailed, FileStage
 from goldcrest_api.services.scripts import RemoteScript, UploadedScript
 from goldcrest_api.services.submissions import Stage, SubmissionFailed
 
@@ -56,9 +54,27 @@ def of_submission(failed: SubmissionFailed, *, description: str, script: Uploade
             return _of_creation(cause, description=description)
 
 
-def _of_access(cause: GoldcrestError) -> Refusal:
-    """The access probe (5.2): the wording of the job listing, whatever the route."""
-    description = "Failed to retrieve jobs information"
+def of_operation(failed: SubmissionFailed, *, description: str, probed: str) -> Refusal:
+    """The answer when no Task was made.
+
+    Args:
+        probed: description when the system does not let the caller in.
+    """
+    cause = failed.cause
+    if isinstance(cause, Unauthenticated):
+        return unauthenticated(cause)
+    return _of_access(cause, probed) if failed.stage is Stage.ACCESS else _of_creation(cause, description=description)
+
+
+def of_cancelling(cause: GoldcrestError, *, description: str) -> Refusal:
+    """The answer when a Job could not be told to end."""
+    return (
+        unauthenticated(cause) if isinstance(cause, Unauthenticated) else _of_creation(cause, description=description)
+    )
+
+
+def _of_access(cause: GoldcrestError, description: str = "Failed to retrieve jobs information") -> Refusal:
+    """The access probe (5.2): the wording of the job listing, on most routes."""
     match cause:
         case Denied():
             return Refusal(
@@ -132,6 +148,8 @@ def _of_creation(cause: GoldcrestError, *, description: str) -> Refusal:
             )
         case DeniedForNow():
             return for_now(cause, description=description)
+        case QuotaExceeded():
+            return Refusal(429, description=description, error=cause.message, headers=RETRY_QUOTA)
         case Unavailable():
             return Refusal(400, description=description, error="Error creating task", headers=RETRY_AFTER)
         case InvalidInput() | NotFound():
@@ -143,56 +161,3 @@ def for_now(cause: DeniedForNow, *, description: str) -> Refusal:
     """A maintenance window: the site's own message, and the headers of a machine that is away (3.6)."""
     headers = MACHINE_NOT_AVAILABLE | RETRY_LATER
     return Refusal(400, description=description, error=cause.message, headers=headers)
-
-
-def of_file(failed: FileFailed, *, description: str, path: str, user: str, machine: str) -> Refusal:
-    """The answer when a file cannot be read or looked at (3.7): what ``stat`` and ``head`` would have said."""
-    cause = failed.cause
-    if isinstance(cause, Unauthenticated):
-        return unauthenticated(cause)
-    error: str
-    match cause:
-        case DeniedForNow():
-            error, headers = cause.message, MACHINE_NOT_AVAILABLE | RETRY_LATER
-        case Unavailable():
-            error, headers = "Machine is not available", MACHINE_NOT_AVAILABLE | RETRY_AFTER
-        case Denied():
-            error = f"Permission denied for user {user} in {machine}"
-            headers = {PERMISSION_DENIED: NO_PERMISSION_PATH}
-        case CommandRefused():
-            error, headers = NOT_ALLOWED, {"X-Error": NOT_ALLOWED}
-        case CommandFailed(kind="timeout"):
-            error, headers = TIMED_OUT, {"X-Timeout": TIMED_OUT}
-        case CommandFailed(kind="os", errno_name=str() as name):
-            error = _words(failed.stage, path, name)
-            headers = _file_headers(failed.stage, name, error)
-        case _:
-            error, headers = cause.message, {"X-Error": cause.message}
-    return Refusal(400, description=description, error=error.replace("\n", ""), headers=headers)
-
-
-def _file_headers(stage: FileStage, name: str, error: str) -> dict[str, str]:
-    if name == "ENOENT":
-        # "cannot stat … No such file" and "cannot open … No such file" are different rows of the table.
-        if stage is FileStage.STAT:
-            return {"X-Not-Found": "sourcePath not found"}
-        return {"X-Invalid-Path": "path is an invalid path"}
-    if name == "EACCES":
-        return {PERMISSION_DENIED: NO_PERMISSION_PATH}
-    if name == "EPERM":
-        return {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
-    if name == "ENOTDIR":
-        return {"X-Not-A-Directory": "targetPath is not a directory"}
-    if name == "EISDIR":
-        return {"X-A-Directory": "path is a directory, can't checksum directories"}
-    return {"X-Error": error}
-
-
-def _words(stage: FileStage, path: str, name: str) -> str:
-    number = getattr(errno_table, name, None)
-    reason = os.strerror(number) if isinstance(number, int) else name
-    if stage is FileStage.STAT:
-        return f"stat: cannot stat '{path}': {reason}"
-    if name == "EISDIR":
-        return f"head: error reading '{path}': {reason}"
-    return f"head: cannot open '{path}' for reading: {reason}"

@@ -10,6 +10,7 @@ Outcome = Literal["not specified", "is empty", "has invalid char"]
 """What can be wrong with a field; it appears in error texts."""
 
 _INVALID: Final = re.compile(r"""[<>|;"'&\\()`\x00-\x1f\ud800-\udfff]""")  # lone surrogates: no text can hold them
+_UNPRINTED: Final = re.compile(r"[\x00-\x1f\ud800-\udfff]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 VARIABLE_LIMIT: Final = 256  # of models.job.JobSpec.environment
@@ -23,6 +24,15 @@ def outcome(value: str | None) -> Outcome | None:
     if value == "":
         return "is empty"
     return "has invalid char" if _INVALID.search(value) else None
+
+
+def escaped_outcome(value: str | None) -> Outcome | None:
+    """Likewise for a value in which such characters are written as escapes: only what no escaped text holds is refused."""
+    if value is None:
+        return "not specified"
+    if value == "":
+        return "is empty"
+    return "has invalid char" if _UNPRINTED.search(value) else None
 
 
 def is_true(value: str | None) -> bool:

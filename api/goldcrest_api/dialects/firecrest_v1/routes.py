@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, status, tasks, utilities
+from goldcrest_api.dialects.firecrest_v1 import compute, events, output, queries, status, tasks, utilities_routes
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
+from goldcrest_api.dialects.firecrest_v1.described import MACHINE as _MACHINE
+from goldcrest_api.dialects.firecrest_v1.described import TEXT as _TEXT
+from goldcrest_api.dialects.firecrest_v1.described import Adder, form, in_header, in_path, in_query
+from goldcrest_api.dialects.firecrest_v1.times import FORMATS
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-_MACHINE: Final = {
-    "in": "header",
-    "name": "X-Machine-Name",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "Name of the system.",
-}
 _IDEMPOTENCY: Final = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -32,32 +26,54 @@ _IDEMPOTENCY: Final = {
 def router() -> APIRouter:
     """All routes, without a prefix: to be included at ``/`` and at ``/v1``."""
     routes = APIRouter(default_response_class=SortedJson)
-    add = _Adder(routes)
+    add = Adder(routes)
     add("POST", "/compute/jobs/upload", compute.submit_upload, "compute", status=201,
-        takes=[_MACHINE, _IDEMPOTENCY], form=_form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV))  # fmt: skip
+        takes=[_MACHINE, _IDEMPOTENCY], form=form("multipart/form-data", file=_FILE, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
     add("POST", "/compute/jobs/path", compute.submit_path, "compute", status=201,
         takes=[_MACHINE, _IDEMPOTENCY],
-        form=_form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV))  # fmt: skip
-    add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, _path("jobid")])
+        form=form("application/x-www-form-urlencoded", targetPath=_TEXT, account=_TEXT, env=_ENV, labels=_LABELS))  # fmt: skip
+    add("GET", "/compute/jobs", queries.jobs, "compute",
+        takes=[_MACHINE, in_query("jobs", "Job ids, separated by commas; all without it."), *_PAGES,
+               in_query("userJobs", "false: also other users' jobs, without their files. Default: true.")])  # fmt: skip
+    add("GET", "/compute/jobs/{jobid}", queries.job, "compute", takes=[_MACHINE, in_path("jobid")])
+    add("GET", "/compute/acct", queries.accounting, "compute",
+        takes=[_MACHINE, in_query("jobs", "Job ids, separated by commas."), *_PAGES,
+               in_query("starttime", f"Jobs after this time: {FORMATS}."),
+               in_query("endtime", "Jobs before this time, in the same formats.")])  # fmt: skip
+    add("GET", "/compute/nodes", queries.nodes, "compute",
+        takes=[_MACHINE, in_query("nodes", "Names, separated by commas; all without it.")])  # fmt: skip
+    add("GET", "/compute/nodes/{nodeName}", queries.node, "compute", takes=[_MACHINE, in_path("nodeName")])
+    add("GET", "/compute/partitions", queries.partitions, "compute",
+        takes=[_MACHINE, in_query("partitions", "Names, separated by commas; all without it.")])  # fmt: skip
+    add("GET", "/compute/reservations", queries.reservations, "compute",
+        takes=[_MACHINE, in_query("reservations", "Names, separated by commas; all without it.")])  # fmt: skip
+    add("DELETE", "/compute/jobs/{jobid}", compute.cancel, "compute", takes=[_MACHINE, in_path("jobid")])
+    add("GET", "/compute/jobs/{jobid}/output", output.output, "compute",
+        takes=[{**_MACHINE, "required": False}, in_path("jobid"), in_query("stream", "stdout (default) or stderr."),
+               in_query("offset", "Bytes to leave out at the beginning."),
+               in_query("follow", "true: the answer goes on until the job has ended.")])  # fmt: skip
     add("GET", "/compute/status", compute.status, "compute")
-    add("GET", "/tasks", tasks.some, "tasks", takes=[_query("tasks", "Ids, separated by commas; all without it.")])
+    add("GET", "/tasks", tasks.some, "tasks",
+        takes=[in_query("tasks", "Ids, separated by commas; all without it."),
+               in_query("labels", "Only those with these labels: name=value, or a name alone, separated by commas.")])  # fmt: skip
     add("GET", "/tasks/", tasks.some, "tasks", shown=False)
     # Before the route with an id: these were never public (contract 15.29, D12).
     for path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
         routes.add_api_route(path, _invalid, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
-    add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[_path("task_id")])
+    add("GET", "/tasks/{task_id}", tasks.one, "tasks", takes=[in_path("task_id")])
+    add(
+        "GET",
+        "/events",
+        events.follow,
+        "events",
+        takes=[
+            in_header("Last-Event-ID", "The last id that came: go on after it. Without it, all jobs are told first.")
+        ],
+    )
     add("GET", "/status/systems", status.systems, "status")
-    add("GET", "/status/systems/{machine}", status.system, "status", takes=[_path("machine")])
+    add("GET", "/status/systems/{machine}", status.system, "status", takes=[in_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
-    add("GET", "/utilities/view", utilities.view, "utilities",
-        takes=[_MACHINE, _query("targetPath", "Absolute path.", required=True),
-               _query("bytes", "Only the first bytes, as head --bytes."),
-               _query("lines", "Only the first lines, as head --lines."),
-               _query("grep", "Only lines with this text.")])  # fmt: skip
-    add("GET", "/utilities/stat", utilities.stat, "utilities",
-        takes=[_MACHINE, _query("targetPath", "Absolute path.", required=True),
-               _query("dereference", "true: of the file that a link points to.")])  # fmt: skip
-    add("GET", "/utilities/status", utilities.status, "utilities")
+    utilities_routes.add_to(add)
     return routes
 
 
@@ -65,60 +81,13 @@ async def _invalid(request: Request) -> Response:
     return SortedJson({"message": "Invalid"}, status_code=400)
 
 
-class _Adder:
-    def __init__(self, routes: APIRouter) -> None:
-        self._routes = routes
-
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        endpoint: Endpoint,
-        tag: str,
-        *,
-        status: int = 200,
-        takes: list[dict[str, Any]] | None = None,
-        form: dict[str, Any] | None = None,
-        shown: bool = True,
-    ) -> None:
-        extra: dict[str, Any] = {"security": [{"token": []}]}
-        if takes:
-            extra["parameters"] = takes
-        if form:
-            extra["requestBody"] = form
-        self._routes.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            status_code=status,
-            tags=[tag],
-            summary=(endpoint.__doc__ or "").strip().split("\n")[0],
-            response_model=None,
-            openapi_extra=extra,
-            include_in_schema=shown,
-        )
-
-
-_TEXT: Final = {"type": "string"}
 _FILE: Final = {"type": "string", "format": "binary", "description": "The batch script."}
 _ENV: Final = {"type": "string", "description": "Environment variables of the job, as a JSON object."}
 
-
-def _form(media_type: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    required = [name for name in ("file", "targetPath") if name in fields]
-    schema = {"type": "object", "properties": fields, "required": required}
-    return {"required": True, "content": {media_type: {"schema": schema}}}
+_LABELS: Final = {"type": "string", "description": "Labels of your own, as a JSON object of texts; tasks show them."}
 
 
-def _path(name: str) -> dict[str, Any]:
-    return {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
-
-
-def _query(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
-    return {
-        "in": "query",
-        "name": name,
-        "required": required,
-        "schema": {"type": "string"},
-        "description": description,
-    }
+_PAGES: Final = (
+    in_query("pageSize", "Entries of a page; 25 when only pageNumber is given."),
+    in_query("pageNumber", "Which page; the first is 0."),
+)

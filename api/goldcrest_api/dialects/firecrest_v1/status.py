@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from goldcrest.models.system import Limits
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
@@ -62,24 +64,35 @@ def _parameters(context: Context) -> dict[str, list[dict[str, Any]]]:
         "compute": [
             _parameter("WORKLOAD_MANAGER", "Slurm", "", "Type of workload manager used in compute microservice"),
         ],
-        "utilities": [
-            _parameter(
-                "UTILITIES_MAX_FILE_SIZE",
-                f"{settings.limits.view_bytes / 2**20:g}",
-                "MB",
-                "The maximum allowable file size for various operations of the utilities microservice",
-            ),
-            _parameter(
-                "UTILITIES_TIMEOUT",
-                f"{settings.limits.command_seconds:g}",
-                "seconds",
-                "Maximum time duration for executing the commands in the cluster for the utilities microservice.",
-            ),
-        ],
+        "utilities": limit_parameters({view.name: view.spec.limits for view in context.systems.all()}),
         "storage": [
             _parameter("FILESYSTEMS", filesystems, "", "Filesystems of each system"),
         ],
     }
+
+
+def limit_parameters(limits: Mapping[str, Limits]) -> list[dict[str, Any]]:
+    """The limits of ``/utilities``: what holds on every system, under the contract's names, and a row more for each system that allows more.
+
+    Args:
+        limits: by name of the system.
+    """
+    size = {name: each.file_bytes // 2**20 for name, each in limits.items()}
+    seconds = {name: each.seconds for name, each in limits.items()}
+    return [
+        *_rows("UTILITIES_MAX_FILE_SIZE", size, Limits().file_bytes // 2**20, "MB",
+               "The maximum allowable file size for various operations of the utilities microservice"),
+        *_rows("UTILITIES_TIMEOUT", seconds, Limits().seconds, "seconds",
+               "Maximum time duration for executing the commands in the cluster for the utilities microservice."),
+    ]  # fmt: skip
+
+
+def _rows(name: str, values: Mapping[str, int], usual: int, unit: str, description: str) -> Iterator[dict[str, Any]]:
+    least = min(values.values(), default=usual)
+    yield _parameter(name, str(least), unit, description)
+    for system, value in sorted(values.items()):
+        if value != least:
+            yield _parameter(f"{name}.{system}", str(value), unit, f"{description.rstrip('.')}, on {system}")
 
 
 def _parameter(name: str, value: Any, unit: str, description: str) -> dict[str, Any]:

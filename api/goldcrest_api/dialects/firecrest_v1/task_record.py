@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from goldcrest.models.job import JobStatus
@@ -25,21 +26,48 @@ def task_record(found: Found) -> dict[str, Any]:
     job = found.job
     status, data, updated = _submission(job) if found.action is Action.SUBMIT else _cancelling(job)
     created = job.created if found.action is Action.SUBMIT else job.status.cancel_requested_at or job.created
-    updated = _local(updated or created)
-    return {
+    return record(
+        task_id=found.task_id,
+        status=status,
+        data=data,
+        created=created,
+        updated=updated or created,
+        system=job.system,
+        user=job.run_as,
+        labels=job.labels,
+    )
+
+
+def record(
+    *,
+    task_id: str,
+    status: str,
+    data: Any,
+    created: str,
+    updated: str,
+    system: str,
+    user: str,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """R of contract 7.3; times are RFC 3339 in UTC."""
+    updated = _local(updated)
+    answer: dict[str, Any] = {
         "created_at": _local(created),
         "data": data,
         "description": _DESCRIPTIONS[status],
-        "hash_id": found.task_id,
+        "hash_id": task_id,
         "last_modify": updated,
         "service": "compute",
         "status": status,
-        "system": job.system,
-        "task_id": found.task_id,
-        "task_url": f"/tasks/{found.task_id}",
+        "system": system,
+        "task_id": task_id,
+        "task_url": f"/tasks/{task_id}",
         "updated_at": updated,
-        "user": job.run_as,
+        "user": user,
     }
+    if labels:  # beyond the contract, and only for who uses them
+        answer["labels"] = dict(labels)
+    return answer
 
 
 def _submission(job: JobView) -> tuple[str, Any, str | None]:

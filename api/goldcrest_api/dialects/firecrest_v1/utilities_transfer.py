@@ -1,0 +1,122 @@
+"""``GET /utilities/download`` and ``POST /utilities/upload``: one file, streamed (contract 4, D5, D15)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from goldcrest.commands import StatFile, WriteFile
+from goldcrest.commands.names import name_text
+from goldcrest.errors import CommandFailed, GoldcrestError, InvalidInput, TooLarge
+from goldcrest_api.codes import Code
+from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
+from goldcrest_api.dialects.firecrest_v1.call import CLOSE
+from goldcrest_api.dialects.firecrest_v1.fields import outcome
+from goldcrest_api.dialects.firecrest_v1.utilities_call import TOO_LARGE, Utility, beginning, by_query, description_of
+from goldcrest_api.file_response import FileResponse
+from goldcrest_api.multipart_stream import Received, receive
+from goldcrest_api.spool import Spool
+
+_NEW_MODE: Final = 0o666  # the node's umask is taken off
+_NAME_BYTES: Final = 255  # NAME_MAX of Linux
+_NOT_UPLOADED: Final = "Failed to upload file"
+
+
+async def download(request: Request) -> Response:
+    """The bytes of a file."""
+    utility = await by_query(request, "fsize")
+    path = utility.path("sourcePath")
+    found = await utility.run(StatFile(path, dereference=True), utility.step("stat", target=path))
+    size = int(found.result["size"])
+    if size > utility.system.spec.limits.file_bytes:
+        headers = {"X-Size-Limit": "File exceeds size limit"}
+        raise Refusal(400, description="Failed to download file", headers=headers, code=Code("TooLarge"))
+    headers = {"Content-Disposition": _attachment(path)}
+    if not size:
+        return Response(headers=headers, media_type=FileResponse.media_type)
+    call = utility.call
+    pieces = call.context.files.content(path, size, system=utility.system, caller=call.caller, trace=call.trace)
+    step = utility.step("base64", target=path, description=description_of("base64"))
+    # What keeps the file from being read is known with the first piece: then there is still an answer to give.
+    try:
+        first = await anext(pieces)
+    except GoldcrestError as error:
+        raise utility.refusal(error, step) from error
+    return FileResponse(_all(first, pieces), size=size, headers=headers)
+
+
+async def upload(request: Request) -> Response:
+    """Write a file into a directory, over what is there. It appears when it is whole; a request that is cut leaves nothing."""
+    utility = await beginning(request, "upload")
+    context = utility.call.context
+    limits = context.settings.limits
+    most = utility.system.spec.limits.file_bytes
+    try:
+        with Spool(context.settings.spool_folder) as spool:
+            received = await receive(
+                request, spool.write, name="file", limit=most, fields=limits.form_fields, seconds=limits.body_seconds
+            )
+            await _write(utility.with_fields(received.fields), received, spool)
+    except TooLarge as error:
+        raise Refusal(413, description=TOO_LARGE.format(bytes=most), headers=CLOSE) from error
+    except InvalidInput as error:
+        raise Refusal(400, description=_NOT_UPLOADED, error=error.message, headers=CLOSE) from error
+    except OSError as error:  # of the spool
+        told = "The gateway has no room for the file now"
+        raise Refusal(503, description=_NOT_UPLOADED, error=told, code=Code("GatewayFull", retryable=True)) from error
+    return SortedJson({"description": "File upload successful", "output": ""}, status_code=201)
+
+
+async def _write(utility: Utility, received: Received, spool: Spool) -> None:
+    folder = utility.path()
+    if not received.file_name:
+        raise Refusal(400, description=_NOT_UPLOADED, error="No file in query")
+    if not is_component(received.file_name):
+        raise Refusal(400, description=_NOT_UPLOADED, error="Filename has invalid char")
+    path = f"{folder.rstrip('/')}/{name_text(received.file_name.encode())}"
+    step = utility.step("cat", target=path)
+    mode = await _mode_of(utility, path)
+    payload = await spool.payload()
+    await utility.write(WriteFile(path, payload, mode=mode, overwrite=True), spool, step)
+
+
+async def _mode_of(utility: Utility, path: str) -> int:
+    """Permission bits for what is written: of the file that is there, so that overwriting it opens it to nobody."""
+    call = utility.call
+    try:
+        found = await call.context.files.run(
+            StatFile(path, dereference=True), system=utility.system, caller=call.caller, trace=call.trace
+        )
+    except CommandFailed as error:
+        if error.errno_name == "ENOENT":
+            return _NEW_MODE
+        raise utility.refusal(error, utility.step("cat", target=path)) from error
+    except GoldcrestError as error:
+        raise utility.refusal(error, utility.step("cat", target=path)) from error
+    return int(found.result["mode"]) & 0o777
+
+
+def is_component(name: str) -> bool:
+    """Whether it names a file within a directory (D15), and no other place."""
+    return outcome(name) is None and name not in (".", "..") and "/" not in name and len(name.encode()) <= _NAME_BYTES
+
+
+async def _all(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
+
+
+def _attachment(path: str) -> str:
+    """The header that names the file (RFC 6266): as it is where that can be, and else in UTF-8 as well."""
+    name = path.rstrip("/").rpartition("/")[2]
+    if name.isascii() and name.isprintable() and not set(name) & set(' "\\;,'):
+        return f"attachment; filename={name}"
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,38 @@
+"""An answer whose body is a file that comes from elsewhere piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from goldcrest.errors import GoldcrestError
+from goldcrest.telemetry import Log
+
+_log = Log(__name__)
+
+
+class FileResponse(StreamingResponse):
+    """``size`` bytes. When they end early the connection is closed before its announced length, so that no client takes a part for the whole.
+
+    The pieces are closed in each case: also when the client goes away, which stops whoever sends them.
+    """
+
+    media_type = "application/octet-stream"
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], *, size: int, headers: Mapping[str, str]) -> None:
+        super().__init__(pieces, headers={**headers, "Content-Length": str(size)}, media_type=self.media_type)
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._pieces) as pieces:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            try:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except GoldcrestError as error:
+                _log.warning("download.cut", code=error.code, reason=error.message)
+                return  # without an end: the server closes the connection
+            await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,89 @@
+"""Statuses of Tasks: pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goldcrest.grants import parse_time
+from goldcrest.models.conditions import run_once_conditions
+from goldcrest.models.task import TaskResource, TaskStatus
+from goldcrest.wellknown import ANNOTATION_READ_AT, ConditionType, Phase, Reason
+from goldcrest_operator.reconcile.observation import Trouble
+from goldcrest_operator.reconcile.statuses import iso
+
+_MESSAGE_LIMIT = 4096  # characters, as the schema says
+
+
+def task_status(
+    task: TaskResource,
+    *,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    now: float,
+    unreachable: bool = False,
+    stalled: bool = False,
+    **fields: Any,
+) -> TaskStatus:
+    """The Task's status in this phase, with all conditions and with ``fields`` set; everything else as it was."""
+    message = message[:_MESSAGE_LIMIT]
+    conditions = run_once_conditions(
+        phase=phase,
+        reason=reason,
+        message=message,
+        generation=task.generation,
+        previous=task.status.conditions,
+        unreachable=unreachable,
+        stalled=stalled,
+        at=iso(now),
+    )
+    if phase.finished:
+        fields["end_time"] = iso(now)
+    return task.status.model_copy(
+        update={
+            "observed_generation": task.generation,
+            "phase": phase,
+            "message": message,
+            "conditions": list(conditions),
+            **fields,
+        }
+    )
+
+
+def waiting_status(task: TaskResource, trouble: Trouble, *, now: float) -> TaskStatus:
+    """It stays where it is, and says what it waits for."""
+    return task_status(
+        task,
+        phase=task.status.phase or Phase.PENDING,
+        reason=trouble.reason,
+        message=trouble.message,
+        now=now,
+        unreachable=trouble.unreachable,
+    )
+
+
+def says_already(task: TaskResource, trouble: Trouble) -> bool:
+    """Whether this trouble is in the status: its words may differ (another login host), which is not worth a write."""
+    return any(
+        condition.type == ConditionType.READY and condition.reason == trouble.reason.value
+        for condition in task.status.conditions
+    )
+
+
+def ended_at(task: TaskResource) -> float | None:
+    """Epoch seconds of its end."""
+    try:
+        return parse_time(task.status.end_time) if task.status.end_time is not None else None
+    except ValueError:
+        return None
+
+
+def read_at(task: TaskResource, *, now: float) -> float | None:
+    """Epoch seconds at which its result was read, as the gateway noted; never before its end, never later than now."""
+    ended, noted = ended_at(task), task.annotations.get(ANNOTATION_READ_AT)
+    if ended is None or noted is None:
+        return None
+    try:
+        return min(max(parse_time(noted), ended), now)
+    except ValueError:
+        return None
