@@ -13,7 +13,7 @@ from typing import Any, Final
 from goldcrest.models.job import JobSpec
 from goldcrest.models.task import TaskSpec
 from goldcrest.policy.question import script_content
-from goldcrest.sbatch.effective import Override, effective, overrides
+from goldcrest.sbatch.effective import effective, overrides
 from goldcrest.wellknown import Kind
 
 WARNING_LIMIT: Final = 120  # characters of one
@@ -32,9 +32,15 @@ _LOST: Final = {Kind.JOB: "its state and exit code", Kind.TASK: "its result"}
 _SBATCH_REFUSES: Final = "sbatch refuses it"
 
 
-def advice_on_creation(spec: JobSpec) -> tuple[str, ...]:
-    """Warnings for a new Job that is otherwise fine."""
-    return _bounded([*_on_secrets(spec), *_on_script(spec), *_on_options(spec), *_on_the_end(spec.dump(), Kind.JOB)])
+def advice_on_creation(spec: JobSpec, config_map: bytes | None = None) -> tuple[str, ...]:
+    """Warnings for a new Job that is otherwise fine.
+
+    Args:
+        config_map: what the ConfigMap holds that the spec names as its script.
+    """
+    content = script_content(spec, config_map)
+    found = [*_on_secrets(spec), *_on_script(spec, content), *_on_options(spec, content)]
+    return _bounded([*found, *_on_the_end(spec.dump(), Kind.JOB)])
 
 
 def advice_on_task(spec: TaskSpec) -> tuple[str, ...]:
@@ -54,8 +60,7 @@ def _on_secrets(spec: JobSpec) -> Iterator[str]:
         yield f"spec.environment: {_short(names[0])}{more}: all who read this gjob read that; better in a file"
 
 
-def _on_script(spec: JobSpec) -> Iterator[str]:
-    content = script_content(spec)
+def _on_script(spec: JobSpec, content: bytes | None) -> Iterator[str]:
     if content is None:
         yield "spec.script.path: #SBATCH lines in the file are refused on the system unless the spec says the same"
         return
@@ -65,16 +70,11 @@ def _on_script(spec: JobSpec) -> Iterator[str]:
         yield f"spec.script: lines end with CR LF, as on DOS: {_SBATCH_REFUSES}; convert it with dos2unix"
     if b"\0" in content:
         yield f"spec.script: there is a NUL byte in it: {_SBATCH_REFUSES}"
-    yield from map(_on_override, overrides(spec, content))
+    yield from (override.sentence for override in overrides(spec, content))
 
 
-def _on_override(override: Override) -> str:
-    where = f"line {override.line} of the script" if override.line else "the script"
-    return f"{where}: --{override.flag} is not used, because spec.{override.field} says something else"
-
-
-def _on_options(spec: JobSpec) -> Iterator[str]:
-    asked = effective(spec, script_content(spec)).options.values()
+def _on_options(spec: JobSpec, content: bytes | None) -> Iterator[str]:
+    asked = effective(spec, content).options.values()
     for name in _OPAQUE:
         if name in asked:
             yield f"option {name}: policy sees its text only; what it leads to is decided on the system, which may refuse it"

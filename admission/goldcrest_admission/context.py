@@ -16,6 +16,7 @@ from goldcrest_admission.manager import Managers
 from goldcrest_admission.metrics import Metrics
 from goldcrest_admission.quota import TaskQuota
 from goldcrest_admission.requester import Accounts, Requesters
+from goldcrest_admission.scripts import Scripts
 from goldcrest_admission.settings import Settings
 from goldcrest_admission.update import UpdateReview
 
@@ -60,6 +61,7 @@ class Context:
                 key=SigningKey(key),
                 systems=Systems(kube),
                 reviews=kube,
+                scripts=Scripts(kube),
                 policy=policy,
                 quota=TaskQuota(kube),
             ),

@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 from goldcrest.canonical import sha256_hex
-from goldcrest.creation import FINALIZED_KINDS, Spec, creation_question, parse_spec
+from goldcrest.creation import FINALIZED_KINDS, creation_question, parse_spec
 from goldcrest.errors import Denied
 from goldcrest.grants import STAMP_TYPE, SigningKey, spec_digest
+from goldcrest.models.job import JobSpec
 from goldcrest.models.task import TaskSpec
 from goldcrest.policy import Policy
 from goldcrest.policy.accounts import AccessReviews, review_account
@@ -28,6 +29,7 @@ from goldcrest_admission.advice import advice_on_creation, advice_on_task
 from goldcrest_admission.quota import TaskQuota
 from goldcrest_admission.requester import Requester, Requesters
 from goldcrest_admission.review import Admitted, Raw, Review, finalizers_of, mapping, pointer
+from goldcrest_admission.scripts import Scripts
 
 
 class CreateReview:
@@ -40,10 +42,12 @@ class CreateReview:
         key: SigningKey,
         systems: Systems,
         reviews: AccessReviews,
+        scripts: Scripts,
         policy: Policy,
         quota: TaskQuota,
     ) -> None:
         self._requesters = requesters
+        self._scripts = scripts
         self._key = key
         self._systems = systems
         self._reviews = reviews
@@ -60,7 +64,10 @@ class CreateReview:
         _check_name(review, via=requester.requested_by.via)
         kind = review.made_kind
         spec = parse_spec(kind, review.spec)
-        _check_script(spec)
+        config_map: bytes | None = None
+        if not isinstance(spec, TaskSpec):
+            config_map = await self._scripts.of(spec, requester, namespace=review.namespace)
+            _check_script(spec, script_content(spec, config_map))
         await self._systems.get(spec.system)
         wildcards: tuple[str, ...] = ()
         if not requester.via_grant:
@@ -75,6 +82,7 @@ class CreateReview:
         question = creation_question(
             kind,
             spec,
+            config_map=config_map,
             subject=requester.subject,
             namespace=review.namespace,
             name=review.name,
@@ -86,7 +94,9 @@ class CreateReview:
         if isinstance(spec, TaskSpec):
             await self._quota.check(namespace=review.namespace, user=spec.run_as)
             return Admitted(patch=self._patch(review, requester), warnings=advice_on_task(spec))
-        return Admitted(patch=self._patch(review, requester), warnings=advice_on_creation(spec))
+        digest = sha256_hex(config_map) if config_map is not None else None
+        patch = self._patch(review, requester, script_sha256=digest)
+        return Admitted(patch=patch, warnings=advice_on_creation(spec, config_map))
 
     def validate(self, review: Review) -> None:
         """The resource as it will be stored is what was stamped or granted.
@@ -96,17 +106,21 @@ class CreateReview:
         """
         self._requesters.check_result(review)
         _check_name(review, via=review.spec["requestedBy"]["via"])
-        _check_script(parse_spec(review.made_kind, review.spec))
+        spec = parse_spec(review.made_kind, review.spec)
+        if not isinstance(spec, TaskSpec):
+            _check_stored_script(spec)
         if review.made_kind in FINALIZED_KINDS and FINALIZER not in finalizers_of(review.new):
             raise Denied(f"finalizer {FINALIZER} is missing: the mutating webhook of Goldcrest did not run")
 
-    def _patch(self, review: Review, requester: Requester) -> list[Raw]:
+    def _patch(self, review: Review, requester: Requester, *, script_sha256: str | None = None) -> list[Raw]:
         requested_by = requester.requested_by.dump()
         patch: list[Raw] = [{"op": "add", "path": pointer("spec", "requestedBy"), "value": requested_by}]
+        if script_sha256 is not None:
+            patch.append({"op": "add", "path": pointer("spec", "scriptSha256"), "value": script_sha256})
         if not requester.via_grant:
             if not mapping(mapping(review.new, "metadata"), "annotations"):
                 patch.append({"op": "add", "path": pointer("metadata", "annotations"), "value": {}})
-            added = {ANNOTATION_STAMP: self._stamp(review, requested_by)}
+            added = {ANNOTATION_STAMP: self._stamp(review, requested_by, script_sha256)}
             if Trace.parse(review.annotations.get(ANNOTATION_TRACEPARENT)) is None:
                 # kubectl brings no trace: it begins with this review.
                 added[ANNOTATION_TRACEPARENT] = (current_trace.get() or Trace.new()).header
@@ -119,7 +133,7 @@ class CreateReview:
             patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})
         return patch
 
-    def _stamp(self, review: Review, requested_by: dict[str, Any]) -> str:
+    def _stamp(self, review: Review, requested_by: dict[str, Any], script_sha256: str | None) -> str:
         """There is no name yet with ``generateName``: the stamp is over kind, namespace, spec and person then."""
         claims = {
             "kind": review.made_kind.value,
@@ -127,6 +141,7 @@ class CreateReview:
             "name": review.name,
             "specSha256": spec_digest(review.spec),
             "requestedBy": requested_by,
+            **({"scriptSha256": script_sha256} if script_sha256 is not None else {}),
             "nonce": secrets.token_hex(16),
             "iat": int(time.time()),
         }
@@ -141,10 +156,14 @@ def _check_name(review: Review, *, via: str) -> None:
         )
 
 
-def _check_script(spec: Spec) -> None:
-    if isinstance(spec, TaskSpec):
-        return
-    content = script_content(spec)
+def _check_stored_script(spec: JobSpec) -> None:
+    if spec.script.config_map is None:
+        _check_script(spec, script_content(spec))
+    elif spec.script_sha256 is None:  # that it is the stamped one was seen with the stamp
+        raise Denied("spec.scriptSha256 is missing: the mutating webhook of Goldcrest did not run")
+
+
+def _check_script(spec: JobSpec, content: bytes | None) -> None:
     digest = spec.script.sha256 if content is None else sha256_hex(content)
     for name, given in (("script.sha256", spec.script.sha256), ("scriptSha256", spec.script_sha256)):
         if given is not None and given != digest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from goldcrest.commands import (
     Describe,
     Find,
     Hold,
+    JobUsage,
     Payload,
     Queue,
     Release,
@@ -30,13 +32,20 @@ from goldcrest.errors import InvalidInput
 from goldcrest.models.job import JobResource, JobSpec
 from goldcrest.models.system import SystemSpec
 from goldcrest.sbatch import effective
+from goldcrest.scripts import ScriptChanged, check_stamped
 from goldcrest.wellknown import REST_NAME_PREFIX, Via, submission_token, token_directory
 
 DEFAULT_SCRIPT_NAME = "job.sh"
 
 
-def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str) -> tuple[Command, ...]:
+def authorised_commands(
+    job: JobResource, system: SystemSpec, *, cluster_id: str, script: bytes | None = None
+) -> tuple[Command, ...]:
     """Every command that may be run as ``job.spec.runAs`` for this Job as it is now.
+
+    Args:
+        script: what the ConfigMap of ``spec.script.configMap`` holds now; with None, or other bytes than the stamped ones,
+            nothing is submitted.
 
     Raises:
         InvalidInput: when no command can be made of it (a script that is no base64, a bad variable, an id that is none).
@@ -51,8 +60,8 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
     if job_id is None:
         if not finished:
             commands.append(Find(token))
-            if not ending and not job.spec.suspend:
-                submit = submit_command(job, system, token=token)
+            if not ending and not job.spec.suspend and may_be_submitted(job, script):
+                submit = submit_command(job, system, token=token, script=script)
                 commands.append(submit)
                 if job.status.submission is not None:  # only behind a stored intent, with which the operator begins
                     commands.append(replace(submit, again=True))
@@ -64,7 +73,22 @@ def authorised_commands(job: JobResource, system: SystemSpec, *, cluster_id: str
         elif is_left_running(job) and not job.spec.suspend:
             commands.append(Release(token, job_id))  # deleted before it was released: it would be held for ever
         commands += [Queue("own"), Describe((job_id,)), Account("own", (job_id,))]
+    elif job.status.usage is None:
+        commands.append(JobUsage("own", (job_id,)))
     return _on(system.scheduler.cluster, commands)
+
+
+def may_be_submitted(job: JobResource, script: bytes | None) -> bool:
+    """Whether what a submission needs beside the Job is there: the stamped script, and what each dependency has become."""
+    try:
+        script_bytes(job.spec, script)
+    except ScriptChanged:
+        return False
+    if job.spec.script.config_map is not None and script is None:
+        return False
+    names = {(dependency.type, dependency.name) for dependency in job.spec.dependencies if dependency.name is not None}
+    known = {(found.type, found.name) for found in job.status.dependencies if found.state in ("Submitted", "Met")}
+    return names <= known
 
 
 def containment_commands(job: JobResource, *, cluster_id: str, cluster: str | None = None) -> tuple[Command, ...]:
@@ -101,7 +125,7 @@ def observer_commands_allow(
     match command:
         case StatFile(path=path, dereference=True):
             return path in file_systems
-        case Queue(scope="all") | Account(scope="all") | Describe():
+        case Queue(scope="all") | Account(scope="all") | JobUsage(scope="all") | Describe():
             return command.cluster == cluster
     return False
 
@@ -121,21 +145,32 @@ def is_left_running(job: JobResource) -> bool:
 
 
 def token_of(job: JobResource, *, cluster_id: str) -> str:
-    """The submission's token: of the grant's jti (which is the task id in the name), else of the uid."""
+    """The submission's token: of the run's key, else of the grant's jti (which is the task id in the name), else of the uid.
+
+    A run's key is a run in every cluster that the resource is moved to, so there is no cluster's id in its token.
+    """
+    if job.spec.run_key is not None:
+        parts = (job.namespace, job.spec.system, job.spec.run_as, job.spec.run_key)
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return submission_token(digest, digest[8:40])
     requested_by = job.spec.requested_by
     if requested_by is not None and requested_by.via is Via.GRANT:
         return submission_token(cluster_id, job.name.removeprefix(REST_NAME_PREFIX))
     return submission_token(cluster_id, job.uid)
 
 
-def submit_command(job: JobResource, system: SystemSpec, *, token: str) -> Submit:
-    """The one submission that this Job's spec means.
+def submit_command(job: JobResource, system: SystemSpec, *, token: str, script: bytes | None = None) -> Submit:
+    """The one submission that this Job's spec means, with the dependencies on other gjobs as they were resolved in its status.
 
     Raises:
         InvalidInput: when there is none (a script that is no base64, a directive that is refused, a path with ``..``).
+        ScriptChanged: the ConfigMap's bytes are not the stamped ones.
     """
     spec = job.spec
-    asked = effective(spec, script_bytes(spec))
+    job_ids = {
+        (found.type, found.name): found.job_id for found in job.status.dependencies if found.state == "Submitted"
+    }
+    asked = effective(spec, script_bytes(spec, script), job_ids=job_ids)
     directory = f"{system.work_directory_of(spec.run_as).rstrip('/')}/goldcrest/{token_directory(token)}"
     return Submit(
         token=token,
@@ -146,7 +181,7 @@ def submit_command(job: JobResource, system: SystemSpec, *, token: str) -> Submi
         script_sha256=spec.script.sha256 if spec.script.path else None,
         hold=_fence(system) == "Hold",
         options=asked.options,
-        content=Payload.of(payload_of(spec)),
+        content=Payload.of(payload_of(spec, script)),
     )
 
 
@@ -154,21 +189,31 @@ def _fence(system: SystemSpec) -> str:
     return system.scheduler.submit_fence or "Hold"
 
 
-def payload_of(spec: JobSpec) -> bytes:
+def payload_of(spec: JobSpec, script: bytes | None = None) -> bytes:
     """The bytes that travel with the submission: environment and script.
 
     Raises:
         InvalidInput: when the script is no base64, or a variable is malformed.
+        ScriptChanged: the ConfigMap's bytes are not the stamped ones.
     """
-    return submit_payload(spec.environment, script_bytes(spec) or b"")
+    return submit_payload(spec.environment, script_bytes(spec, script) or b"")
 
 
-def script_bytes(spec: JobSpec) -> bytes | None:
-    """The script's bytes as the spec holds them; None when it is a path on the system."""
+def script_bytes(spec: JobSpec, config_map: bytes | None = None) -> bytes | None:
+    """The script's bytes; None when it is a path on the system, or a ConfigMap that was not read.
+
+    Args:
+        config_map: what the ConfigMap holds that the spec names.
+
+    Raises:
+        InvalidInput, ScriptChanged.
+    """
     script = spec.script
-    given = [value for value in (script.inline, script.base64, script.path) if value is not None]
+    given = [value for value in (script.inline, script.base64, script.config_map, script.path) if value is not None]
     if len(given) != 1:
-        raise InvalidInput("script needs exactly one of inline, base64 and path")
+        raise InvalidInput("script needs exactly one of inline, base64, configMap and path")
+    if script.config_map is not None:
+        return check_stamped(spec, config_map) if config_map is not None else None
     if script.inline is not None:
         return script.inline.encode()
     if script.base64 is not None:

@@ -71,9 +71,19 @@ def operation_of(kind: Kind, spec: Spec) -> str:
 
 
 def creation_question(
-    kind: Kind, spec: Spec, *, subject: Subject, namespace: str, name: str, wildcards: Sequence[str] = ()
+    kind: Kind,
+    spec: Spec,
+    *,
+    subject: Subject,
+    namespace: str,
+    name: str,
+    wildcards: Sequence[str] = (),
+    config_map: bytes | None = None,
 ) -> Question:
     """What policy is asked.
+
+    Args:
+        config_map: what the ConfigMap holds that the spec names as its script.
 
     Raises:
         InvalidInput: a script or an option that is refused.
@@ -83,7 +93,7 @@ def creation_question(
     if isinstance(spec, TaskSpec):
         fields = {name: value for name, value in spec.dump().items() if name not in ("system", "runAs", "requestedBy")}
     else:
-        asked = asked_by(spec)
+        asked = asked_by(spec, config_map)
         fields, resources = asked.fields, asked.resources
     return Question(
         trigger=Trigger.REQUEST,

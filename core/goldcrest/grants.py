@@ -166,6 +166,8 @@ def check_stamp(claims: Mapping[str, Any], *, kind: str, resource: Mapping[str, 
         "specSha256": spec_digest(spec),
         "requestedBy": spec.get("requestedBy"),
     }
+    if (spec.get("script") or {}).get("configMap") is not None:
+        expected["scriptSha256"] = spec.get("scriptSha256")
     if claims.get("name"):  # none with generateName, and in stamps of older releases
         expected["name"] = meta.get("name")
     for claim, value in expected.items():

@@ -78,6 +78,11 @@ def resource_path(
     return "/".join(parts)
 
 
+def config_map_path(namespace: str, name: str) -> str:
+    """URL path of a ConfigMap."""
+    return f"/api/v1/namespaces/{_segment(namespace)}/configmaps/{_segment(name)}"
+
+
 def _segment(name: str) -> str:
     if name in ("", ".", ".."):  # URL libraries resolve these, quoted or not
         raise InvalidInput(f"{name!r} is no name of a Kubernetes object")
@@ -294,13 +299,14 @@ class Kube:
         user: str,
         groups: list[str],
         uid: str | None,
-        verb: Literal["use", "manage"],
+        verb: Literal["use", "manage", "get"],
         resource: str,
         name: str,
         namespace: str | None,
+        group: str = GROUP,
     ) -> bool:
-        """SubjectAccessReview on one of our group's resources: allowed or not."""
-        attributes: Raw = {"group": GROUP, "resource": resource, "verb": verb, "name": name}
+        """SubjectAccessReview, on one of our group's resources unless said otherwise: allowed or not."""
+        attributes: Raw = {"group": group, "resource": resource, "verb": verb, "name": name}
         if namespace is not None:
             attributes["namespace"] = namespace
         spec: Raw = {"user": user, "groups": groups, "resourceAttributes": attributes}

@@ -124,6 +124,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     WAITING_FOR_DEPENDENCY = "WaitingForDependency"
     DEPENDENCY_FAILED = "DependencyFailed"
+    SCRIPT_CHANGED = "ScriptChanged"  # the ConfigMap holds other bytes than when the gjob was made
     SUSPENDED = "Suspended"
     SUBMITTING = "Submitting"
     QUEUED = "Queued"
@@ -156,6 +157,11 @@ class EventReason(StrEnum):
     SUBMITTED = "Submitted"
     ADOPTED = "Adopted"
     STARTED = "Started"
+    REQUEUED = "Requeued"
+    GRANTED_OTHERWISE = (
+        "GrantedOtherwise"  # the site gave another account, partition, QOS or time limit than was asked for
+    )
+    OVERRIDDEN = "Overridden"  # lines of the script do not count, because fields of the spec say something else
     COMPLETED = "Completed"
     FAILED = "Failed"
     CANCELLED = "Cancelled"

@@ -22,6 +22,7 @@ from goldcrest.policy.accounts import review_account
 from goldcrest.policy.question import Door, Subject, Trigger
 from goldcrest.policy.requester import check_grant_name, requester_of_grant
 from goldcrest.policy.systems import Systems
+from goldcrest.scripts import script_of_config_map
 from goldcrest.wellknown import ANNOTATION_GRANT, ANNOTATION_STAMP, LABEL_SHARD, Kind, Via
 from goldcrest_delegation.callers import Caller
 from goldcrest_delegation.lease import Leases
@@ -130,7 +131,8 @@ class ResourceEvidence:
         requester = resource.spec.requested_by
         assert requester is not None  # noqa: S101 - _subject saw it
         why = blocked.why(requester=requester.username, user=resource.spec.run_as)
-        trigger, commands = self._following(resource, system, contained=why != "")
+        script = await self._script(resource) if isinstance(resource, JobResource) and not why else None
+        trigger, commands = self._following(resource, system, contained=why != "", script=script)
         wildcards: tuple[str, ...] = ()
         if requester.via is Via.KUBERNETES and trigger is Trigger.REQUEST:
             wildcards = await review_account(
@@ -155,8 +157,18 @@ class ResourceEvidence:
             wildcards=wildcards,
         )
 
+    async def _script(self, job: JobResource) -> bytes | None:
+        """What the ConfigMap holds now that the spec names; None where there is none, or nothing is to be submitted any more."""
+        key = job.spec.script.config_map
+        if key is None or job.deleting or job.spec.suspend or job.status.job_id is not None:
+            return None
+        try:
+            return await script_of_config_map(self._kube, key, namespace=job.namespace)
+        except (Denied, NotFound, InvalidInput):
+            return None  # then no submission follows, and whatever else does
+
     def _following(
-        self, resource: JobResource | TaskResource, system: SystemSpec, *, contained: bool
+        self, resource: JobResource | TaskResource, system: SystemSpec, *, contained: bool, script: bytes | None
     ) -> tuple[Trigger, tuple[Command, ...]]:
         """What may be run for it, and why that is asked."""
         if isinstance(resource, TaskResource):
@@ -170,7 +182,7 @@ class ResourceEvidence:
             return Trigger.CONTAINMENT, containment_commands(resource, cluster_id=self._cluster_id, cluster=cluster)
         # A deleted resource's job is cancelled on the stored word: a terminating namespace has no rights left.
         trigger = Trigger.CLEANUP if resource.deleting else Trigger.REQUEST
-        return trigger, authorised_commands(resource, system, cluster_id=self._cluster_id)
+        return trigger, authorised_commands(resource, system, cluster_id=self._cluster_id, script=script)
 
     def _subject(self, kind: Kind, resource: JobResource | TaskResource, raw: Mapping[str, Any]) -> Subject:
         """Who asked for the resource, as its grant or stamp says."""

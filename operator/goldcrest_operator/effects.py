@@ -36,6 +36,7 @@ from goldcrest_operator.reconcile.steps import Notice, Step
 from goldcrest_operator.reconcile.troubles import refusal_of, trouble_of
 from goldcrest_operator.recorder import Recorder, Regarding
 from goldcrest_operator.scheduler.interface import (
+    Described,
     NotInThatState,
     NotTaken,
     Scheduler,
@@ -70,6 +71,8 @@ class Subject:
     trace: Trace
     now: float
     """Epoch seconds."""
+    script: bytes | None = None
+    """What the ConfigMap holds that its spec names."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each step of this pass took: where the latency of a submission goes."""
 
@@ -189,7 +192,9 @@ class JobEffects:
             return await self._failed(error, subject, attempt)
         _log.info("job.looked_for", **self._names(subject), found=found)
         looked = replace(attempt, found=found, found_at=subject.now)
-        nothing_taken = not found and (attempt.nothing_taken or is_certain(subject.job, looked))
+        # Of a run with a key the scheduler may have forgotten what an earlier gjob began: only the node can tell then.
+        inferred = subject.job.spec.run_key is None and is_certain(subject.job, looked)
+        nothing_taken = not found and (attempt.nothing_taken or inferred)
         return replace(looked, nothing_taken=nothing_taken)
 
     # T10.2: sbatch --hold, marked with the token.
@@ -201,7 +206,7 @@ class JobEffects:
         uncertain = replace(attempt, clean=False, found=None, unclear_until=until, nothing_taken=False, repeated=False)
         try:
             submitted = await self._scheduler.submit(
-                self._target(subject), subject.job, self._token(subject), again=again
+                self._target(subject), subject.job, self._token(subject), again=again, script=subject.script
             )
         except SubmittedBefore as error:
             # Of a Job of this name that was deleted, or of a try that nobody knows of any more: as after a restart, the token is looked for.
@@ -275,13 +280,13 @@ class JobEffects:
 
     async def _ask_files(self, job_id: str, subject: Subject, attempt: Attempt) -> Attempt:
         try:
-            files = await self._scheduler.files(self._target(subject), subject.job, self._token(subject), job_id)
+            found = await self._scheduler.describe(self._target(subject), subject.job, self._token(subject), job_id)
         except LeaseNotHeld as error:
             return await self._failed(error, subject, attempt)
         except GoldcrestError as error:  # nothing depends on it: the Job goes on without
             _log.warning("job.files_unknown", **self._names(subject), job_id=job_id, message=error.message)
-            files = None
-        return replace(attempt, files=files, files_asked=True)
+            found = Described()
+        return replace(attempt, files=found.files, granted=found.granted, files_asked=True)
 
     async def _hold(self, job_id: str, subject: Subject, attempt: Attempt) -> Attempt:
         try:

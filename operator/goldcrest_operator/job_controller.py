@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from goldcrest.authorised import token_of
 from goldcrest.blocked import BlockFollower, BlockList
 from goldcrest.errors import Conflict, InvalidInput, NotFound
 from goldcrest.kube import Raw
@@ -18,9 +19,11 @@ from goldcrest_operator.life import trace_of_job
 from goldcrest_operator.reading import read_job
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, begun
 from goldcrest_operator.reconcile.job import next_step
-from goldcrest_operator.reconcile.observation import Attempt, Observation
+from goldcrest_operator.reconcile.observation import Attempt, Observation, Source
+from goldcrest_operator.reconcile.statuses import finished_at
 from goldcrest_operator.reconcile.steps import Delete, Rest, Retry, Step, Submit, Wait
-from goldcrest_operator.store import Followed, Store
+from goldcrest_operator.store import Followed, Store, followed_of
+from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.workqueue import WorkQueue
 
@@ -28,6 +31,8 @@ _log = Log(__name__)
 
 _OVER = Attempt()  # one for all finished Jobs: what was done for them does not matter any more
 
+USAGE_SECONDS = 600.0
+"""A Job that ended so long before this process first saw it is not asked about any more."""
 STEPS_LIMIT = 25
 """Steps of one pass. The longest way that there is takes ten: more means that somebody else edits the Job all the time."""
 
@@ -59,6 +64,7 @@ class JobController:
         cluster_id: str,
         seldom_seconds: float,
         blocks: BlockFollower,
+        surroundings: Surroundings,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._kube = kube
@@ -69,6 +75,7 @@ class JobController:
         self._cluster_id = cluster_id
         self._seldom_seconds = seldom_seconds
         self._blocks = blocks
+        self._surroundings = surroundings
         self._epoch = epoch
         self._attempts: dict[str, Attempt] = {}
 
@@ -82,17 +89,26 @@ class JobController:
         known = self._attempts.get(uid)
         attempt = replace(known, trouble=None) if known is not None else None
         seconds: dict[str, float] = {}
+        source: Source | None = None
         for _ in range(STEPS_LIMIT):
             subject = await self._subject(uid, seconds)
             if subject is None:
                 return
             if attempt is None:
                 attempt = self._attempts[uid] = begun(subject.job, now=subject.now)
+                self._ask_usage_of(subject.job, now=subject.now)
+            if source is None:
+                source = await self._surroundings.source(
+                    subject.job
+                )  # once a pass: decided on and sent are the same bytes
+            subject.script = source.script
             observed = Observation(
                 now=subject.now,
                 attempt=attempt,
                 sighting=self._tracker.sighting(uid),
                 blocked=_why_blocked(subject.job, self._blocks.now),
+                source=source,
+                related=await self._surroundings.related(subject.job),
             )
             step = next_step(subject.job, subject.system, observed, cluster_id=self._cluster_id)
             if self._is_end(step, uid):
@@ -140,12 +156,38 @@ class JobController:
                 self._queue.succeeded(key)  # what failed meanwhile says nothing about now
                 self._queue.add(key)
 
+    def look_again(self, uid: str) -> None:
+        """Somebody asked for it (annotation reconcile-requested-at): what failed before, and how often, does not count."""
+        key = Key(Kind.JOB, uid)
+        attempt = self._attempts.get(uid)
+        if attempt is not None:
+            self._attempts[uid] = replace(attempt, hold_refused_at_generation=None, files_asked=False)
+        raw = self._store.job(uid)
+        if raw is not None and self._store.is_followed(uid):
+            self._tracker.look_again(uid)
+            self._tracker.follow(raw["spec"]["system"], raw["spec"]["runAs"], hurry=True)
+        self._queue.succeeded(key)
+        self._queue.add(key)
+
+    def wake_dependents(self, raw: Raw) -> None:
+        """Something became of a Job: those that wait for it are looked at."""
+        for uid in self._store.dependents(raw["metadata"]["namespace"], raw["metadata"]["name"]):
+            self._queue.add(Key(Kind.JOB, uid))
+
     def forget(self, uid: str) -> None:
         """The Job is gone."""
         self._store.remove_job(uid)
         self._tracker.forget(uid)
         self._attempts.pop(uid, None)
         self._queue.forget(Key(Kind.JOB, uid))
+
+    def _ask_usage_of(self, job: JobResource, *, now: float) -> None:
+        """A predecessor that saw the end of a Job may not have lived until accounting knew what it used."""
+        ended = finished_at(job.status)
+        if ended is None or now - ended > USAGE_SECONDS or job.status.job_id is None or job.status.usage is not None:
+            return
+        token = token_of(job, cluster_id=self._cluster_id)
+        self._tracker.ask_usage(followed_of(job, job.status.job_id, token=token))
 
     def _is_end(self, step: Step, uid: str) -> bool:
         """Whether the pass is over; if so, when the next one is due is arranged."""
@@ -180,7 +222,7 @@ class JobController:
         trace = current_trace.get() or trace_of_job(job)
         current_trace.set(trace)
         system = await self._system(job.spec.system)
-        return Subject(raw, job, system, trace, self._epoch(), seconds)
+        return Subject(raw, job, system, trace, self._epoch(), seconds=seconds)
 
     async def _system(self, name: str) -> SystemSpec | None:
         if self._store.system(name) is None:

@@ -30,6 +30,7 @@ from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.settings import OperatorSettings
 from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
+from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.task_effects import TaskEffects
@@ -142,6 +143,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         cluster_id=cluster_id,
         seldom_seconds=settings.retry.seldom_seconds,
         blocks=blocks,
+        surroundings=Surroundings(kube=kube, store=store),
     )
     tasks = TaskController(
         kube=kube,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from goldcrest.authorised import token_of
 from goldcrest.errors import InvalidInput
+from goldcrest.grants import parse_time
 from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobResource
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log
 from goldcrest_operator.reading import read_job
@@ -32,6 +34,8 @@ class Followed:
     array: bool
     requester: str = ""
     """User name of who asked for it."""
+    since: float = 0.0
+    """Epoch seconds at which its submission began; a job of its id that is much older is another."""
 
 
 class Store:
@@ -58,11 +62,22 @@ class Store:
         self._followed: dict[str, Followed] = {}
         self._followed_by_lane: defaultdict[tuple[str, str], dict[str, Followed]] = defaultdict(dict)
         self._unfinished: defaultdict[str, set[str]] = defaultdict(set)
+        self._uid_of_name: dict[tuple[str, str], str] = {}
+        self._dependents: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._uid_of_token: dict[str, str] = {}
         self._token_of_uid: dict[str, str] = {}
 
     def job(self, uid: str) -> Raw | None:
         return self._jobs.get(uid)
+
+    def job_named(self, namespace: str, name: str) -> Raw | None:
+        """The Job that has this name now, as far as it is known here."""
+        uid = self._uid_of_name.get((namespace, name))
+        return self._jobs.get(uid) if uid is not None else None
+
+    def dependents(self, namespace: str, name: str) -> frozenset[str]:
+        """uids of Jobs that wait for the gjob of this name before they are submitted."""
+        return frozenset(self._dependents.get((namespace, name), ()))
 
     def system_of(self, uid: str) -> str | None:
         """Name of the System of a Job."""
@@ -85,9 +100,13 @@ class Store:
             return
         self._unfollow(uid)
         self._unfinished[str(raw.get("spec", {}).get("system"))].discard(uid)
+        place = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        if self._uid_of_name.get(place) == uid:
+            del self._uid_of_name[place]
+        self._wait_no_more(uid, raw)
         token = self._token_of_uid.pop(uid, None)
-        if token is not None:
-            self._uid_of_token.pop(token, None)
+        if token is not None and self._uid_of_token.get(token) == uid:  # two with the same runKey have one token
+            del self._uid_of_token[token]
 
     def system(self, name: str) -> Raw | None:
         return self._systems.get(name)
@@ -156,7 +175,16 @@ class Store:
         """Whose submission carries this token, also long after its end."""
         return self._uid_of_token.get(token)
 
+    def _wait_no_more(self, uid: str, raw: Raw) -> None:
+        for dependency in raw.get("spec", {}).get("dependencies") or ():
+            place = raw["metadata"]["namespace"], str(dependency.get("name"))
+            if place in self._dependents:
+                self._dependents[place].discard(uid)
+                if not self._dependents[place]:
+                    del self._dependents[place]
+
     def _index(self, uid: str, raw: Raw) -> None:
+        self._uid_of_name[raw["metadata"]["namespace"], raw["metadata"]["name"]] = uid
         try:
             job = read_job(raw)
         except InvalidInput as error:
@@ -168,20 +196,16 @@ class Store:
         self._token_of_uid[uid] = token
         system, finished = job.spec.system, job.status.phase is not None and job.status.phase.finished
         (self._unfinished[system].discard if finished else self._unfinished[system].add)(uid)
+        if finished or job.status.job_id is not None:
+            self._wait_no_more(uid, raw)
+        else:
+            for dependency in job.spec.dependencies:
+                if dependency.name is not None:
+                    self._dependents[job.namespace, dependency.name].add(uid)
         self._unfollow(uid)
         if finished or job.status.job_id is None:
             return
-        followed = Followed(
-            uid=uid,
-            namespace=job.namespace,
-            name=job.name,
-            system=system,
-            user=job.spec.run_as,
-            job_id=job.status.job_id,
-            token=token,
-            array=job.spec.array is not None,
-            requester=job.spec.requested_by.username if job.spec.requested_by is not None else "",
-        )
+        followed = followed_of(job, job.status.job_id, token=token)
         self._followed[uid] = followed
         for user in ("", followed.user):
             self._followed_by_lane[system, user][uid] = followed
@@ -195,6 +219,29 @@ class Store:
             jobs.pop(uid, None)
             if not jobs:
                 del self._followed_by_lane[lane]
+
+
+def followed_of(job: JobResource, job_id: str, *, token: str) -> Followed:
+    """What the tracker must know of a submitted Job."""
+    return Followed(
+        uid=job.uid,
+        namespace=job.namespace,
+        name=job.name,
+        system=job.spec.system,
+        user=job.spec.run_as,
+        job_id=job_id,
+        token=token,
+        array=job.spec.array is not None,
+        requester=job.spec.requested_by.username if job.spec.requested_by is not None else "",
+        since=_since(job),
+    )
+
+
+def _since(job: JobResource) -> float:
+    """An adopted run is as old as it is."""
+    if job.status.submission is None or job.spec.run_key is not None:
+        return 0.0
+    return parse_time(min(job.created, job.status.submission.time))
 
 
 def is_newer(raw: Raw, *, than: Raw) -> bool:

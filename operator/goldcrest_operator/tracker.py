@@ -16,20 +16,26 @@ from dataclasses import dataclass, field, replace
 
 from goldcrest.authority import ByResource
 from goldcrest.commands.slurm import ACCOUNT_LIMIT, DESCRIBE_LIMIT, Scope
+from goldcrest.commands.usage import USAGE_LIMIT
 from goldcrest.errors import Denied, GoldcrestError, KubernetesUnavailable, NotFound, SchedulerUnavailable
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.wellknown import Kind, Phase, Reason
 from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.reconcile.observation import Sighting, Trouble
+from goldcrest_operator.reconcile.seen import is_steady
 from goldcrest_operator.reconcile.troubles import trouble_of
 from goldcrest_operator.scheduler.interface import JobView, Scheduler, Target
 from goldcrest_operator.store import Followed, Store
+from goldcrest_operator.usage import UsageQuestions
 
 _log = Log(__name__)
 
 _BASES_TRIED = 3  # Jobs of a user whose right to ask is tried in one round
 _UNKNOWN_MOST_SECONDS = 60.0  # pause between questions for a job that nobody knows
+_CLOCKS_DIFFER_SECONDS = (
+    3600  # a job of a known id that was submitted so much earlier is another, which had the id before
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,10 @@ class TrackerTimes:
         idle: while none is (observer account only; it still finds doubles).
         per_second: queries of one system, over all users' lanes; with many lanes each pauses longer. Lanes that are hot count by
             themselves, so that there may be twice as many for a moment.
+        rest: after a round a lane pauses for this many times as long as the round took, up to ``active``: neither the controller nor we are
+            kept busy by thousands of jobs of which some change all the time.
         at_once: queries of one system under way; further ones wait their turn.
+        usage: seconds after the end of a job at which accounting is asked what it used, until it knows.
     """
 
     hot: float = 1.0
@@ -53,7 +62,9 @@ class TrackerTimes:
     active: float = 4.0
     idle: float = 30.0
     per_second: float = 20.0
+    rest: float = 3.0
     at_once: int = 4
+    usage: tuple[float, ...] = (3.0, 10.0, 60.0)
 
 
 @dataclass(slots=True)
@@ -65,7 +76,11 @@ class _Lane:
     """Whose jobs; empty for all, asked as the observer."""
     hot_until: float = 0.0
     failures: int = 0
+    took: float = 0.0
+    """Seconds of the last round."""
     turn: int = 0
+    settling: asyncio.Task[None] | None = None
+    """What is found out about jobs that have ended, while it goes on."""
     with_strays: frozenset[str] = frozenset()
     """uids of Jobs whose doubles this lane saw last."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -119,6 +134,7 @@ class Tracker:
             set()
         )  # uids of Jobs that were seen to be arrays, by their spec or a line of their script
         self._unasked: set[str] = set()  # uids of Jobs that might not be asked for when it was tried last
+        self._usage = UsageQuestions(times.usage, clock=clock)
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.measures.read_each(
@@ -143,6 +159,11 @@ class Tracker:
         self._missing.pop(uid, None)
         self._unasked.discard(uid)
         self._arrays.discard(uid)
+        self._usage.forget(uid)
+
+    def look_again(self, uid: str) -> None:
+        """Somebody wants to know: it is asked for in the next round, however often nobody knew it."""
+        self._missing.pop(uid, None)
 
     def forget_strays(self, uid: str) -> None:
         """They were dealt with; what is left of them shows in the next round."""
@@ -166,6 +187,11 @@ class Tracker:
             lane.hot_until = self._clock() + self._times.hot_for
             lane.wake.set()
 
+    def ask_usage(self, job: Followed) -> None:
+        """Have accounting asked what a job used that has ended."""
+        self._usage.owe(job)
+        self.follow(job.system, job.user, hurry=False)
+
     async def close(self) -> None:
         """Stop asking."""
         for task in self._tasks:
@@ -178,6 +204,7 @@ class Tracker:
                 began = self._clock()
                 if self._active():
                     await self._round_or_trouble(lane)
+                    lane.took = self._clock() - began
                 await self._pause(lane, began)
         finally:
             self._lanes.pop((lane.system, lane.user), None)
@@ -186,7 +213,9 @@ class Tracker:
         spec = self._store.system_spec(lane.system)
         if spec is None or bool(spec.scheduler.observer) != (lane.user == ""):
             return False
-        return lane.user == "" or bool(self._store.followed(lane.system, lane.user))
+        if lane.user == "" or self._store.followed(lane.system, lane.user):
+            return True
+        return self._usage.is_owed(lane.system, lane.user)
 
     def _jobs(self, lane: _Lane) -> list[Followed]:
         jobs = self._store.followed(lane.system, lane.user).values()
@@ -210,7 +239,7 @@ class Tracker:
         times, now = self._times, self._clock()
         hot = now < lane.hot_until
         if not self._store.followed(lane.system, lane.user):
-            base = times.idle
+            base = times.active if self._usage.is_owed(lane.system, lane.user) else times.idle
         elif hot:
             base = times.hot
         else:
@@ -218,6 +247,7 @@ class Tracker:
         # What the controller is asked in a second does not grow with the number of users.
         like_it = sum(other.system == lane.system and (now < other.hot_until) == hot for other in self._lanes.values())
         base = max(base, like_it / times.per_second)
+        base = max(base, min(lane.took * (1 + times.rest), times.active))
         if lane.failures:
             base = max(base, min(times.hot * 2.0 ** min(lane.failures, 10), times.idle) * random.uniform(0.75, 1.25))  # noqa: S311
         return base
@@ -249,11 +279,15 @@ class Tracker:
         # The list of jobs is taken before the question: one that is submitted meanwhile is not missed in the answer.
         jobs = self._jobs(lane)
         spec = self._store.system_spec(lane.system)
-        if spec is None or (not jobs and lane.user):
+        if spec is None:
             return
-        views = await self._ask(lane, spec, jobs)
-        if views is None:
-            return
+        if jobs or not lane.user:
+            views = await self._ask(lane, spec, jobs)
+            if views is not None:
+                await self._look_at(lane, spec, jobs, views)
+        await self._ask_usage(lane, spec)
+
+    async def _look_at(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed], views: Sequence[JobView]) -> None:
         by_id = {view.job_id: view for view in views}
         gone: list[tuple[Followed, JobView | None]] = []
         for job in jobs:
@@ -266,7 +300,22 @@ class Tracker:
             else:
                 self._saw(lane, job, view)
         self._note_strays(lane, views)
-        await self._settle(lane, spec, gone)
+        await self._settle_beside(lane, spec, gone)
+
+    async def _settle_beside(
+        self, lane: _Lane, spec: SystemSpec, gone: Sequence[tuple[Followed, JobView | None]]
+    ) -> None:
+        """Settle what has ended; when that takes long, as after the end of hundreds, the next look at the queue does not wait for it."""
+        if lane.settling is None:
+            lane.settling = asyncio.create_task(
+                self._settle(lane, spec, gone), name=f"settling {lane.system} {lane.user}"
+            )
+            self._tasks.add(lane.settling)
+            lane.settling.add_done_callback(self._tasks.discard)
+        await asyncio.wait({lane.settling}, timeout=self._times.hot)
+        if lane.settling.done():
+            done, lane.settling = lane.settling, None
+            done.result()
 
     async def _ask(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> tuple[JobView, ...] | None:
         if lane.user == "":
@@ -332,7 +381,7 @@ class Tracker:
             if view is not None and not (view.final and self._is_array(job)):
                 self._saw(lane, job, _filled(view, listed))
             elif job.uid in self._unasked:
-                self._not_known(job, None)
+                self._not_known(job, spec, None)
             else:
                 rest.append((job, listed))
         if rest:
@@ -377,7 +426,7 @@ class Tracker:
             elif listed is not None and not self._is_array(job):
                 self._saw(lane, job, listed)  # ended, as the queue says; the exit code nobody has
             else:
-                self._not_known(job, silent)
+                self._not_known(job, spec, silent)
 
     async def _accounting(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed]) -> dict[str, JobView]:
         """What accounting recorded, by uid."""
@@ -403,6 +452,32 @@ class Tracker:
                 await ask(self._as_observer(lane, spec), "all", part)
         return found
 
+    async def _ask_usage(self, lane: _Lane, spec: SystemSpec) -> None:
+        """What jobs used that ended some seconds ago; nothing depends on it, so nobody waits for it and nobody hears of its faults."""
+        due = [job for job in self._usage.due(lane.system, lane.user) if not lane.user or not self._blocked(job)]
+        questions = (
+            [(self._as_observer(lane, spec), tuple(part)) for part in _parts(due, USAGE_LIMIT)]
+            if lane.user == ""
+            else [(_as_user(job, spec), (job,)) for job in due]
+        )
+        for target, part in questions:
+            try:
+                async with self._turns[lane.system]:
+                    used = await self._scheduler.usage(
+                        target, "own" if lane.user else "all", [job.job_id for job in part]
+                    )
+            except (Denied, NotFound):
+                self._usage.give_up(part)
+            except KubernetesUnavailable:
+                raise
+            except GoldcrestError as error:
+                _log.info("tracker.no_usage", system=lane.system, code=error.code, message=error.message)
+                self._usage.pause(lane.system)
+                return
+            else:
+                for job in self._usage.answered(part, used):
+                    self._see(job.uid, replace(self.sighting(job.uid), consumed=used[job.job_id]))
+
     def _note_array(self, job: Followed, view: JobView | None) -> None:
         if view is not None and view.array:
             self._arrays.add(job.uid)
@@ -410,12 +485,15 @@ class Tracker:
     def _is_array(self, job: Followed) -> bool:
         return job.array or job.uid in self._arrays
 
-    def _not_known(self, job: Followed, error: SchedulerUnavailable | None) -> None:
+    def _not_known(self, job: Followed, spec: SystemSpec, error: SchedulerUnavailable | None) -> None:
         times = self._missing[job.uid].times + 1 if job.uid in self._missing else 1
         self._missing[job.uid] = _Missing(times, self._clock() + min(2.0**times, _UNKNOWN_MOST_SECONDS))
         if job.uid in self._unasked or (error is None and times < 3):
             return  # accounting writes a little later than the controller forgets
         why = error.message if error else "accounting has no end of it yet"
+        observer = spec.scheduler.observer
+        if observer and error is None:
+            why += f", or {observer} may not see it (PrivateData)"
         message = f"The scheduler does not show job {job.job_id} any more: {why}."
         trouble = Trouble(Reason.SCHEDULER_UNAVAILABLE, message, unreachable=True)
         self._see(job.uid, replace(self.sighting(job.uid), trouble=trouble))
@@ -423,7 +501,9 @@ class Tracker:
     def _saw(self, lane: _Lane, job: Followed, view: JobView) -> None:
         self._missing.pop(job.uid, None)
         before = self.sighting(job.uid)
-        self._see(job.uid, replace(before, view=view, trouble=None))
+        self._see(job.uid, replace(before, view=_steady(before.view, view), trouble=None))
+        if view.final:
+            self._usage.owe(job)
         if before.view is None or before.view.phase is not view.phase:
             lane.hot_until = self._clock() + self._times.hot_for
 
@@ -435,7 +515,18 @@ class Tracker:
 
 def _is_same(job: Followed, view: JobView) -> bool:
     """Whether a view is of this submission, and not of another job that has its id now."""
+    if view.submit is not None and view.submit < job.since - _CLOCKS_DIFFER_SECONDS:
+        return False
     return view.user == job.user and view.token in (None, job.token)
+
+
+def _steady(before: JobView | None, view: JobView) -> JobView:
+    """``view``, with the expected start as it was while that says about the same."""
+    if before is None or before.expected_start is None or view.expected_start is None:
+        return view
+    if is_steady(before.expected_start, view.expected_start, now=time.time()):
+        return replace(view, expected_start=before.expected_start)
+    return view
 
 
 def _filled(view: JobView, listed: JobView | None) -> JobView:

@@ -41,14 +41,14 @@ operation_allowed(question) if {
 operation_allowed(question) if {
 	question.subject.via in {"Grant", "Kubernetes"}
 	question.trigger == "cleanup"
-	question.operation in {"session", "slurm.cancel", "slurm.find", "slurm.queue", "slurm.describe", "slurm.account"}
+	question.operation in {"session", "slurm.cancel", "slurm.find", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage"}
 }
 
 # An observer asks, and never changes anything. Which paths it may look at is delegation's to compare with the System.
 operation_allowed(question) if {
 	question.subject.via == "Observer"
 	question.trigger == "observe"
-	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "fs.stat"}
+	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage", "fs.stat"}
 }
 
 gateway_operation(operation) if operation in {"session", "sys.whoami"}

@@ -19,6 +19,7 @@ from goldcrest.commands.slurm import (
     Release,
     Submit,
 )
+from goldcrest.commands.usage import JobUsage
 from goldcrest.sbatch.options import SubmitOptions
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Head",
     "History",
     "Hold",
+    "JobUsage",
     "Kill",
     "ListDirectory",
     "ListJobs",

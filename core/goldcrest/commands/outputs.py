@@ -87,6 +87,12 @@ class JobRecord:
     partition: str | None
     account: str | None
     comment: str | None
+    qos: str | None
+    time_limit: str | None
+    restarts: int | None
+    array_index: str | None
+    component: int | None
+    """Number of the component of a heterogeneous job."""
     command: str | None
     work_directory: str | None
     stdout: str | None
@@ -127,7 +133,8 @@ def parse_queue(text: str) -> tuple[QueueRow, ...]:
         rows.append(
             QueueRow(
                 job_id=fields[0],
-                base_id=fields[1],
+                # Each component of a heterogeneous job has an id of its own there; as shown (12+1) it has the job's.
+                base_id=base_id(fields[0]) if "+" in fields[0] and _is_id(base_id(fields[0])) else fields[1],
                 array_index=_text(fields[2]),
                 user=fields[4],
                 state=fields[5],
@@ -198,7 +205,7 @@ def parse_describe(text: str) -> tuple[JobRecord, ...]:
         records.append(
             JobRecord(
                 job_id=job_id,
-                base_id=fields.get("ArrayJobId", job_id),
+                base_id=fields.get("ArrayJobId") or fields.get("HetJobId") or job_id,
                 array="ArrayJobId" in fields,
                 user=fields.get("UserId", "").partition("(")[0],
                 state=fields["JobState"],
@@ -211,6 +218,11 @@ def parse_describe(text: str) -> tuple[JobRecord, ...]:
                 partition=_text(fields.get("Partition", "")),
                 account=_text(fields.get("Account", "")),
                 comment=_text(fields.get("Comment", "")),
+                qos=_text(fields.get("QOS", "")),
+                time_limit=_text(fields.get("TimeLimit", "")),
+                restarts=_number(fields.get("Restarts", "")),
+                array_index=_text(fields.get("ArrayTaskId", "")),
+                component=_number(fields.get("HetJobOffset", "")),
                 command=_text(fields.get("Command", "")),
                 work_directory=_text(fields.get("WorkDir", "")),
                 stdout=_text(fields.get("StdOut", "")),

@@ -218,7 +218,7 @@ class Cancel(SlurmCommand):
         given = Arguments(cls.op, args)
         command = cls(
             check_token(given.take("token", str)),
-            _job_ids(given.take("keep", list), most=10),
+            check_job_ids(given.take("keep", list), most=10),
             cluster=take_cluster(given),
         )
         given.done()
@@ -232,7 +232,7 @@ def check_scope(value: str) -> Scope:
     raise InvalidInput(f"scope {value!r} is neither 'own' nor 'all'")
 
 
-def _job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str, ...]:
+def check_job_ids(values: list[Any], *, most: int, least: int = 0) -> tuple[str, ...]:
     if not least <= len(values) <= most:
         raise InvalidInput(f"{len(values)} job ids; {least} to {most} are allowed")
     for value in values:
@@ -279,7 +279,9 @@ class Describe(SlurmCommand):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT), cluster=take_cluster(given))
+        command = cls(
+            check_job_ids(given.take("jobIds", list), least=1, most=DESCRIBE_LIMIT), cluster=take_cluster(given)
+        )
         given.done()
         return command
 
@@ -303,7 +305,7 @@ class Account(SlurmCommand):
         given = Arguments(cls.op, args)
         command = cls(
             check_scope(given.take("scope", str)),
-            _job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT),
+            check_job_ids(given.take("jobIds", list), least=1, most=ACCOUNT_LIMIT),
             cluster=take_cluster(given),
         )
         given.done()

@@ -92,8 +92,11 @@ def frozen_rules(model: type[BaseModel]) -> list[Schema]:
 
 _JOB_RULES: list[Schema] = [
     {
-        "rule": "[has(self.script.inline), has(self.script.base64), has(self.script.path)].filter(x, x).size() == 1",
-        "message": "script needs exactly one of inline, base64 and path",
+        "rule": (
+            "[has(self.script.inline), has(self.script.base64), has(self.script.configMap), has(self.script.path)]"
+            ".filter(x, x).size() == 1"
+        ),
+        "message": "script needs exactly one of inline, base64, configMap and path",
         "fieldPath": ".script",
     },
     {
@@ -107,8 +110,11 @@ _JOB_RULES: list[Schema] = [
         "fieldPath": ".environment",
     },
     {
-        "rule": "!has(self.dependencies) || self.dependencies.all(d, (d.type == 'singleton') != has(d.jobId))",
-        "message": "a dependency needs a jobId, unless it is singleton",
+        "rule": (
+            "!has(self.dependencies) || self.dependencies.all(d, "
+            "[d.type == 'singleton', has(d.jobId), has(d.name)].filter(x, x).size() == 1)"
+        ),
+        "message": "a dependency needs either a name (of a gjob) or a jobId, unless it is singleton",
         "fieldPath": ".dependencies",
     },
 ]
@@ -144,6 +150,7 @@ def _definition(
     spec: type[BaseModel],
     status: type[BaseModel],
     rules: list[Schema],
+    object_rules: list[Schema] | None = None,
     columns: list[Schema],
     selectable: list[str],
     description: str,
@@ -186,6 +193,7 @@ def _definition(
                         "openAPIV3Schema": {
                             "type": "object",
                             "description": description,
+                            **({"x-kubernetes-validations": object_rules} if object_rules else {}),
                             "required": ["spec"],
                             "properties": {
                                 "apiVersion": {"type": "string", "description": "Group and version."},
@@ -202,6 +210,17 @@ def _definition(
     }
 
 
+_JOB_OBJECT_RULES: list[Schema] = [
+    {
+        "rule": (
+            "!has(self.spec.dependencies) || "
+            "self.spec.dependencies.all(d, !has(d.name) || d.name != self.metadata.name)"
+        ),
+        "message": "a gjob cannot depend on itself: name another one in spec.dependencies",
+    },
+]
+
+
 _AGE = _column("Age", ".metadata.creationTimestamp", type_="date", description="Time since it was made.")
 
 
@@ -213,6 +232,7 @@ def job_definition() -> Schema:
         spec=JobSpec,
         status=JobStatus,
         rules=[*frozen_rules(JobSpec), *_JOB_RULES],
+        object_rules=_JOB_OBJECT_RULES,
         columns=[
             _column("Phase", ".status.phase", description="Where the job is."),
             _column("System", ".spec.system", description="HPC system."),
@@ -221,6 +241,8 @@ def job_definition() -> Schema:
             _AGE,
             _column("User", ".spec.runAs", wide=True, description="Unix user."),
             _column("State", ".status.scheduler.state", wide=True, description="Raw state of the scheduler."),
+            _column("Partition", ".status.partition", wide=True, description="Partition it was given."),
+            _column("Account", ".status.account", wide=True, description="Account that is charged."),
             _column("Nodes", ".status.nodeList", wide=True, description="Nodes it runs on."),
             _column("Exit", ".status.exitCode", type_="integer", wide=True, description="Exit code."),
             _column("Via", ".spec.requestedBy.via", wide=True, description="Door it came through."),

@@ -18,6 +18,14 @@ from goldcrest.models.base import (
     parse_model,
 )
 from goldcrest.models.conditions import Condition
+from goldcrest.models.job_details import (
+    Allotment,
+    ArrayStatus,
+    ComponentStatus,
+    DependencyStatus,
+    KubernetesName,
+    Usage,
+)
 from goldcrest.wellknown import Phase, Via
 
 INLINE_SCRIPT_LIMIT = 64 * 1024  # bytes; larger ones made etcd grow by hundreds of MiB under status patches (measured)
@@ -40,8 +48,17 @@ class RequestedBy(Model):
     )
 
 
+class ConfigMapKey(Model):
+    """A key of a ConfigMap in the gjob's namespace."""
+
+    name: KubernetesName = Field(description="Name of the ConfigMap.")
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
+        description="Key in its data or binaryData."
+    )
+
+
 class Script(Model):
-    """The batch script: exactly one of inline, base64, path."""
+    """The batch script: exactly one of inline, base64, configMap, path."""
 
     inline: str | None = Field(
         default=None, min_length=1, max_length=INLINE_SCRIPT_LIMIT, description="The script's text, at most 64 KiB."
@@ -53,6 +70,10 @@ class Script(Model):
         pattern=r"^[A-Za-z0-9+/]+=*$",
         description="The script's bytes in base64, for scripts that are not UTF-8.",
     )
+    config_map: ConfigMapKey | None = Field(
+        default=None,
+        description="The script is a key of a ConfigMap; as it is when the gjob is made: other bytes are refused later.",
+    )
     path: AbsolutePath | None = Field(default=None, description="A file on the system. Needs sha256.")
     sha256: Sha256 | None = Field(default=None, description="Digest of the file at path; other bytes are refused.")
     name: str | None = Field(
@@ -63,8 +84,8 @@ class Script(Model):
     )
 
 
-class SchedulerDependency(Model):
-    """Start only after another job of the scheduler."""
+class Dependency(Model):
+    """Start only after another job: a gjob by its name, or a job of the scheduler by its id."""
 
     type: Literal["after", "afterok", "afterany", "afternotok", "aftercorr", "singleton"] = Field(
         description="Slurm's kind of dependency."
@@ -74,6 +95,10 @@ class SchedulerDependency(Model):
         max_length=64,
         pattern=r"^[0-9]+(_[0-9]+)?$",
         description="Job id of the scheduler (not for singleton).",
+    )
+    name: KubernetesName | None = Field(
+        default=None,
+        description="A gjob in the same namespace, on the same system, with the same runAs; it may be made later.",
     )
 
 
@@ -96,6 +121,15 @@ class JobSpec(Model):
         ge=0,
         le=31_536_000,
         description="Delete the resource this many seconds after it finished. No default.",
+    )
+    run_key: (
+        Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None
+    ) = Field(
+        default=None,
+        description=(
+            "Names the run: a gjob with the same namespace, system, runAs and runKey adopts the earlier run, also one "
+            "that has ended, instead of running again."
+        ),
     )
     script: Script = Field(description="The batch script.")
     script_sha256: Sha256 | None = Field(
@@ -141,7 +175,7 @@ class JobSpec(Model):
     array: Annotated[str, StringConstraints(max_length=1024, pattern=r"^[0-9,:%-]+$")] | None = Field(
         default=None, description="Array, e.g. 1-100%10 (--array)."
     )
-    dependencies: list[SchedulerDependency] = Field(
+    dependencies: list[Dependency] = Field(
         default_factory=list,
         max_length=64,
         description="All of these must be met before the job starts (--dependency).",
@@ -211,6 +245,9 @@ class JobStatus(StatusModel):
     exit_code: int | None = Field(default=None, description="Exit code of the batch script.")
     signal: int | None = Field(default=None, description="Signal that ended it, 0 for none.")
     submit_time: Timestamp | None = Field(default=None, description="When the scheduler took it.")
+    expected_start_time: Timestamp | None = Field(
+        default=None, description="When the scheduler expects a waiting job to start; a guess that moves."
+    )
     start_time: Timestamp | None = Field(default=None, description="When it started.")
     end_time: Timestamp | None = Field(default=None, description="When it ended.")
     elapsed_seconds: int | None = Field(default=None, description="Seconds of run time.")
@@ -218,6 +255,25 @@ class JobStatus(StatusModel):
     node_list: str | None = Field(default=None, max_length=4096, description="Nodes, in Slurm's short form.")
     partition: str | None = Field(default=None, max_length=1024, description="Partition it was given.")
     account: str | None = Field(default=None, max_length=1024, description="Account it was given.")
+    asked: Allotment | None = Field(
+        default=None,
+        description="What was asked for, in fields or in lines of the script; what is missing, the site chose.",
+    )
+    granted: Allotment | None = Field(default=None, description="What the scheduler gave: sites rewrite jobs.")
+    overridden: list[Annotated[str, StringConstraints(max_length=256)]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Lines of the script that do not count, because a field of the spec says something else.",
+    )
+    dependencies: list[DependencyStatus] = Field(
+        default_factory=list, max_length=64, description="What became of each dependency on a gjob."
+    )
+    array: ArrayStatus | None = Field(default=None, description="The elements of an array, by state.")
+    components: list[ComponentStatus] = Field(
+        default_factory=list, max_length=64, description="The components of a heterogeneous job."
+    )
+    requeues: int | None = Field(default=None, description="How often the scheduler put it back into the queue.")
+    usage: Usage | None = Field(default=None, description="What it used, some seconds after its end.")
     files: JobFiles | None = Field(default=None, description="Paths of its files on the system.")
 
 

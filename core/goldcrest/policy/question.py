@@ -155,16 +155,19 @@ class Asked:
     resources: Mapping[str, int]
 
 
-def asked_by(spec: JobSpec) -> Asked:
+def asked_by(spec: JobSpec, config_map: bytes | None = None) -> Asked:
     """The fields of a Job as policy sees them: digests instead of the script, names instead of variables.
 
     Options of the scheduler are the effective ones (T9), wherever they were said: in a field, in ``schedulerOptions`` or in
     a line of the script.
 
+    Args:
+        config_map: what the ConfigMap holds that the spec names as its script.
+
     Raises:
         InvalidInput: a script or an option that is refused.
     """
-    content = script_content(spec)
+    content = script_content(spec, config_map)
     asked = effective(spec, content)
     fields = {name: value for name, value in spec.dump().items() if name not in _NOT_SHOWN}
     fields |= asked.options.dump()
@@ -178,22 +181,27 @@ def asked_by(spec: JobSpec) -> Asked:
     return Asked(fields, resources(asked.options))
 
 
-def script_content(spec: JobSpec) -> bytes | None:
-    """Bytes of a script that the spec holds; None when it names a file on the system.
+def script_content(spec: JobSpec, config_map: bytes | None = None) -> bytes | None:
+    """Bytes of a script that the spec holds, or that were read for it; None when it names a file on the system.
 
     Raises:
-        InvalidInput: not exactly one form, no base64, nothing in it, or a file without digest.
+        InvalidInput: not exactly one form, no base64, nothing in it, a file without digest, or a ConfigMap that nobody read.
     """
     script = spec.script
-    given = [name for name in ("inline", "base64", "path") if getattr(script, name) is not None]
+    forms = {"inline": script.inline, "base64": script.base64, "configMap": script.config_map, "path": script.path}
+    given = [name for name, value in forms.items() if value is not None]
     if len(given) != 1:
         told = " and ".join(given) or "none"
-        raise InvalidInput(f"spec.script needs exactly one of inline, base64 and path; {told} was given")
+        raise InvalidInput(f"spec.script needs exactly one of inline, base64, configMap and path; {told} was given")
     if script.path is not None:
         if script.sha256 is None:
             raise InvalidInput("spec.script.path needs spec.script.sha256, the SHA-256 of that file")
         return None
-    if script.base64 is not None:
+    if script.config_map is not None:
+        if config_map is None:
+            raise InvalidInput("spec.script.configMap is for gjobs that are made through the Kubernetes API")
+        content = config_map
+    elif script.base64 is not None:
         try:
             content = base64.b64decode(script.base64, validate=True)
         except binascii.Error as error:

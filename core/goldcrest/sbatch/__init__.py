@@ -3,7 +3,7 @@
 from goldcrest.sbatch.directives import Directives, directives_of
 from goldcrest.sbatch.effective import Effective, effective, fields_of
 from goldcrest.sbatch.options import OPTIONS, Kind, Option, SubmitOptions
-from goldcrest.sbatch.resources import resources
+from goldcrest.sbatch.resources import minutes, resources
 
 __all__ = [
     "OPTIONS",
@@ -15,5 +15,6 @@ __all__ = [
     "directives_of",
     "effective",
     "fields_of",
+    "minutes",
     "resources",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
-from goldcrest.models.job import JobSpec
+from goldcrest.models.job import Dependency, JobSpec
 from goldcrest.sbatch.directives import Directives, directives_of
 from goldcrest.sbatch.options import OPTIONS, Option, SubmitOptions, Value
 
@@ -20,17 +21,28 @@ class Effective:
     work_directory: str | None
 
 
-def effective(spec: JobSpec, script: bytes | None) -> Effective:
+JobIds = Mapping[tuple[str, str], str | None]
+"""Job ids of the gjobs that a spec depends on, by type and name; those that are not in it have nothing to wait for any more."""
+
+
+def effective(spec: JobSpec, script: bytes | None, *, job_ids: JobIds | None = None) -> Effective:
     """What the submission asks of the scheduler.
 
     Args:
         script: the bytes that the spec holds; None when it names a file on the system: then the spec says everything.
+        job_ids: as far as dependencies on gjobs are known.
 
     Raises:
         InvalidInput: a directive that is refused, an unknown or malformed option, two that contradict each other.
     """
-    values = _fields(spec) | _scheduler_options(spec)
+    values = _fields(spec, job_ids or {}) | _scheduler_options(spec)
     directives = directives_of(script) if script is not None else Directives()
+    if "dependency" in directives.lines and any(dependency.name for dependency in spec.dependencies):
+        # Once all that the field names have ended there is no option left that would win over the line.
+        line = directives.lines["dependency"]
+        raise InvalidInput(
+            f"line {line} of the script: --dependency beside a name in spec.dependencies: say all of them in spec.dependencies"
+        )
     for name, value in directives.options.values().items():
         values[name] = _over(name, values.get(name), value, directives.lines[name])
     if "exclusive" in values and "oversubscribe" in values:
@@ -52,6 +64,12 @@ class Override:
     line: int
     flag: str
     field: str
+
+    @property
+    def sentence(self) -> str:
+        """What a requester is told."""
+        where = f"line {self.line} of the script" if self.line else "the script"
+        return f"{where}: --{self.flag} is not used, because spec.{self.field} says something else"
 
 
 def overrides(spec: JobSpec, script: bytes) -> list[Override]:
@@ -87,14 +105,23 @@ def _over(name: str, field: Value | None, directive: Value, line: int) -> Value:
     return field
 
 
-def _fields(spec: JobSpec) -> dict[str, Value]:
+def _fields(spec: JobSpec, job_ids: JobIds | None = None) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for name, value in spec.dump().items():
         if name in OPTIONS and value not in (None, []):
             values[name] = tuple(value) if isinstance(value, list) else value
-    if spec.dependencies:
-        values["dependency"] = ",".join(f"{d.type}:{d.job_id}" if d.job_id else d.type for d in spec.dependencies)
+    found = (_dependency(dependency, job_ids or {}) for dependency in spec.dependencies)
+    dependencies = [text for text in found if text is not None]
+    if dependencies:
+        values["dependency"] = ",".join(dict.fromkeys(dependencies))
     return values
+
+
+def _dependency(dependency: Dependency, job_ids: JobIds) -> str | None:
+    if dependency.name is not None:
+        job_id = job_ids.get((dependency.type, dependency.name))
+        return f"{dependency.type}:{job_id}" if job_id is not None else None
+    return f"{dependency.type}:{dependency.job_id}" if dependency.job_id else dependency.type
 
 
 def _scheduler_options(spec: JobSpec) -> dict[str, Value]:

@@ -13,15 +13,18 @@ from goldcrest.grants import parse_time
 from goldcrest.models.job import JobResource, JobStatus, Submission
 from goldcrest.models.system import SystemSpec
 from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase, Reason
+from goldcrest_operator.reconcile.allotments import asked_fields
 from goldcrest_operator.reconcile.certainty import FRESH_SECONDS, is_certain, settled_at
+from goldcrest_operator.reconcile.dependencies import resolve
 from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
+from goldcrest_operator.reconcile.seen import usage_of
+from goldcrest_operator.reconcile.sightings import as_seen
 from goldcrest_operator.reconcile.statuses import (
     differs,
     finished_at,
     iso,
     notices,
     reason_of,
-    seen_fields,
     with_state,
     with_trouble,
 )
@@ -45,6 +48,7 @@ from goldcrest_operator.reconcile.steps import (
     WriteStatus,
 )
 from goldcrest_operator.reconcile.troubles import blocked_words
+from goldcrest_operator.reconcile.waiting import in_trouble, is_to_be_looked_for, key_is_used, refused, waits_for_others
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
@@ -84,21 +88,11 @@ def next_step(job: JobResource, system: SystemSpec | None, observed: Observation
 
     # 5. It was refused for good, and nothing of an earlier try can come any more.
     if job.status.job_id is None and attempt.refusal is not None and is_certain(job, attempt):
-        failed = with_state(
-            job,
-            phase=Phase.FAILED,
-            reason=attempt.refusal.reason,
-            message=attempt.refusal.message,
-            now=observed.now,
-        )
-        return WriteStatus(failed, notices(job.status, failed))
+        return refused(job, attempt.refusal, observed)
 
     # 6. What the last step needed does not answer: say so, once, and try again.
     if attempt.trouble is not None:
-        shown = with_trouble(job, attempt.trouble, now=observed.now)
-        if differs(job.status, shown):
-            return WriteStatus(shown, notices(job.status, shown))
-        return Retry(seldom=attempt.trouble.stalled)
+        return in_trouble(job, attempt.trouble, observed)
 
     # 7. Not submitted yet, or submitted.
     if job.status.job_id is None:
@@ -129,6 +123,8 @@ def _after_the_end(job: JobResource, system: SystemSpec | None, observed: Observ
 def _at_rest(job: JobResource, observed: Observation) -> Step:
     if job.status.observed_generation < job.generation:
         return WriteStatus(_seen_generation(job))
+    if observed.sighting.consumed is not None and job.status.usage is None:
+        return WriteStatus(job.status.model_copy(update={"usage": usage_of(observed.sighting.consumed)}))
     seconds = job.spec.ttl_seconds_after_finished
     since = finished_at(job.status)
     if seconds is not None and since is not None:
@@ -207,7 +203,21 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
             message=blocked_words(observed.blocked),
         )
 
-    # 7. First the intent: whoever comes after us then knows that there may be a submission.
+    # 7. Another gjob comes first; a run with a key may be there already, and is adopted then whatever else it waits for.
+    resolution = resolve(job, observed.related)
+    if nothing_submitted:
+        if is_to_be_looked_for(job, observed, seconds=None):
+            return Find()
+        if resolution.failed or resolution.waiting:
+            return waits_for_others(job, observed, resolution)
+        if is_to_be_looked_for(job, observed, seconds=LOOK_AGAIN_SECONDS):
+            return Find()
+        if observed.source.refusal is not None:
+            return refused(job, observed.source.refusal, observed)
+        if observed.source.trouble is not None:
+            return in_trouble(job, observed.source.trouble, observed)
+
+    # 8. First the intent: whoever comes after us then knows that there may be a submission.
     if intent is None:
         begun = with_state(
             job,
@@ -216,10 +226,12 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
             message=f"Being submitted to {job.spec.system}.",
             now=observed.now,
             submission=_intent(job, observed, cluster_id=cluster_id),
+            dependencies=list(resolution.statuses),
+            **asked_fields(job, observed.source.script),
         )
         return WriteIntent(begun, notices(job.status, begun))
 
-    # 8. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
+    # 9. An intent that we do not know the outcome of: look for the token before anything else (T10.1). That nothing is there is believed
     # only when nothing can come late any more; with the fence another sbatch can do no harm before: its double is held, and swept. But what
     # the node remembers may be of an earlier Job with the same grant, and have run already: only its record would come late.
     if not certain:
@@ -231,12 +243,18 @@ def _before_submission(job: JobResource, system: SystemSpec | None, observed: Ob
         if unwanted or attempt.repeated or system.scheduler.submit_fence == "None":
             return _settling(job, observed, settled, again_at=again_at)
 
-    # 9. The time of the last sbatch is stored before it, so that a successor knows how long to look.
-    if observed.now - parse_time(intent.time) > FRESH_SECONDS:
-        renewed = intent.model_copy(update={"time": iso(observed.now)})
-        return WriteIntent(job.status.model_copy(update={"submission": renewed}))
+    # 10. Whoever names a run wants it once, and the node says that it was begun: not even the scheduler's forgetting makes it run again.
+    if attempt.repeated and job.spec.run_key is not None:
+        return in_trouble(job, key_is_used(job), observed)
 
-    # 10. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
+    # 11. The time of the last sbatch is stored before it, so that a successor knows how long to look; and what it waits for.
+    if observed.now - parse_time(intent.time) > FRESH_SECONDS or job.status.dependencies != list(resolution.statuses):
+        renewed = intent.model_copy(update={"time": iso(observed.now)})
+        return WriteIntent(
+            job.status.model_copy(update={"submission": renewed, "dependencies": list(resolution.statuses)})
+        )
+
+    # 12. A node where something was begun with this token takes it only from who knows what came of that: a Job that was deleted and
     # made again with its grant has the token of the first.
     return Submit(again=attempt.nothing_taken)
 
@@ -300,7 +318,9 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
         if not attempt.files_asked:
             return AskFiles(job_id)
         if attempt.files is not None:
-            return WriteStatus(job.status.model_copy(update={"files": attempt.files}))
+            found = {"files": attempt.files, "granted": attempt.granted or job.status.granted}
+            described = job.status.model_copy(update=found)
+            return WriteStatus(described, notices(job.status, described))
 
     # 9. What the scheduler says of it.
     return _write_if_changed(job, observed)
@@ -328,7 +348,7 @@ def _blocked(job: JobResource, observed: Observation, *, phase: Phase, message: 
 def _is_waiting(job: JobResource, observed: Observation) -> bool:
     view = observed.sighting.view
     if view is not None and view.job_id == job.status.job_id:
-        return view.phase is Phase.QUEUED
+        return view.waits
     return job.status.phase in (Phase.QUEUED, Phase.SUBMITTING, Phase.SUSPENDED)
 
 
@@ -372,8 +392,10 @@ def _persist(job: JobResource, job_id: str, observed: Observation, *, cluster_id
         fields["submission"] = record.model_copy(update={"host": submitted.host})
         if submitted.files is not None:
             fields["files"] = submitted.files
+        if submitted.granted is not None:
+            fields["granted"] = submitted.granted
     status = with_state(job, phase=Phase.QUEUED, reason=Reason.QUEUED, message=message, now=observed.now, **fields)
-    return Persist(status, (Notice(event, message),))
+    return Persist(status, (Notice(event, message), *notices(job.status, status)))
 
 
 def _cancelled(job: JobResource, observed: Observation) -> Step:
@@ -447,55 +469,5 @@ def _write_if_changed(job: JobResource, observed: Observation) -> Step:
         # Not seen since this process started: what its predecessor wrote stands.
         unseen = job.status.observed_generation < job.generation
         return WriteStatus(_seen_generation(job)) if unseen else Rest()
-    status = _as_seen(job, observed)
+    status = as_seen(job, observed, released=_released(job, observed))
     return WriteStatus(status, notices(job.status, status)) if differs(job.status, status) else Rest()
-
-
-def _as_seen(job: JobResource, observed: Observation) -> JobStatus:
-    """The status that the tracker's last sighting means."""
-    sighting, released = observed.sighting, _released(job, observed)
-    phase, reason, message = _state_as_seen(job, sighting, released=released)
-    fields = (
-        seen_fields(sighting.view) if sighting.view is not None and sighting.view.job_id == job.status.job_id else {}
-    )
-    if fields.get("elapsed_seconds") is not None and "end_time" not in fields:
-        # Slurm's exact record has no zone for its times; start and duration say the same.
-        start = fields.get("start_time") or job.status.start_time
-        if start is not None:
-            fields["end_time"] = iso(parse_time(start) + fields["elapsed_seconds"])
-    if job.status.submission is not None and released is not None:
-        fields["submission"] = job.status.submission.model_copy(update={"released": released})
-    trouble = sighting.trouble
-    if trouble is not None and trouble.reason is Reason.BLOCKED and phase is Phase.SUSPENDED:
-        trouble = None  # it waits for its user as well, and would not go on by itself
-    if trouble is not None and not phase.finished:
-        return with_state(
-            job,
-            phase=phase,
-            reason=trouble.reason,
-            message=trouble.message,
-            now=observed.now,
-            unreachable=trouble.unreachable,
-            stalled=trouble.stalled,
-            **fields,
-        )
-    return with_state(job, phase=phase, reason=reason, message=message, now=observed.now, **fields)
-
-
-def _state_as_seen(job: JobResource, sighting: Sighting, *, released: bool | None) -> tuple[Phase, Reason, str]:
-    job_id, view = job.status.job_id, sighting.view
-    if view is not None and view.job_id == job_id:
-        phase, reason, message = view.phase, view.outcome, view.message
-    else:
-        phase = job.status.phase or Phase.QUEUED
-        if phase in (Phase.PENDING, Phase.SUBMITTING):
-            phase = Phase.QUEUED
-        reason = reason_of(job.status) or Reason.QUEUED
-        message = job.status.message or ""
-        if phase is Phase.SUSPENDED and not job.spec.suspend:
-            phase, reason, message = Phase.QUEUED, Reason.QUEUED, f"Job {job_id} waits in the queue."
-    if job.spec.suspend and phase in (Phase.QUEUED, Phase.SUSPENDED) and released is False:
-        return Phase.SUSPENDED, Reason.SUSPENDED, f"Job {job_id} is held until spec.suspend is set to false."
-    if (job.deleting or job.status.cancel_requested_at) and not phase.finished:
-        message = f"Job {job_id} is being cancelled."
-    return phase, reason, message

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from goldcrest.models.job import JobFiles
+from goldcrest.models.job import JobFiles, JobResource
+from goldcrest.models.job_details import Allotment
 from goldcrest.wellknown import Reason
-from goldcrest_operator.scheduler.interface import JobView, Submitted
+from goldcrest_operator.scheduler.interface import Consumed, JobView, Submitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Attempt:
     """Whether the job may start, as far as this process made it so."""
     files: JobFiles | None = None
     """What the scheduler said of the files of a job that was found again."""
+    granted: Allotment | None = None
+    """And of what it was given."""
     files_asked: bool = False
     hold_refused_at_generation: int | None = None
     """Generation of the spec for which holding came too late: it is not tried again for the same wish."""
@@ -75,6 +79,17 @@ class Sighting:
     strays: tuple[str, ...] = ()
     """Ids of other jobs with this Job's token."""
     trouble: Trouble | None = None
+    consumed: Consumed | None = None
+    """What it used, some seconds after its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The script that a Job does not hold itself: what its ConfigMap holds now, or why that is not known or not right."""
+
+    script: bytes | None = None
+    trouble: Trouble | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +101,6 @@ class Observation:
     sighting: Sighting = field(default_factory=Sighting)
     blocked: str = ""
     """Why the Job's requester or user is blocked, as of the last look at the list; empty when they are not."""
+    source: Source = field(default_factory=Source)
+    related: Mapping[str, JobResource] = field(default_factory=dict)
+    """The gjobs that this one depends on, by name, and those that these depend on in turn as long as they wait."""

@@ -7,16 +7,17 @@ from typing import Any
 
 from goldcrest.grants import parse_time
 from goldcrest.models.conditions import run_once_conditions
-from goldcrest.models.job import JobResource, JobStatus, SchedulerState
+from goldcrest.models.job import JobResource, JobStatus
 from goldcrest.wellknown import ConditionType, EventReason, Phase, Reason
+from goldcrest_operator.reconcile.allotments import differences
 from goldcrest_operator.reconcile.observation import Trouble
 from goldcrest_operator.reconcile.steps import Notice
-from goldcrest_operator.scheduler.interface import JobView
 
 _MESSAGE_LIMIT = 4096  # characters, as the schema says
 _TROUBLES = frozenset(
     reason.value
     for reason in (
+        Reason.DEPENDENCY_FAILED,
         Reason.POLICY_DENIED,
         Reason.BLOCKED,
         Reason.REJECTED_BY_SITE,
@@ -83,31 +84,6 @@ def with_trouble(job: JobResource, trouble: Trouble, *, now: float) -> JobStatus
     )
 
 
-def seen_fields(view: JobView) -> dict[str, Any]:
-    """What the scheduler shows, as fields of the status; what it does not show is not overwritten."""
-    fields: dict[str, Any] = {
-        "scheduler": SchedulerState(state=view.state[:128], reason=view.reason[:1024] if view.reason else None),
-        "submit_time": _time(view.submit),
-        "start_time": _time(view.start),
-        "node_count": view.nodes,
-        "node_list": view.node_list[:4096] if view.node_list else None,
-        "partition": view.partition[:1024] if view.partition else None,
-        "account": view.account[:1024] if view.account else None,
-    }
-    if view.final:
-        fields |= {
-            "exit_code": view.exit_code,
-            "signal": view.signal,
-            "end_time": _time(view.end),
-            "elapsed_seconds": view.elapsed,
-        }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _time(epoch: int | None) -> str | None:
-    return iso(epoch) if epoch is not None else None
-
-
 def reason_of(status: JobStatus) -> Reason | None:
     """The reason written last."""
     for condition in status.conditions:
@@ -140,7 +116,7 @@ def _essence(status: JobStatus) -> dict[str, Any]:
     essence = status.dump()
     if "submission" in essence:
         essence["submission"].pop("released", None)
-    passing = _TROUBLES - {Reason.DENIED_FOR_NOW.value, Reason.BLOCKED.value}
+    passing = _TROUBLES - {Reason.DENIED_FOR_NOW.value, Reason.BLOCKED.value, Reason.DEPENDENCY_FAILED.value}
     trouble = any(condition["reason"] in passing for condition in essence["conditions"])
     if trouble and not (status.phase and status.phase.finished):
         essence.pop("message", None)
@@ -165,6 +141,8 @@ def notices(old: JobStatus, new: JobStatus) -> tuple[Notice, ...]:
     if new.phase is not None and new.phase is not old.phase:
         if old.phase is Phase.SUSPENDED and new.phase in (Phase.SUBMITTING, Phase.QUEUED):
             found.append(Notice(EventReason.RESUMED, message))
+        if old.phase in (Phase.RUNNING, Phase.COMPLETING) and new.phase is Phase.QUEUED:
+            found.append(Notice(EventReason.REQUEUED, f"Put back into the queue by the scheduler. {message}"))
         event = _EVENTS.get(new.phase)
         if event is not None and reason_of(new) is not Reason.BLOCKED:
             found.append(Notice(event, message, warning=new.phase is Phase.FAILED))
@@ -172,4 +150,9 @@ def notices(old: JobStatus, new: JobStatus) -> tuple[Notice, ...]:
     if reason is not reason_of(old) and reason in _TROUBLES and not (new.phase and new.phase.finished):
         event = EventReason.BLOCKED if reason is Reason.BLOCKED else EventReason.WAITING
         found.append(Notice(event, message, warning=True))
+    otherwise = differences(new.asked, new.granted)
+    if otherwise and otherwise != differences(new.asked, old.granted):
+        found.append(Notice(EventReason.GRANTED_OTHERWISE, f"The site gave {', '.join(otherwise)}."))
+    if new.overridden and new.overridden != old.overridden:
+        found += [Notice(EventReason.OVERRIDDEN, f"{sentence}.") for sentence in new.overridden]
     return tuple(found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from goldcrest.authority import Basis
 from goldcrest.commands import Command
 from goldcrest.commands.slurm import Scope
 from goldcrest.errors import GoldcrestError, SchedulerUnavailable
 from goldcrest.models.job import JobFiles, JobResource
+from goldcrest.models.job_details import Allotment
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Phase, Reason
@@ -89,6 +90,41 @@ class Submitted:
     job_id: str
     host: str
     files: JobFiles | None = None
+    granted: Allotment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the scheduler says of a job that was found again."""
+
+    files: JobFiles | None = None
+    granted: Allotment | None = None
+
+
+class Element(NamedTuple):
+    """One element of an array."""
+
+    number: int
+    """Its index."""
+    state: str
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+class Component(NamedTuple):
+    """One component of a heterogeneous job."""
+
+    offset: int
+    state: str
+    node_list: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """What a job used, as accounting has it; None where it knows nothing."""
+
+    cpu_seconds: int | None = None
+    max_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +144,8 @@ class JobView:
     """What the state means, as a reason of conditions."""
     message: str
     held: bool = False
+    waiting_elements: bool = False
+    """Whether any of an array's elements waits in the queue, though others run."""
     array: bool = False
     """Whether the scheduler shows it as an array, wherever that was asked for."""
     exit_code: int | None = None
@@ -120,19 +158,37 @@ class JobView:
     node_list: str | None = None
     partition: str | None = None
     account: str | None = None
+    qos: str | None = None
+    time_limit: str | None = None
+    expected_start: int | None = None
+    """When the scheduler thinks that a waiting job will start."""
+    restarts: int | None = None
+    """How often it was put back into the queue."""
+    elements: tuple[Element, ...] = ()
+    """Of an array: those that the scheduler shows now."""
+    components: tuple[Component, ...] = ()
+    """Of a heterogeneous job."""
 
     @property
     def final(self) -> bool:
         return self.phase.finished
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything of it waits in the queue, and can be held."""
+        return self.phase is Phase.QUEUED or self.waiting_elements
+
 
 class Scheduler(Protocol):
     """One batch scheduler. Every method may raise what the SSH pool raises (unreachable, denied, …) and SchedulerUnavailable."""
 
-    async def submit(self, target: Target, job: JobResource, token: str, *, again: bool) -> Submitted:
+    async def submit(
+        self, target: Target, job: JobResource, token: str, *, again: bool, script: bytes | None = None
+    ) -> Submitted:
         """Submit, held where the system's fence says so.
 
         Args:
+            script: what the ConfigMap holds that the spec names.
             again: what was begun before with this token is known to have taken nothing.
 
         Raises:
@@ -150,8 +206,8 @@ class Scheduler(Protocol):
             SchedulerUnavailable: unless queue and accounting both answered.
         """
 
-    async def files(self, target: Target, job: JobResource, token: str, job_id: str) -> JobFiles | None:
-        """The files of a submission whose answer was lost; None when the scheduler does not say, or it is another's."""
+    async def describe(self, target: Target, job: JobResource, token: str, job_id: str) -> Described:
+        """Files and allotment of a submission whose answer was lost; nothing when the scheduler does not say, or it is another's."""
 
     async def release(self, target: Target, token: str, job_id: str) -> None:
         """Let a held job start; harmless when it already may.
@@ -178,3 +234,6 @@ class Scheduler(Protocol):
 
     async def accounting(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, JobView]:
         """What accounting has recorded; unknown ones are left out."""
+
+    async def usage(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, Consumed]:
+        """What jobs used that have ended; those whose end accounting does not know yet are left out."""

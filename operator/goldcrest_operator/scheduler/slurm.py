@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from goldcrest.authorised import payload_of, submit_command
-from goldcrest.commands import Account, Cancel, Command, CommandOutput, Describe, Find, Hold, Queue, Release
+from goldcrest.commands import Account, Cancel, Command, CommandOutput, Describe, Find, Hold, JobUsage, Queue, Release
 from goldcrest.commands.cluster import on_cluster
 from goldcrest.commands.outputs import (
     JobRecord,
@@ -24,6 +24,7 @@ from goldcrest.commands.outputs import (
 )
 from goldcrest.commands.refusals import submission_refusal
 from goldcrest.commands.slurm import Scope
+from goldcrest.commands.usage import parse_usage
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
@@ -33,9 +34,13 @@ from goldcrest.errors import (
     TooLarge,
 )
 from goldcrest.models.job import JobFiles, JobResource
+from goldcrest.models.job_details import Allotment
+from goldcrest.sbatch.patterns import Facts, resolved
 from goldcrest_operator.scheduler.interface import (
     Answer,
     CommandRunner,
+    Consumed,
+    Described,
     JobView,
     NotInThatState,
     NotTaken,
@@ -67,10 +72,12 @@ class SlurmScheduler:
     def __init__(self, runner: CommandRunner) -> None:
         self._runner = runner
 
-    async def submit(self, target: Target, job: JobResource, token: str, *, again: bool) -> Submitted:
-        command = replace(submit_command(job, target.spec, token=token), again=again)
+    async def submit(
+        self, target: Target, job: JobResource, token: str, *, again: bool, script: bytes | None = None
+    ) -> Submitted:
+        command = replace(submit_command(job, target.spec, token=token, script=script), again=again)
         try:
-            answer = await self._run(command, target, payload=payload_of(job.spec))
+            answer = await self._run(command, target, payload=payload_of(job.spec, script))
         except CommandFailed as error:
             if error.kind == "repeated":
                 raise SubmittedBefore(error.message) from error
@@ -88,7 +95,8 @@ class SlurmScheduler:
         if submitted is None:
             raise _not_submitted(output)
         described = parse_describe(str(answer.result.get("describe", "")))
-        return Submitted(submitted.job_id, answer.host, _files(described, job, answer.result))
+        files = _files(described, job, answer.result, job_id=submitted.job_id, token=token)
+        return Submitted(submitted.job_id, answer.host, files, _granted(described))
 
     async def find(self, target: Target, token: str) -> tuple[str, ...]:
         answer = await self._run(Find(token), target)
@@ -103,7 +111,7 @@ class SlurmScheduler:
         }
         return tuple(sorted(ids, key=int))
 
-    async def files(self, target: Target, job: JobResource, token: str, job_id: str) -> JobFiles | None:
+    async def describe(self, target: Target, job: JobResource, token: str, job_id: str) -> Described:
         answer = await self._run(Describe((job_id,)), target)
         described = [
             record
@@ -111,7 +119,9 @@ class SlurmScheduler:
             for record in parse_describe(CommandOutput.of(item).stdout)
             if record.base_id == job_id and record.user == target.user and record.comment in (None, token)
         ]
-        return _files(described, job, {}) if described else None
+        if not described:
+            return Described()
+        return Described(_files(described, job, {}, job_id=job_id, token=token), _granted(described))
 
     async def release(self, target: Target, token: str, job_id: str) -> None:
         output = await self._on_job(Release(token, job_id), target)
@@ -157,6 +167,15 @@ class SlurmScheduler:
         answer = await self._run(Account(scope, tuple(job_ids)), target)
         rows = parse_account(require_answer(CommandOutput.of(answer.result), program="sacct"))
         return {job_id: view for job_id, view in _views(rows).items() if job_id in job_ids}
+
+    async def usage(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, Consumed]:
+        answer = await self._run(JobUsage(scope, tuple(job_ids)), target)
+        records = parse_usage(require_answer(CommandOutput.of(answer.result), program="sacct"))
+        return {
+            job_id: Consumed(record.cpu_seconds, record.max_rss_bytes)
+            for job_id, record in records.items()
+            if job_id in job_ids and record.ended
+        }
 
     async def _on_job(self, command: Release | Hold, target: Target) -> CommandOutput:
         try:
@@ -225,16 +244,28 @@ def _unforged(rows: Sequence[QueueRow]) -> list[QueueRow]:
     return [row for row in rows if row.base_id not in unclear]
 
 
-def _files(described: Sequence[JobRecord], job: JobResource, result: Mapping[str, Any]) -> JobFiles | None:
+def _granted(described: Sequence[JobRecord]) -> Allotment | None:
+    if not described:
+        return None
+    record = described[0]
+    return Allotment(account=record.account, partition=record.partition, qos=record.qos, time_limit=record.time_limit)
+
+
+def _files(
+    described: Sequence[JobRecord], job: JobResource, result: Mapping[str, Any], *, job_id: str, token: str
+) -> JobFiles | None:
     script = job.spec.script.path or str(result.get("jobFile") or "") or None
     if not described:
         return JobFiles(script=script) if script else None
     record = described[0]
+    name = job.spec.job_name or (script or record.command or "").rpartition("/")[2]
+    # Which of these Slurm has put in already depends on its release.
+    facts = Facts(job_id=job_id, name=name, user=job.spec.run_as, array=record.array)
     return JobFiles(
         directory=_path(record.work_directory),
         script=script or _path(record.command),
-        stdout=_path(record.stdout),
-        stderr=_path(record.stderr),
+        stdout=_path(resolved(record.stdout, facts)),
+        stderr=_path(resolved(record.stderr, facts)),
     )
 
 

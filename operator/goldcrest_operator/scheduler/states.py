@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from goldcrest.commands.outputs import AccountRow, JobRecord, QueueRow
 from goldcrest.wellknown import Phase, Reason
-from goldcrest_operator.scheduler.interface import JobView
+from goldcrest_operator.scheduler.elements import elements_of
+from goldcrest_operator.scheduler.interface import Component, JobView
+from goldcrest_operator.scheduler.waiting import why_waiting
 
 Row = QueueRow | AccountRow | JobRecord
 
@@ -48,9 +50,9 @@ def meaning(state: str) -> tuple[Phase, Reason]:
 
 
 def view_of(rows: Sequence[Row]) -> JobView:
-    """One view of a job from its rows: one, or one for each element of an array.
+    """One view of a job from its rows: one, or one for each element of an array or component of a heterogeneous job.
 
-    An array runs while any element does, waits while any waits, and failed when any did.
+    The whole runs while any part does, waits while any waits, and failed when any did.
     """
     if len(rows) == 1:
         return _single(rows[0])
@@ -60,24 +62,35 @@ def view_of(rows: Sequence[Row]) -> JobView:
     starts = [row.start for row in rows if not isinstance(row, JobRecord) and row.start is not None]
     ends = [row.end for row in rows if not isinstance(row, JobRecord) and row.end is not None]
     codes = [row.exit_code for row in rows if not isinstance(row, QueueRow) and row.exit_code is not None]
+    signals = [row.signal for row in rows if not isinstance(row, QueueRow) and row.signal is not None]
+    waiting = [row for row in rows if meaning(row.state)[0] is Phase.QUEUED]
     first = rows[0]
+    array = any(map(_is_array, rows))
     return JobView(
         job_id=first.base_id,
         user=first.user,
-        token=next((row.comment for row in rows if row.comment is not None), None),
+        token=next((token for row in rows if (token := _token(row)) is not None), None),
         state=shown.state,
         reason=_reason(shown),
         phase=phase,
         outcome=outcome,
-        message=_array_message(rows, first.base_id),
-        array=any(map(_is_array, rows)),
-        held=all(_held(row) for row in rows if meaning(row.state)[0] is Phase.QUEUED) and phase is Phase.QUEUED,
+        message=_summary(rows, first.base_id, kind="Array" if array else "Heterogeneous"),
+        array=array,
+        held=bool(waiting) and all(map(_held, waiting)),
+        waiting_elements=bool(waiting) and array,
         exit_code=max(codes, default=None) if phase.finished else None,
+        signal=max(signals, default=None) if phase.finished else None,
         submit=None if isinstance(first, JobRecord) else first.submit,
         start=min(starts, default=None) if phase is not Phase.QUEUED else None,
         end=max(ends, default=None) if phase.finished else None,
         partition=first.partition,
         account=first.account,
+        qos=first.qos,
+        time_limit=first.time_limit if isinstance(first, JobRecord) else None,
+        expected_start=min(starts, default=None) if phase is Phase.QUEUED else None,
+        restarts=max((row.restarts or 0 for row in rows if isinstance(row, JobRecord)), default=None),
+        elements=elements_of(rows) if array else (),
+        components=() if array else tuple(sorted(map(_component, rows))),
     )
 
 
@@ -97,17 +110,18 @@ def _single(row: Row) -> JobView:
     exit_code = None if isinstance(row, QueueRow) or not phase.finished else row.exit_code
     signal = None if isinstance(row, QueueRow) or not phase.finished else row.signal
     timed = None if isinstance(row, JobRecord) else row
+    array = _is_array(row)
     return JobView(
         job_id=row.base_id,
         user=row.user,
-        token=row.comment,
+        token=_token(row),
         state=row.state,
         reason=_reason(row),
         phase=phase,
         outcome=outcome,
         message=_message(row, phase, exit_code, signal),
         held=_held(row),
-        array=_is_array(row),
+        array=array,
         exit_code=exit_code,
         signal=signal,
         submit=timed.submit if timed else None,
@@ -118,7 +132,28 @@ def _single(row: Row) -> JobView:
         node_list=row.node_list if started else None,
         partition=row.partition,
         account=row.account,
+        qos=row.qos,
+        time_limit=row.time_limit if isinstance(row, JobRecord) else None,
+        expected_start=timed.start if timed and not started else None,
+        restarts=row.restarts if isinstance(row, JobRecord) else None,
+        elements=elements_of((row,)) if array else (),
     )
+
+
+_MARK = "--comment="
+
+
+def _token(row: Row) -> str | None:
+    """The job's comment; where accounting keeps none, as the command line of its submission says it."""
+    if row.comment is not None or not isinstance(row, AccountRow) or _MARK not in row.submit_line:
+        return row.comment
+    return next((word[len(_MARK) :] for word in row.submit_line.split() if word.startswith(_MARK)), None)
+
+
+def _component(row: Row) -> Component:
+    offset = row.component if isinstance(row, JobRecord) else int(row.job_id.partition("+")[2] or 0)
+    started = meaning(row.state)[0] is not Phase.QUEUED
+    return Component(offset or 0, row.state, row.node_list if started else None)
 
 
 def _reason(row: Row) -> str | None:
@@ -161,12 +196,16 @@ def _message(row: Row, phase: Phase, exit_code: int | None, signal: int | None) 
             )
     reason = _reason(row)
     if phase is Phase.QUEUED:
-        return f"{job} waits in the queue: {reason}." if reason else f"{job} waits in the queue."
+        return f"{job} waits in the queue: {why_waiting(reason)}." if reason else f"{job} waits in the queue."
     if phase is Phase.COMPLETING:
         return f"{job} is being completed."
-    return f"{job} is running." if row.state == "RUNNING" else f"{job} is {row.state.lower()}."
+    where = f" on {row.node_list}" if row.node_list and len(row.node_list) <= _NODES_SHOWN else ""
+    return f"{job} is running{where}." if row.state == "RUNNING" else f"{job} is {row.state.lower()}{where}."
 
 
-def _array_message(rows: Sequence[Row], base_id: str) -> str:
+_NODES_SHOWN = 256  # characters
+
+
+def _summary(rows: Sequence[Row], base_id: str, *, kind: str) -> str:
     states = Counter(row.state for row in rows)
-    return f"Array job {base_id}: " + ", ".join(f"{number} {state}" for state, number in sorted(states.items())) + "."
+    return f"{kind} job {base_id}: " + ", ".join(f"{number} {state}" for state, number in sorted(states.items())) + "."

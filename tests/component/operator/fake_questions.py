@@ -33,6 +33,8 @@ class BatchJob:
     started: float | None = None
     ended: float | None = None
     in_controller: bool = True
+    dependency: str = ""
+    restarts: int = 0
     submitted: float = field(default_factory=time.time)
 
     @property

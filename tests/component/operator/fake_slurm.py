@@ -18,7 +18,20 @@ from goldcrest.authorised import authorised_commands, containment_commands, obse
 from goldcrest.authorised_tasks import authorised_task_commands
 from goldcrest.authority import Basis, ByResource
 from goldcrest.blocked import BlockList
-from goldcrest.commands import Account, Cancel, Command, Describe, Find, Hold, Kill, ListJobs, Queue, Release, Submit
+from goldcrest.commands import (
+    Account,
+    Cancel,
+    Command,
+    Describe,
+    Find,
+    Hold,
+    JobUsage,
+    Kill,
+    ListJobs,
+    Queue,
+    Release,
+    Submit,
+)
 from goldcrest.commands.outputs import SEPARATOR
 from goldcrest.errors import AnswerLost, Blocked, CommandFailed, Denied, NotFound
 from goldcrest.models.job import JobResource
@@ -135,7 +148,9 @@ class FakeSlurm:
         why = self.blocked.why(requester=job.spec.requested_by.username if job.spec.requested_by else "", user=user)
         if why and command not in containment_commands(job, cluster_id=CLUSTER):
             raise Blocked(why)
-        if not why and (user != job.spec.run_as or command not in authorised_commands(job, spec, cluster_id=CLUSTER)):
+        script = self._kube.script_of(job)
+        commands = authorised_commands(job, spec, cluster_id=CLUSTER, script=script)
+        if not why and (user != job.spec.run_as or command not in commands):
             raise Denied(f"{command.op} does not follow from the Job")
 
     def _authorise_task(self, task: TaskResource, command: Command, spec: SystemSpec, user: str) -> None:
@@ -166,6 +181,8 @@ class FakeSlurm:
                 return {"jobs": [self._describe(job_id) for job_id in ids]}
             case Account(_, ids):
                 return self._sacct(lambda job: str(job.id) in ids)
+            case JobUsage(_, ids):
+                return self._usage(lambda job: str(job.id) in ids)
             case ListJobs(scope=scope, details=details):
                 jobs = [job for job in self.jobs.values() if job.in_controller and (scope == "all" or job.user == user)]
                 return listing(jobs, details=details)
@@ -182,6 +199,7 @@ class FakeSlurm:
     def _submit(self, command: Submit, user: str) -> dict[str, Any]:
         self._next += 1
         job = BatchJob(self._next, user, command.token, command.hold, self.ends_as)
+        job.dependency = command.options.dependency or ""
         self.jobs[job.id] = job
         describe = self._describe(str(job.id))["stdout"]
         return {**output(f"{job.id}\n"), "jobFile": f"{command.job_directory}/job.sh", "describe": describe}
@@ -210,15 +228,32 @@ class FakeSlurm:
         for job in self.jobs.values():
             if job.state == "RUNNING":
                 job.state, job.ended = job.ends_as, time.time()
-            elif job.state == "PENDING" and not job.held:
+            elif job.state == "PENDING" and not job.held and self._waits_for(job) is None:
                 job.state, job.started = "RUNNING", time.time()
+
+    def _waits_for(self, job: BatchJob) -> str | None:
+        """Reason why it waits for others; None when it does not (of the kinds of dependency, afterok)."""
+        for part in filter(None, job.dependency.split(",")):
+            other = self.jobs[int(part.removeprefix("afterok:"))]
+            if other.state in ENDED and other.state != "COMPLETED":
+                return "DependencyNeverSatisfied"
+            if other.state != "COMPLETED":
+                return "Dependency"
+        return None
+
+    def requeue(self, job_id: int) -> None:
+        """As after the failure of a node."""
+        job = self.jobs[job_id]
+        job.state, job.restarts = "PENDING", job.restarts + 1
 
     def _lines(self, wanted: Callable[[BatchJob], bool]) -> str:
         rows = []
         for job in self.jobs.values():
             if not job.in_controller or not wanted(job):
                 continue
-            reason = "JobHeldUser" if job.held else "None" if job.state != "PENDING" else "Priority"
+            reason = (
+                "JobHeldUser" if job.held else "None" if job.state != "PENDING" else self._waits_for(job) or "Priority"
+            )
             times = (_epoch(job.started), _epoch(job.ended), _epoch(job.submitted))
             rows.append(
                 SEPARATOR.join(
@@ -237,7 +272,8 @@ class FakeSlurm:
         code = "3:0" if job.state == "FAILED" else "0:0"
         line = (
             f"JobId={job.id} JobName=job.sh UserId={job.user}(2001) GroupId={job.user}(2001) MCS_label=N/A Priority=1 "
-            f"JobState={job.state} Reason=None ExitCode={code} RunTime=00:00:01 Partition=normal NodeList=n1 NumNodes=1 "
+            f"QOS=normal JobState={job.state} Reason=None Restarts={job.restarts} ExitCode={code} RunTime=00:00:01 "
+            f"TimeLimit=00:10:00 Partition=normal NodeList=n1 NumNodes=1 "
             f"Account=physics Command=/scratch/x/job.sh WorkDir=/scratch/x Comment={job.comment}  "
             f"StdErr=/scratch/x/slurm-{job.id}.out StdIn=/dev/null StdOut=/scratch/x/slurm-{job.id}.out Power=\n"
         )
@@ -260,6 +296,16 @@ class FakeSlurm:
                     ]
                 )
             )
+        return output("".join(row + "\n" for row in rows))
+
+    def _usage(self, wanted: Callable[[BatchJob], bool]) -> dict[str, Any]:
+        if self.accounting_down:
+            return output(status=1, stderr="sacct: error: Problem talking to the database: Connection refused")
+        rows = []
+        for job in filter(wanted, self.jobs.values()):
+            end = _epoch(job.ended) if job.ended is not None else "Unknown"
+            for suffix, user, memory in (("", job.user, ""), (".batch", "", "2048K")):
+                rows.append(SEPARATOR.join([f"{job.id}{suffix}", user, job.state, end, "1", "00:01.500", memory]))
         return output("".join(row + "\n" for row in rows))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from goldcrest.errors import Conflict, InvalidInput, KubernetesUnavailable, NotFound
 from goldcrest.kube import AlreadyExists, Raw
 from goldcrest.models.conditions import now
+from goldcrest.models.job import JobResource
 from goldcrest.wellknown import API_VERSION, FINALIZER, Kind
 
 Listener = Callable[[str, Raw], None]
@@ -66,6 +67,21 @@ class MemoryKube:
                 have.pop(key, None) if value is None else have.update({key: value})
 
         return self._change(kind, namespace, name, change, {})
+
+    def put_config_map(self, namespace: str, name: str, **data: str) -> None:
+        self._others[f"/api/v1/namespaces/{namespace}/configmaps/{name}"] = {"metadata": {"name": name}, "data": data}
+
+    def remove_config_map(self, namespace: str, name: str) -> None:
+        del self._others[f"/api/v1/namespaces/{namespace}/configmaps/{name}"]
+
+    def script_of(self, job: JobResource) -> bytes | None:
+        """What the ConfigMap holds now that a Job names."""
+        key = job.spec.script.config_map
+        if key is None:
+            return None
+        raw = self._others.get(f"/api/v1/namespaces/{job.namespace}/configmaps/{key.name}", {})
+        text = raw.get("data", {}).get(key.key)
+        return str(text).encode() if text is not None else None
 
     def look(self, kind: Kind, name: str, *, namespace: str = "") -> Raw | None:
         raw = self._objects.get((kind, namespace, name))

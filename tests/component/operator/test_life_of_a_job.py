@@ -55,12 +55,13 @@ async def test_costs_two_certificates_and_few_writes(world: World) -> None:
     world.add_job()
     await world.operator()
     await world.until(lambda: world.phase() == "Succeeded")
-    assert [op for op in world.slurm.calls if op not in ("slurm.queue", "slurm.describe")] == [
+    assert [op for op in world.slurm.calls if op not in ("slurm.queue", "slurm.describe", "slurm.usage")] == [
         "slurm.submit",
         "slurm.release",
     ]
+    await world.until(lambda: (job := world.job()) is not None and job.status.usage is not None)
     phases = [raw["status"]["phase"] for raw in world.kube.status_writes]
-    assert phases == ["Submitting", "Queued", "Running", "Succeeded"]
+    assert phases == ["Submitting", "Queued", "Running", "Succeeded", "Succeeded"]  # the last one with what it used
 
 
 async def test_finished_is_not_written_again(world: World) -> None:
@@ -68,7 +69,7 @@ async def test_finished_is_not_written_again(world: World) -> None:
     world.add_system()
     world.add_job()
     first = await world.operator()
-    await world.until(lambda: world.phase() == "Succeeded")
+    await world.until(lambda: (job := world.job()) is not None and job.status.usage is not None)
     await first.kill()
     writes = len(world.kube.status_writes)
     await world.operator()

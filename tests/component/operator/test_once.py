@@ -243,7 +243,7 @@ async def test_double_after_the_end(world: World) -> None:
     world.add_system(observer="watcher")
     world.add_job()
     await world.operator()
-    await world.until(lambda: world.phase() == "Succeeded")
+    await world.until(lambda: (seen := world.job()) is not None and seen.status.usage is not None)
     job = world.job()
     assert job is not None
     assert job.status.submission is not None

@@ -29,6 +29,7 @@ from goldcrest_operator.scheduler.operations import SlurmOperations
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
+from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.task_effects import TaskEffects
@@ -39,7 +40,7 @@ from goldcrest_operator.workers import Workers
 from goldcrest_operator.workqueue import WorkQueue
 
 NAMESPACE = "hpc-alice"
-QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02, per_second=10_000)
+QUICK = TrackerTimes(hot=0.01, hot_for=60, few=0.01, active=0.01, idle=0.02, per_second=10_000, usage=(0.02, 0.05))
 SYSTEM: Raw = {
     "hosts": [{"address": "login1", "port": 2222}],
     "filterPath": "/usr/libexec/goldcrest/ssh-filter",
@@ -123,6 +124,7 @@ class Operator:
             cluster_id=CLUSTER,
             seldom_seconds=0.05,
             blocks=self.blocks,
+            surroundings=Surroundings(kube=kube, store=self.store),
             epoch=world.epoch,
         )
         systems = SystemController(

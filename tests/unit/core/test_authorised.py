@@ -19,7 +19,7 @@ from goldcrest.authorised import (
     token_of,
     wants_cancel,
 )
-from goldcrest.canonical import canonical
+from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.commands import (
     Account,
     Cancel,
@@ -27,6 +27,7 @@ from goldcrest.commands import (
     Describe,
     Find,
     Hold,
+    JobUsage,
     ListReservations,
     Queue,
     ReadFile,
@@ -35,11 +36,13 @@ from goldcrest.commands import (
     Submit,
     command_from,
 )
+from goldcrest.commands.base import check_token
 from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import InvalidInput
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobResource, JobSpec, RequestedBy
 from goldcrest.models.system import SystemSpec
+from goldcrest.scripts import ScriptChanged
 from goldcrest.wellknown import Phase
 
 pytestmark = pytest.mark.unit
@@ -191,9 +194,77 @@ def test_an_orphaned_job_is_not_cancelled() -> None:
 
 
 def test_a_finished_job_may_only_be_swept() -> None:
-    """No way to submit again or to touch anything else."""
-    assert commands(job(status={"phase": "Succeeded", "jobId": "7"})) == [Cancel(TOKEN, keep=("7",))]
+    """No way to submit again or to touch anything else; what it used may be asked for until that is known."""
+    ended = {"phase": "Succeeded", "jobId": "7"}
+    assert commands(job(status=ended)) == [Cancel(TOKEN, keep=("7",)), JobUsage("own", ("7",))]
+    assert commands(job(status={**ended, "usage": {"cpuSeconds": 1}})) == [Cancel(TOKEN, keep=("7",))]
     assert commands(job(status={"phase": "Failed"})) == []
+
+
+SCRIPT = b"#!/bin/sh\n#SBATCH --time=5\n"
+FROM_CONFIG_MAP = {"script": {"configMap": {"name": "scripts", "key": "run.sh"}}, "scriptSha256": sha256_hex(SCRIPT)}
+
+
+def test_a_script_of_a_config_map_is_submitted_as_it_was_stamped() -> None:
+    """Those bytes and no others; all else that follows from the Job follows without them."""
+    made = authorised_commands(job(spec=FROM_CONFIG_MAP), SYSTEM, cluster_id=CLUSTER, script=SCRIPT)
+    (submit,) = [command for command in made if isinstance(command, Submit)]
+    assert (
+        submit.content == submit_command(job(spec={"script": {"inline": SCRIPT.decode()}}), SYSTEM, token=TOKEN).content
+    )
+    assert submit.options.time_limit == "5"
+    for other in (None, b"", SCRIPT + b"rm -rf /\n"):
+        made = authorised_commands(job(spec=FROM_CONFIG_MAP), SYSTEM, cluster_id=CLUSTER, script=other)
+        assert made == (Find(TOKEN),)
+    with pytest.raises(ScriptChanged, match="make a new gjob"):
+        submit_command(job(spec=FROM_CONFIG_MAP), SYSTEM, token=TOKEN, script=b"x")
+    unstamped = {**FROM_CONFIG_MAP, "scriptSha256": None}
+    assert authorised_commands(job(spec=unstamped), SYSTEM, cluster_id=CLUSTER, script=SCRIPT) == (Find(TOKEN),)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "option"),
+    [
+        ([], None),
+        ([{"name": "a", "type": "afterok", "state": "Waiting"}], None),
+        ([{"name": "a", "type": "afterok", "state": "Failed", "uid": "u"}], None),
+        ([{"name": "b", "type": "afterok", "state": "Met"}], None),
+        ([{"name": "a", "type": "afterany", "state": "Met"}], None),
+        ([{"name": "a", "type": "afterok", "state": "Submitted", "uid": "u", "jobId": "9"}], "afterok:9,afterany:3"),
+        ([{"name": "a", "type": "afterok", "state": "Met", "uid": "u", "jobId": "9"}], "afterany:3"),
+    ],
+)
+def test_dependencies_on_gjobs_are_resolved_first(recorded: list[dict[str, str]], option: str | None) -> None:
+    """No submission before each has a job id or has ended well; then exactly these ids beside those of the spec."""
+    spec = {"dependencies": [{"type": "afterok", "name": "a"}, {"type": "afterany", "jobId": "3"}]}
+    made = commands(job(spec=spec, status={"dependencies": recorded}))
+    submits = [command for command in made if isinstance(command, Submit)]
+    assert [submit.options.dependency for submit in submits] == ([option] if option else [])
+
+
+def test_a_line_beside_names_is_refused() -> None:
+    """Once all of them have ended no option would be left that wins over it."""
+    spec = {
+        "script": {"inline": "#!/bin/sh\n#SBATCH -d afterok:7\n"},
+        "dependencies": [{"type": "afterok", "name": "a"}],
+    }
+    with pytest.raises(InvalidInput, match=r"line 2 of the script: --dependency .*spec\.dependencies"):
+        submit_command(job(spec=spec), SYSTEM, token=TOKEN)
+
+
+def test_the_token_of_a_run_key() -> None:
+    """The same for every gjob with that key, also in another cluster; another for other namespaces, systems, users and keys."""
+    token = token_of(job(spec={"runKey": "k"}), cluster_id=CLUSTER)
+    assert token == token_of(job(spec={"runKey": "k"}, uid="other", name="again"), cluster_id="ffffffff")
+    assert check_token(token) == token
+    others = [
+        job(spec={"runKey": "K"}),
+        job(spec={"runKey": "k"}, namespace="other"),
+        job(spec={"runKey": "k", "runAs": "bob"}),
+        job(spec={"runKey": "k", "system": "other"}),
+        job(),
+    ]
+    assert len({token, *(token_of(other, cluster_id=CLUSTER) for other in others)}) == 6
 
 
 # ---- what holds for any Job that can be stored ----
@@ -345,6 +416,9 @@ def test_a_finished_job_is_only_swept(resource: JobResource) -> None:
     if resource.status.phase is None or not resource.status.phase.finished:
         resource = resource.model_copy(update={"status": resource.status.model_copy(update={"phase": Phase.FAILED})})
     for command in asked(resource) or ():
+        if isinstance(command, JobUsage):
+            assert command == JobUsage("own", (resource.status.job_id or "",))
+            continue
         assert isinstance(command, Cancel)
         assert command.keep == (resource.status.job_id,) or (ending and command.keep == ())
 

@@ -158,6 +158,20 @@ def test_a_copied_stamp(change: dict[str, Any], word: str) -> None:
         check_stamp({**made, **change}, kind="Job", resource=one)
 
 
+def test_a_stamp_names_the_script_of_a_config_map() -> None:
+    """Its digest is not part of the spec's, so the stamp has it beside: on other bytes it does not count."""
+    one, made = stamped()
+    one["spec"] |= {"script": {"configMap": {"name": "build", "key": "run.sh"}}, "scriptSha256": "0" * 64}
+    made |= {"specSha256": spec_digest(one["spec"]), "scriptSha256": "0" * 64}
+    check_stamp(made, kind="Job", resource=one)
+    for other in ("1" * 64, None):
+        one["spec"]["scriptSha256"] = other
+        with pytest.raises(Denied, match="the stamp is for another scriptSha256"):
+            check_stamp(
+                {**made, "specSha256": spec_digest({**one["spec"], "scriptSha256": ""})}, kind="Job", resource=one
+            )
+
+
 def test_a_stamp_without_a_name() -> None:
     """With generateName there was none: up to a minute between stamp and creation is a matter of clocks."""
     one, made = stamped()

@@ -51,7 +51,7 @@ def test_held() -> None:
     """A held job is waiting, held, and has not started; a cancelled one is not held."""
     held = view_of(parse_describe((DATA / "scontrol_held.txt").read_text()))
     assert (held.phase, held.held, held.start, held.nodes) == (Phase.QUEUED, True, None, None)
-    assert held.message == "Job 53 waits in the queue: JobHeldUser."
+    assert held.message == "Job 53 waits in the queue: it is held (JobHeldUser)."
     cancelled = view_of(parse_describe((DATA / "scontrol_cancelled.txt").read_text()))
     assert (cancelled.phase, cancelled.held) == (Phase.CANCELLED, False)
 

@@ -92,6 +92,16 @@ def test_account(f: Any, session: Any) -> None:
     assert "--allusers" in Steps(f, session, "slurm.account", {"scope": "all", "jobIds": ["1"]}, result()).programs[0]
 
 
+def test_usage(f: Any, session: Any) -> None:
+    """With steps, as docs/protocol.md says."""
+    done = Steps(f, session, "slurm.usage", {"scope": "own", "jobIds": ["1", "2"]}, result())
+    fields = "JobID,User,State,End,ElapsedRaw,TotalCPU,MaxRSS"
+    assert done.programs == [
+        ["sacct", "-n", "-P", "--noconvert", "--delimiter=\x1f", "-o", fields, "--user=alice", "--jobs=1,2"]
+    ]
+    assert "--allusers" in Steps(f, session, "slurm.usage", {"scope": "all", "jobIds": ["1"]}, result()).programs[0]
+
+
 def test_find_reduces_to_the_token(f: Any, session: Any) -> None:
     """A user with thousands of jobs: only lines with the token travel, from both lists."""
     queue = job_line("1") + job_line("2", token=OTHER)
