@@ -13,6 +13,8 @@ from goldcrest.errors import Again, SchedulerBusy, SchedulerRefused
 from goldcrest.models.job import JobFiles, JobResource
 from goldcrest.wellknown import Phase, Reason
 from goldcrest_operator.scheduler.interface import (
+    Consumed,
+    Described,
     JobView,
     NotInThatState,
     SubmissionUncertain,
@@ -65,7 +67,9 @@ class PaperScheduler:
         self.full = False
         self.throttled = 0  # questions that are put off
 
-    async def submit(self, target: Target, job: JobResource, token: str, *, again: bool) -> Submitted:
+    async def submit(
+        self, target: Target, job: JobResource, token: str, *, again: bool, script: bytes | None = None
+    ) -> Submitted:
         if self.full:
             raise SchedulerRefused("The desk is full: come back tomorrow.", again=Again.LATER)
         if not again and any(sheet.token == token for sheet in self.sheets.values()):
@@ -80,8 +84,8 @@ class PaperScheduler:
     async def find(self, target: Target, token: str) -> tuple[str, ...]:
         return tuple(sheet.id for sheet in self.sheets.values() if (sheet.token, sheet.user) == (token, target.user))
 
-    async def files(self, target: Target, job: JobResource, token: str, job_id: str) -> JobFiles | None:
-        return JobFiles(script="on paper")
+    async def describe(self, target: Target, job: JobResource, token: str, job_id: str) -> Described:
+        return Described(JobFiles(script="on paper"))
 
     async def release(self, target: Target, token: str, job_id: str) -> None:
         self._own(token, job_id)
@@ -116,6 +120,9 @@ class PaperScheduler:
 
     async def accounting(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, JobView]:
         return {}
+
+    async def usage(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, Consumed]:
+        return {}  # nobody counts here
 
     def _own(self, token: str, job_id: str) -> Sheet:
         sheet = self.sheets.get(job_id)

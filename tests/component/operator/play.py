@@ -148,7 +148,8 @@ class Play:
             surroundings=Surroundings(kube=kube, store=store),
             epoch=lambda: self.now,
         )
-        watch = Watch(store=store, queue=queue, jobs=self.jobs, kubeconfig=None, shard="default")
+        no_tasks: Any = _NoTasks()
+        watch = Watch(store=store, queue=queue, jobs=self.jobs, tasks=no_tasks, kubeconfig=None, shard="default")
         for kind, see in ((Kind.SYSTEM, watch.system_changed), (Kind.JOB, watch.job_changed)):
             for raw in kube.listed(kind):
                 see(None, raw)
@@ -219,6 +220,11 @@ class Play:
             "generation": status["observedGeneration"] == raw["metadata"]["generation"],
             **{name: status.get(name) for name in fields},
         }
+
+
+class _NoTasks:
+    def wake(self, _system: str) -> None:
+        pass
 
 
 class _NobodyBlocked:
