@@ -223,7 +223,7 @@ def test_a_frozen_field(bed: Bed) -> None:
         ({"tasks": "two"}, "spec.tasks"),
         ({"tasks": 0}, "spec.tasks"),
         ({"timeLimit": "an hour"}, "spec.timeLimit"),
-        ({"script": {}}, "exactly one of inline, base64 and path"),
+        ({"script": {}}, "exactly one of inline, base64, configMap and path"),
         ({"script": {"path": "/home/alice/x"}}, "sha256"),
         ({"script": {"inline": "x" * (64 * 1024 + 1)}}, "65536"),
         ({"script": {"base64": "AAAAA"}}, "base64"),

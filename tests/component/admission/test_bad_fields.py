@@ -72,10 +72,10 @@ def says_what_to_change(message: str, bad: Bad) -> bool:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"script": {}}, "script needs exactly one of inline, base64 and path"),
+        ({"script": {}}, "script needs exactly one of inline, base64, configMap and path"),
         (
             {"script": {"inline": "x", "path": "/x", "sha256": "0" * 64}},
-            "script needs exactly one of inline, base64 and path",
+            "script needs exactly one of inline, base64, configMap and path",
         ),
         ({"script": {"path": "/x"}}, "spec.script.path needs spec.script.sha256"),
         (

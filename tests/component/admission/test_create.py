@@ -67,7 +67,7 @@ def test_cluster_admin_gives_no_account(stage: Stage) -> None:
     ("spec", "message"),
     [
         ({"system": "nowhere"}, "there is no System 'nowhere'; known are: cluster"),
-        ({"script": {}}, "needs exactly one of inline, base64 and path; none was given"),
+        ({"script": {}}, "needs exactly one of inline, base64, configMap and path; none was given"),
         ({"script": {"inline": "x", "base64": "eA=="}}, "inline and base64 was given"),
         ({"script": {"inline": " \n\t\n"}}, "spec.script is empty"),
         ({"script": {"base64": "eHh4e"}}, "spec.script.base64 is not base64"),
