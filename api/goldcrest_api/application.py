@@ -2,43 +2,80 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from goldcrest_api.answer_headers import AnswerHeaders
+from goldcrest_api.bounds import AnswerBounds
 from goldcrest_api.context import Context
 from goldcrest_api.dialects import firecrest_v1
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, answer_refusal
+from goldcrest_api.draining import Drain
 from goldcrest_api.health_routes import health_routes
+from goldcrest_api.maintenance import Maintenance, MaintenanceGate
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.middleware import RequestLayer
+from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.pages import pages
+from goldcrest_api.request_scope import note_code
+from goldcrest_api.settings import Settings
+
+_CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+# What a page must be able to read of an answer, beside its body.
+_CORS_EXPOSED: Final = (
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "WWW-Authenticate", "X-A-Directory", "X-Error",
+    "X-Exists", "X-Invalid-Group", "X-Invalid-Mode", "X-Invalid-Owner", "X-Invalid-Path", "X-Machine-Does-Not-Exist",
+    "X-Machine-Does-Not-Exists", "X-Machine-Not-Available", "X-Not-A-Directory", "X-Not-Found", "X-Permission-Denied", "X-Request-ID",
+    "X-Sbatch-Error", "X-Size-Limit", "X-Timeout", "traceparent",
+)  # fmt: skip
 
 OpenContext = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens what requests are served with, and closes it when the server stops."""
 
 
-def create_app(open_context: OpenContext, metrics: Metrics | None = None) -> Starlette:
+def create_app(
+    open_context: OpenContext,
+    *,
+    settings: Settings,
+    maintenance: Maintenance | None = None,
+    drain: Drain | None = None,
+    metrics: Metrics | None = None,
+) -> Starlette:
     """The gateway, opened and closed with the server's life.
 
     FastAPI describes the routes; Starlette serves them, as all endpoints take the bare request: FastAPI's own matching and
     dependencies would cost more than a whole command on a login node.
+
+    Args:
+        maintenance: the switch that takes it out of service.
+        drain: told by the server when the process is about to end.
     """
+    switch = maintenance or Maintenance(None)
+    end = drain or Drain()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_context() as context:
             app.state.context = context
-            yield
+            following = asyncio.create_task(switch.run())
+            try:
+                yield
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
     documented = APIRouter()
     documented.include_router(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH)
@@ -50,10 +87,25 @@ def create_app(open_context: OpenContext, metrics: Metrics | None = None) -> Sta
             *health_routes(),
             *pages(documented),
         ],
-        middleware=[Middleware(RequestLayer)],
-        exception_handlers={Refusal: answer_refusal, HTTPException: _no_route},
+        middleware=[
+            Middleware(RequestLayer),
+            Middleware(AnswerHeaders, leaving=lambda: end.begun),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors.origins,
+                allow_methods=_CORS_METHODS,
+                allow_headers=settings.cors.headers,
+                expose_headers=_CORS_EXPOSED,
+                max_age=settings.cors.max_age_seconds,
+            ),
+            Middleware(MaintenanceGate, maintenance=switch),
+            Middleware(AnswerBounds, seconds=settings.limits.answer_seconds, size=settings.limits.answer_bytes),
+        ],
+        exception_handlers={Refusal: answer_refusal, HTTPException: _no_route, TooManyRequests: _too_many},
         lifespan=lifespan,
     )
+    app.state.drain = end
+    app.state.maintenance = switch
     app.router.redirect_slashes = False
     app.state.metrics = metrics or Metrics()
     return app
@@ -79,6 +131,13 @@ def _served(routes: APIRouter, *, prefix: str) -> list[Route]:
         for route in routes.routes
         if isinstance(route, APIRoute)
     ]
+
+
+async def _too_many(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyRequests)  # noqa: S101  registered for this class only
+    note_code(request, error.code, error.message)
+    body = {"description": "Too many requests", "error": error.message, "code": error.code}
+    return SortedJson(body, status_code=429, headers=error.headers)
 
 
 async def _no_route(_: Request, error: Exception) -> Response:

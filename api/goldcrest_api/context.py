@@ -15,6 +15,7 @@ from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
 from goldcrest_api.services.creation import Creator
 from goldcrest_api.services.events import Feed
+from goldcrest_api.services.fair_commands import FairCommands
 from goldcrest_api.services.files import Files
 from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.health import SystemHealth
@@ -22,6 +23,8 @@ from goldcrest_api.services.lookup import JobLookup
 from goldcrest_api.services.namespaces import Namespaces
 from goldcrest_api.services.operations import Operations
 from goldcrest_api.services.output import Outputs
+from goldcrest_api.services.rates import Rates
+from goldcrest_api.services.reservations import Reservations
 from goldcrest_api.services.results import Results
 from goldcrest_api.services.scripts import ScriptStore
 from goldcrest_api.services.streams import Streams
@@ -52,11 +55,15 @@ class Context:
     streams: Streams
     feed: Feed
     outputs: Outputs
+    reservations: Reservations
+    rates: Rates
     reflectors: tuple[Reflector, ...]
     """To be run beside the server."""
     unready: Callable[[], str | None]
     """Why no requests should come here now; None when they may."""
     metrics: Metrics
+    delegation_silent: Callable[[], float]
+    """Seconds for which delegation has not answered; 0 while it does."""
 
 
 def build_context(
@@ -67,10 +74,17 @@ def build_context(
     remote: RemoteCommands,
     verifier: TokenVerifier,
     metrics: Metrics | None = None,
+    delegation_silent: Callable[[], float] = lambda: 0.0,
 ) -> Context:
-    """Put the parts together; starts nothing."""
+    """Put the parts together; starts nothing.
+
+    Args:
+        remote: runs commands; here each gets its turn first.
+        delegation_silent: seconds for which delegation has not answered.
+    """
     metrics = metrics or Metrics()
     limits = settings.limits
+    remote = FairCommands(remote, limits)
     jobs, tasks, systems = JobCache(), TaskCache(), SystemCache()
     namespaces = Namespaces(kube, create=settings.create_namespaces, others=settings.user_namespaces)
     streams = Streams(per_user=settings.streams.per_user, most=settings.streams.most)
@@ -125,7 +139,9 @@ def build_context(
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
         lookup=lookup,
         files=Files(remote, connect_seconds=limits.command_seconds),
-        health=SystemHealth(access),
+        health=SystemHealth(access, remote, remember_seconds=limits.access_seconds),
+        reservations=Reservations(remote, seconds=limits.reservation_seconds),
+        rates=Rates(settings.rates),
         streams=streams,
         feed=feed,
         outputs=Outputs(
@@ -140,6 +156,7 @@ def build_context(
         reflectors=reflectors,
         unready=lambda: _unready(reflectors, limits.watch_stale_seconds),
         metrics=metrics,
+        delegation_silent=delegation_silent,
     )
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvicorn
-from starlette.applications import Starlette
 
 from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
@@ -23,9 +21,13 @@ from goldcrest.renewal import TlsFiles, renewed
 from goldcrest.settings import help_page, read_settings, reported
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log, configure_logging
+from goldcrest.tls import check_server
 from goldcrest.tracing import start_tracing
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.draining import Drain, DrainingServer
+from goldcrest_api.http_protocol import bounded_http
+from goldcrest_api.maintenance import Maintenance
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.settings import Settings
 
@@ -61,7 +63,16 @@ async def open_context(
         stack.push_async_callback(authority.close)
         pool = SshPool(authority, settings.ssh, measures)
         stack.push_async_callback(pool.close)
-        context = build_context(settings, kube=kube, grants=authority, remote=pool, verifier=verifier, metrics=metrics)
+        context = build_context(
+            settings,
+            kube=kube,
+            grants=authority,
+            remote=pool,
+            verifier=verifier,
+            metrics=metrics,
+            delegation_silent=lambda: blocks.silent_seconds,
+        )
+        stack.push_async_callback(context.rates.close)
         blocks = BlockFollower(
             authority,
             seconds=delegation.blocked_seconds,
@@ -102,36 +113,38 @@ def main() -> None:
 def _run() -> int:
     settings = read_settings(Settings)
     load_rules(settings.identity_file)
+    listen = settings.listen
+    if listen.tls_certificate_file is not None and listen.tls_key_file is not None:
+        check_server(listen.tls_certificate_file, listen.tls_key_file)
     configure_logging("api", level=settings.log_level)
     # uvicorn raises the signal that stopped it once more at the end: an orderly end is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    server = _Server(_server(settings))
+    drain = Drain()
+    maintenance = Maintenance(settings.maintenance_file)
+    config = _server(settings, drain=drain, maintenance=maintenance)
+    server = DrainingServer(config, drain, leave_seconds=listen.leave_seconds)
     gc.collect()
     gc.freeze()  # modules and their like stay: looking at them again and again would keep requests waiting for 50 ms
     server.run()
     return 0 if server.started else 2
 
 
-class _Server(uvicorn.Server):
-    """Ends the answers that go on before it waits for all others to end."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        app = self.config.app
-        if isinstance(app, Starlette) and isinstance(context := getattr(app.state, "context", None), Context):
-            context.streams.stop()
-        await super().shutdown(sockets)
-
-
-def _server(settings: Settings) -> uvicorn.Config:
+def _server(settings: Settings, *, drain: Drain, maintenance: Maintenance) -> uvicorn.Config:
     listen = settings.listen
     metrics = Metrics()
     config = uvicorn.Config(
-        create_app(lambda: open_context(settings, metrics=metrics, tls=lambda: config.ssl), metrics),
+        create_app(
+            lambda: open_context(settings, metrics=metrics, tls=lambda: config.ssl),
+            settings=settings,
+            maintenance=maintenance,
+            drain=drain,
+            metrics=metrics,
+        ),
         host=listen.host,
         port=listen.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded_http(head_bytes=listen.head_bytes, head_seconds=listen.head_seconds),
         ws="none",
         lifespan="on",
         log_config=None,  # ours: JSON lines

@@ -27,6 +27,10 @@ class Identity(Protocol):
         """Seconds of the epoch at which the token is no longer valid."""
 
     @property
+    def client(self) -> str:
+        """The OAuth client that the token was made for; empty when it does not say."""
+
+    @property
     def systems(self) -> frozenset[str] | None:
         """Systems that the issuer's rule counts for; None for all."""
 

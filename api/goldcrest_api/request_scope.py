@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from starlette.requests import Request
@@ -9,11 +10,23 @@ from starlette.requests import Request
 from goldcrest.errors import Denied, GoldcrestError, Unauthenticated, Unavailable
 from goldcrest.telemetry import Trace, current_trace
 from goldcrest_api.context import Context
+from goldcrest_api.draining import Drain
+from goldcrest_api.maintenance import Closed, Maintenance
 
 
 def context_of(request: Request) -> Context:
     """The process context, as the application was started with."""
     return cast("Context", request.app.state.context)
+
+
+def maintenance_of(request: Request) -> Closed:
+    """What is out of service now, by the gateway's own switch."""
+    return cast("Maintenance", request.app.state.maintenance).now
+
+
+def is_leaving(request: Request) -> bool:
+    """Whether this process is about to end: answers without an end should find one."""
+    return cast("Drain", request.app.state.drain).begun
 
 
 def trace_of(request: Request) -> Trace:
@@ -29,6 +42,17 @@ def note_user(request: Request, user: str) -> None:
 def note_system(request: Request, system: str) -> None:
     """Let metrics and spans name the System, which must exist."""
     request.state.system = system
+
+
+def note_code(request: Request, code: str, reason: str) -> None:
+    """Let the access log say why a request was refused; for reasons that hold nothing that users name."""
+    request.state.code = code
+    request.state.reason = reason
+
+
+def note_headers(request: Request, headers: Mapping[str, str]) -> None:
+    """Headers that the answer gets, whichever it will be."""
+    request.state.answer_headers = headers
 
 
 def note_refusal(request: Request, refusal: Exception) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from limits import parse as parse_rate
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from goldcrest.blocked import LOOK_SECONDS
@@ -16,6 +18,16 @@ from goldcrest.wellknown import PORT_API, PORT_METRICS
 ENVIRONMENT_PREFIX = "GOLDCREST_API_"
 FIRECREST_VERSION = "1.16.1"  # the release whose behaviour the dialect has (contract D17)
 _MIB = 1024 * 1024
+STORE_SCHEMES = ("redis", "rediss", "valkey", "valkeys")
+
+
+def _a_rate(text: str) -> str:
+    if text:
+        try:
+            parse_rate(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no rate; write it as 600/minute") from error
+    return text
 
 
 class _Part(BaseModel):
@@ -39,7 +51,16 @@ class ListenSettings(_Part):
     )
     tls_key_file: Path | None = Field(default=None, description="PEM private key of the certificate.")
     shutdown_seconds: int = Field(
-        default=20, ge=0, le=600, description="Seconds for running requests to end when the process is asked to stop. Below the pod's grace period (30)."
+        default=20, ge=0, le=600, description="Seconds for running requests to end after leave_seconds, when the process is asked to stop; then they are cut."
+    )  # fmt: skip
+    leave_seconds: float = Field(
+        default=5, ge=0, le=600, description="Seconds for which requests are still taken after the process was asked to stop, while /readyz says no: that long a load balancer may take to send them elsewhere. With shutdown_seconds below the pod's grace period (30)."
+    )  # fmt: skip
+    head_bytes: int = Field(
+        default=64 * 1024, ge=4096, le=1024 * 1024, description="Bytes of a request's line and headers; more is refused with 431, and the connection closed. Large tokens are the reason for more than 16 KiB."
+    )  # fmt: skip
+    head_seconds: float = Field(
+        default=20, gt=0, le=600, description="Seconds in which a request's line and headers must have arrived, on a new connection from its start; then it is closed, so that slow senders hold nothing."
     )  # fmt: skip
     keep_alive_seconds: int = Field(
         default=75, ge=1, le=3600, description="Seconds an idle connection stays open. Above the idle time-out of a proxy before it (60), which would else meet closed ones."
@@ -85,8 +106,29 @@ class LimitSettings(_Part):
     transfer_seconds: float = Field(
         default=30, gt=0, le=600, description="Seconds for writing a large script to the login node, and for reading its digest."
     )  # fmt: skip
+    reservation_seconds: float = Field(
+        default=30, gt=0, le=600, description="Seconds for the site's command for reservations, connecting included. The node's own limit (commandSeconds, 60) counts as well."
+    )  # fmt: skip
     access_seconds: float = Field(
         default=60, ge=0, le=60, description="Seconds for which a successful look at a user's access to a system counts. 0: look each time. Policy is asked each time in any case."
+    )  # fmt: skip
+    answer_seconds: float = Field(
+        default=120, gt=0, le=3600, description="Seconds after the last byte of a request in which its answer must have begun; then the client gets 504. Above the times of commands. How long a begun answer may take is not bounded: downloads."
+    )  # fmt: skip
+    answer_bytes: int = Field(
+        default=64 * _MIB, ge=65_536, le=2**31, description="Bytes of an answer that is made in memory; for a larger one the client gets 400 with X-Size-Limit. Streamed files have limits of their own."
+    )  # fmt: skip
+    commands_per_system: int = Field(
+        default=64, ge=1, le=10_000, description="Commands of this process under way on one System. Further ones wait in a queue that serves users in turn, fewest commands first."
+    )  # fmt: skip
+    commands_per_user: int = Field(
+        default=16, ge=1, le=10_000, description="Commands of one user under way on one System. At most what ssh-filter takes at once of a user (commandsAtOnce, 16, for each channel)."
+    )  # fmt: skip
+    waiting_per_user: int = Field(
+        default=64, ge=0, le=100_000, description="Commands of one user that wait for one System; a further one is answered with 429 and Retry-After."
+    )  # fmt: skip
+    waiting_seconds: float = Field(
+        default=10, gt=0, le=600, description="Seconds that a command waits for its turn at most; then 429 likewise."
     )  # fmt: skip
     named_tasks: int = Field(
         default=1000, ge=1, le=10_000, description="Tasks that one GET /tasks?tasks=… may name; more are refused with 400. A thousand ids are 33 KB of URL, which a proxy before the gateway must let through."
@@ -128,6 +170,54 @@ class StreamSettings(_Part):
     )  # fmt: skip
 
 
+Rate = Annotated[str, AfterValidator(_a_rate)]
+"""``number/unit`` with second, minute, hour or day: ``600/minute``, ``10 per 5 seconds``; empty: no limit."""
+
+
+class RateSettings(_Part):
+    """How many requests clients may send. A rate is a number of requests in a time, as 600/minute or 10/5second (units: second, minute, hour, day), counted in windows that begin with the first request; empty: no limit."""
+
+    user: Rate = Field(
+        default="6000/minute", description="Requests of one user (of one issuer) over all routes; a rate such as 600/minute, empty for no limit."
+    )  # fmt: skip
+    client: Rate = Field(
+        default="", description="Requests of one OAuth client (azp or client_id of the token), over all its users; else of one address. A rate."
+    )  # fmt: skip
+    routes: dict[str, Rate] = Field(
+        default_factory=dict,
+        description='Requests of one user on one route, as JSON: {"POST /compute/jobs/upload": "60/minute"}. The first name that fits counts; * at the end stands for any rest: "POST *".',
+    )
+    store: SecretStr = Field(
+        default=SecretStr(""),
+        description="redis://, rediss:// or valkey:// URL of the server in which the replicas count together. Empty: each replica counts for itself, in memory.",
+    )
+    store_seconds: float = Field(
+        default=0.25, gt=0, le=10, description="Seconds for the store to answer. When it does not, each replica counts for itself, and asks the store again every 5 s."
+    )  # fmt: skip
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, store: SecretStr) -> SecretStr:
+        if store.get_secret_value() and urlsplit(store.get_secret_value()).scheme not in STORE_SCHEMES:
+            raise ValueError(f"the URL begins with one of {', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}")
+        return store
+
+
+class CorsSettings(_Part):
+    """Which pages of other origins may call us from a browser. Cookies are never used."""
+
+    origins: tuple[str, ...] = Field(
+        default=("*",), description='Origins, as JSON: ["https://portal.example.org"]; ["*"]: any; []: none.'
+    )
+    headers: tuple[str, ...] = Field(
+        default=("Accept", "X-Machine-Name", "X-Task-Id", "Authorization", "Content-Type"),
+        description="Headers that such a page may send, as JSON.",
+    )
+    max_age_seconds: int = Field(
+        default=3600, ge=0, le=86_400, description="Seconds for which a browser remembers the answer."
+    )
+
+
 class Settings(BaseSettings):
     """The whole. Nested ones are written with two underscores: GOLDCREST_API_LISTEN__PORT."""
 
@@ -143,6 +233,11 @@ class Settings(BaseSettings):
     listen: ListenSettings = Field(default_factory=ListenSettings, description="Where the gateway listens.")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds.")
     streams: StreamSettings = Field(default_factory=StreamSettings, description="Answers that go on.")
+    rates: RateSettings = Field(default_factory=RateSettings, description="How many requests clients may send.")
+    cors: CorsSettings = Field(default_factory=CorsSettings, description="Pages of other origins.")
+    maintenance_file: Path | None = Field(
+        default=None, description="TOML file (of a ConfigMap, say) that switches the gateway or single Systems off with a message; read again within 2 s of a change. See docs/gateway.md."
+    )  # fmt: skip
     ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
     spool_folder: Path = Field(
         default=Path("/tmp"),  # noqa: S108  its files have no names

@@ -10,7 +10,7 @@ from goldcrest.grants import parse_time
 from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.conditions import Condition
-from goldcrest.models.system import SystemSpec, SystemStatus
+from goldcrest.models.system import FileSystemStatus, SystemSpec, SystemStatus
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import ConditionType
 
@@ -28,6 +28,8 @@ class SystemView:
     """The condition Ready; None while nobody has looked yet."""
     checked_at: float
     """When somebody looked last, in seconds of the epoch; 0 when that is not known."""
+    file_systems: tuple[FileSystemStatus, ...] = ()
+    """What the operator saw of them."""
 
     @classmethod
     def of(cls, raw: Raw) -> SystemView:
@@ -44,6 +46,7 @@ class SystemView:
             spec=parse_model(SystemSpec, raw.get("spec"), what="spec"),
             ready=ready,
             checked_at=_seconds(status.last_checked),
+            file_systems=tuple(status.file_systems),
         )
 
 

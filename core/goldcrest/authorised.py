@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from goldcrest.commands import (
@@ -22,6 +22,7 @@ from goldcrest.commands import (
     Payload,
     Queue,
     Release,
+    StatFile,
     Submit,
 )
 from goldcrest.commands.base import check_job_id, check_path, check_token
@@ -112,13 +113,18 @@ def containment_commands(job: JobResource, *, cluster_id: str, cluster: str | No
     return _on(cluster, commands)
 
 
-def observer_commands_allow(command: Command, *, cluster: str | None = None) -> bool:
+def observer_commands_allow(
+    command: Command, *, cluster: str | None = None, file_systems: Collection[str] = ()
+) -> bool:
     """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises).
 
     Args:
         cluster: ``spec.scheduler.cluster`` of the System, which says nothing about other clusters.
+        file_systems: paths of the System's file systems, of which it may look whether they answer.
     """
     match command:
+        case StatFile(path=path, dereference=True):
+            return path in file_systems
         case Queue(scope="all") | Account(scope="all") | JobUsage(scope="all") | Describe():
             return command.cluster == cluster
     return False

@@ -106,6 +106,11 @@ class BlockFollower:
         self._silent_since: float | None = None
         self.now = BlockList()
 
+    @property
+    def silent_seconds(self) -> float:
+        """For how long the source has not answered; 0 while it does."""
+        return 0.0 if self._silent_since is None else self._clock() - self._silent_since
+
     async def run(self) -> None:
         """Look for ever."""
         while True:

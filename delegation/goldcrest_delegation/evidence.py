@@ -105,7 +105,10 @@ class ResourceEvidence:
             await self._leases.check(shard=shard, holder=caller.holder)
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
-            return ObserverStanding(reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster)
+            looked_at = frozenset(system.path for system in spec.file_systems)
+            return ObserverStanding(
+                reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster, looked_at
+            )
         return await self._asked_for(reference, raw, blocked, trail)
 
     async def _read(self, reference: ResourceReference) -> dict[str, Any]:

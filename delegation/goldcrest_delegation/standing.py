@@ -20,7 +20,7 @@ from goldcrest.wellknown import Kind
 from goldcrest_delegation.requests import CertificateRequest, ResourceReference
 
 _GATEWAY_OPERATIONS: Final = ("session", "sys.whoami")
-_GATEWAY_PREFIX: Final = "fs."
+_GATEWAY_PREFIXES: Final = ("fs.", "rsv.")
 
 
 class Standing(Protocol):
@@ -52,7 +52,7 @@ class Standing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenStanding:
-    """A REST caller: may run file operations as the Unix user that the token gives, on the issuer's systems (T8)."""
+    """A REST caller: may run operations on files and reservations as the Unix user that the token gives, on the issuer's systems (T8)."""
 
     identity: Identity
     origin: str
@@ -66,7 +66,7 @@ class TokenStanding:
     def question(self, request: CertificateRequest) -> Question:
         check_reach(self.identity, user=request.user, system=request.system)
         operation = request.operation
-        if operation not in _GATEWAY_OPERATIONS and not operation.startswith(_GATEWAY_PREFIX):
+        if operation not in _GATEWAY_OPERATIONS and not operation.startswith(_GATEWAY_PREFIXES):
             raise Denied(f"{operation} is never signed for the gateway: it needs a resource")
         return Question(
             trigger=Trigger.REQUEST,
@@ -130,12 +130,17 @@ class ResourceStanding:
 
 @dataclass(frozen=True, slots=True)
 class ObserverStanding:
-    """A System with an observer: may run a closed list of read-only queries as that account."""
+    """A System with an observer: may run a closed list of read-only queries as that account.
+
+    Args:
+        file_systems: paths that the System names, which may be looked at.
+    """
 
     resource: ResourceReference
     observer: str | None
     filter_path: str
     cluster: str | None = None
+    file_systems: frozenset[str] = frozenset()
 
     @property
     def requester(self) -> str:
@@ -150,7 +155,10 @@ class ObserverStanding:
             raise Denied(f"System {self.resource.name} says nothing about {request.system}")
         if self.observer is None or request.user != self.observer:
             raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
-        if request.command is not None and not observer_commands_allow(request.command, cluster=self.cluster):
+        command = request.command
+        if command is not None and not observer_commands_allow(
+            command, cluster=self.cluster, file_systems=self.file_systems
+        ):
             raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
         return Question(
             trigger=Trigger.OBSERVE,

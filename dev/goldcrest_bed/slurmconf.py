@@ -140,6 +140,8 @@ def _associations(system: Table, cluster: str) -> list[list[str]]:
             if qos := user.get("qos", []):
                 given = [f"QOS={','.join(qos)}", f"DefaultQOS={qos[0]}"]
                 calls.append(["modify", "user", "where", f"name={name}", f"cluster={cluster}", "set", *given])
+            if level := user.get("admin_level"):
+                calls.append(["modify", "user", "where", f"name={name}", "set", f"AdminLevel={level}"])
     return calls
 
 

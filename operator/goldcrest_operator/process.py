@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import signal
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
 from goldcrest.errors import GoldcrestError
 from goldcrest.kube import Kube, pause
-from goldcrest.models.system import SystemSpec
-from goldcrest.ssh import SshPool, probe
+from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log
 from goldcrest.tracing import start_tracing
 from goldcrest.wellknown import Kind
@@ -23,6 +21,7 @@ from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import Lease, LeaseTimes, new_identity
+from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.probes import ProbeServer
 from goldcrest_operator.recorder import Recorder
@@ -169,7 +168,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         lease=lease,
         recorder=recorder,
         queue=queue,
-        probe=functools.partial(_probe, seconds=settings.health.timeout_seconds),
+        probe=SystemLook(lambda: SshPool(authority, settings.ssh), seconds=settings.health.timeout_seconds),
         metrics=metrics,
         probe_seconds=settings.health.probe_seconds,
         write_seconds=settings.health.write_seconds,
@@ -329,10 +328,6 @@ def _lane(key: Key, store: Store, tasks: TaskStore) -> str | None:
         system = tasks.system_of(key.id)
         return TASKS_LANE + system if system is not None else None
     return store.system_of(key.id) if key.kind is Kind.JOB else None
-
-
-async def _probe(spec: SystemSpec, *, seconds: float) -> None:
-    await probe(spec, seconds=seconds)
 
 
 def _tracker_times(settings: OperatorSettings) -> TrackerTimes:

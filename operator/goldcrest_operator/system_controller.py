@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 
 from goldcrest.errors import Conflict, GoldcrestError, InvalidInput, NotFound
 from goldcrest.kube import Raw
-from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import EventReason, Kind
 from goldcrest_operator.effects import Kubernetes
@@ -22,8 +21,8 @@ from goldcrest_operator.workqueue import WorkQueue
 
 _log = Log(__name__)
 
-Probe = Callable[[SystemSpec], Awaitable[None]]
-"""Checks that a login host answers with a pinned key; raises SystemUnreachable or HostKeyChanged."""
+Probe = Callable[[SystemResource], Awaitable[Probed]]
+"""Looks at a System's login hosts, scheduler and file systems."""
 
 
 class SystemController:
@@ -90,10 +89,9 @@ class SystemController:
 
     async def _probed_now(self, system: SystemResource) -> Probed:
         try:
-            await self._probe(system.spec)
+            return await self._probe(system)
         except GoldcrestError as error:
             return Probed(False, error.message)
-        return Probed(True, "A login host answers with a pinned key.")
 
     async def _write(self, raw: Raw, system: SystemResource, probed: Probed) -> None:
         status = status_after(system, probed, now=self._epoch(), write_seconds=self._write_seconds)

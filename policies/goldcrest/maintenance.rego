@@ -9,7 +9,7 @@ package goldcrest.rules.maintenance
 import data.goldcrest.rules.matching
 import data.goldcrest.settings
 
-commands := ["session", "sys.*", "fs.*", "slurm.*"]
+commands := ["session", "sys.*", "fs.*", "slurm.*", "rsv.*"]
 
 open(question) if {
 	settings.maintenance == []

@@ -44,16 +44,18 @@ operation_allowed(question) if {
 	question.operation in {"session", "slurm.cancel", "slurm.find", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage"}
 }
 
-# An observer asks, and never changes anything.
+# An observer asks, and never changes anything. Which paths it may look at is delegation's to compare with the System.
 operation_allowed(question) if {
 	question.subject.via == "Observer"
 	question.trigger == "observe"
-	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage"}
+	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage", "fs.stat"}
 }
 
 gateway_operation(operation) if operation in {"session", "sys.whoami"}
 
 gateway_operation(operation) if startswith(operation, "fs.")
+
+gateway_operation(operation) if startswith(operation, "rsv.")
 
 operator_operation(operation) if operation in {"session", "sys.whoami"}
 

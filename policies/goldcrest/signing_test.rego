@@ -46,8 +46,16 @@ test_cleanup_cancels_and_nothing_else if {
 	not allowed("Kubernetes", "cleanup", "slurm.release")
 }
 
+test_a_token_is_enough_for_reservations if {
+	allowed("Token", "request", "rsv.create")
+	not allowed("Grant", "request", "rsv.create")
+	not allowed("Observer", "observe", "rsv.list")
+}
+
 test_an_observer_only_asks if {
 	allowed("Observer", "observe", "slurm.queue")
+	allowed("Observer", "observe", "fs.stat")
+	not allowed("Observer", "observe", "fs.read")
 	not allowed("Observer", "observe", "slurm.cancel")
 	not allowed("Observer", "request", "slurm.queue")
 }

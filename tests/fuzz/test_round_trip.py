@@ -34,6 +34,7 @@ _value = _plain | _plain | st.sampled_from(["$(id)", "`id`", "a'b\"c", "--wrap=x
 _path = st.lists(_value, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts)) | _text
 _token = st.just("goldcrest:01234567:" + "ab" * 16)
 _id = st.from_regex(r"[0-9]{1,9}(_[0-9]{1,4})?", fullmatch=True)
+_time = st.datetimes().map(lambda time: time.replace(microsecond=0).isoformat())
 _number = st.integers(-5, 2**40)
 _ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "path": _path,
@@ -56,6 +57,13 @@ _ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "format": st.sampled_from(["tar", "tgz", "bz2", "zip", "rar"]),
     "length": _number,
     "limit": _number,
+    "command": st.just("rsvmgmt") | _text,
+    "name": st.from_regex(r"[a-z_$][a-z0-9_$-]{0,20}", fullmatch=True),
+    "account": st.from_regex(r"[A-Za-z0-9]{1,20}", fullmatch=True),
+    "nodeType": st.from_regex(r"[A-Za-z0-9]{1,20}", fullmatch=True),
+    "nodes": _number,
+    "startTime": _time,
+    "endTime": _time,
     "options": st.fixed_dictionaries(
         {},
         optional={

@@ -7,6 +7,7 @@ from goldcrest.commands.files import Checksum, FileType, MakeDirectory, ReadFile
 from goldcrest.commands.listing import ListDirectory
 from goldcrest.commands.parts import Head, Tail
 from goldcrest.commands.queries import History, Kill, ListJobs, Nodes, Partitions, Reservations
+from goldcrest.commands.reservations import CreateReservation, DeleteReservation, ListReservations, UpdateReservation
 from goldcrest.commands.slurm import (
     Account,
     Cancel,
@@ -32,6 +33,8 @@ __all__ = [
     "CommandOutput",
     "Compress",
     "Copy",
+    "CreateReservation",
+    "DeleteReservation",
     "Describe",
     "Extract",
     "FileType",
@@ -43,6 +46,7 @@ __all__ = [
     "Kill",
     "ListDirectory",
     "ListJobs",
+    "ListReservations",
     "MakeDirectory",
     "MakeLink",
     "Nodes",
@@ -58,6 +62,7 @@ __all__ = [
     "Submit",
     "SubmitOptions",
     "Tail",
+    "UpdateReservation",
     "WhoAmI",
     "WriteFile",
     "command_from",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from goldcrest.commands.records import record_fields
 from goldcrest.commands.slurm import CommandOutput
 from goldcrest.errors import SchedulerUnavailable
 
@@ -188,16 +189,14 @@ def parse_account(text: str) -> tuple[AccountRow, ...]:
 
 # The job's name comes early and may look like any further field; users cannot choose what follows it up to Command.
 _NAME = re.compile(r" JobName=.* (?=UserId=[^ ]+\([0-9]+\) GroupId=)")
-_FIELD = re.compile(r"(?:^| )([A-Z][A-Za-z/:]*)=(.*?)(?=(?: [A-Z][A-Za-z/:]*=)|\s*$)")
 
 
 def parse_describe(text: str) -> tuple[JobRecord, ...]:
     """Records of ``scontrol show job -o``: one line for a job, several for an array."""
     records = []
     for line in text.splitlines():
-        fields: dict[str, str] = {}
-        for name, value in _FIELD.findall(_NAME.sub(" ", line.strip(), count=1)):
-            fields.setdefault(name, value)  # the first one counts: what users choose comes last
+        fields = record_fields(_NAME.sub(" ", line.strip(), count=1))
+        fields |= _paths(line)
         job_id = fields.get("JobId", "")
         if not _is_id(job_id) or "JobState" not in fields:
             continue
@@ -230,6 +229,26 @@ def parse_describe(text: str) -> tuple[JobRecord, ...]:
             )
         )
     return tuple(records)
+
+
+# What Slurm 22.05 to 24.11 print behind a path. Paths may hold blanks and look like fields, so that only these end them.
+_BEHIND_DIRECTORY = re.compile(" (?:Admin|System)?Comment=")
+_BEHIND_OUTPUT = re.compile(
+    r" (?:Power|TresPer[A-Za-z]+|CpusPerTres|MemPerTres|TresBind|TresFreq|MailUser|MailType|SubmitLine)="
+)
+
+
+def _paths(line: str) -> dict[str, str]:
+    """The fields of a record that are paths; none where they do not come in their order. Linear in the line's length."""
+    fields: dict[str, str] = {}
+    rest = line.partition(" Command=")[2]
+    for name, following in (("Command", "WorkDir"), ("WorkDir", "StdErr"), ("StdErr", "StdIn"), ("StdIn", "StdOut")):
+        fields[name], found, rest = rest.partition(f" {following}=")
+        if not found:
+            return {}
+    fields["WorkDir"] = _BEHIND_DIRECTORY.split(fields["WorkDir"], maxsplit=1)[0]
+    fields["StdOut"] = _BEHIND_OUTPUT.split(rest, maxsplit=1)[0]
+    return fields
 
 
 _SUBMITTED = re.compile(r"([0-9]+)(?:;([A-Za-z0-9._-]+))?")

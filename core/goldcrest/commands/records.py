@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
-_FIELD = re.compile(r"(?:^|\s)([A-Z][A-Za-z/:_]*)=(.*?)(?=\s+[A-Z][A-Za-z/:_]*=|\s*$)")
+_NAME = re.compile(r"(?:^|(?<=\s))([A-Z][A-Za-z/:_]*)=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +90,20 @@ def parse_reservations(text: str) -> tuple[ReservationRow, ...]:
     )
 
 
+def record_fields(line: str) -> dict[str, str]:
+    """The fields of a record in one line; linear in its length, whatever its users put into it."""
+    fields: dict[str, str] = {}
+    names = list(_NAME.finditer(line))
+    for match, following in zip_longest(names, names[1:]):
+        value = line[match.end() : following.start() if following else len(line)]
+        fields.setdefault(match[1], value.strip())
+    return fields
+
+
 def _records(text: str, first: str) -> Iterator[Mapping[str, str]]:
     for line in text.split("\n"):
         if line.startswith(f"{first}="):
-            record: dict[str, str] = {}
-            for name, value in _FIELD.findall(line):
-                record.setdefault(name, value)
-            yield record
+            yield record_fields(line)
 
 
 def _list(value: str | None, separator: str) -> tuple[str, ...] | None:

@@ -21,6 +21,19 @@ _INTEGER: Final = "an integer"
 _TYPES: Final = {"acr": _TEXT, "azp": _TEXT, "client_id": _TEXT, "amr": _TEXTS, "auth_time": _INTEGER}
 
 
+_CLIENT_CLAIMS: Final = ("azp", "client_id", "appid")  # OpenID Connect Core 2, RFC 9068 2.2, Entra v1
+_CLIENT_LIMIT: Final = 256  # characters
+
+
+def client_of(claims: Mapping[str, Any]) -> str:
+    """The OAuth client that a token was made for; empty when it does not say, or in another form."""
+    for name in _CLIENT_CLAIMS:
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            return value[:_CLIENT_LIMIT]
+    return ""
+
+
 def words(value: object) -> list[str]:
     """Scopes: text with blanks (RFC 8693 section 4.2) or a list of text; nothing else has any."""
     if isinstance(value, str):

@@ -35,6 +35,7 @@ class Identity:
 
     Args:
         username: the Unix user that the issuer's rule gives.
+        client: the OAuth client that the token was made for; empty when it does not say. For counting, not for rights.
         systems: names of the Systems that the rule counts for; None means all.
         claims: the few claims that policy may use, never the token.
         expires: epoch seconds after which the token is no more valid.
@@ -48,6 +49,7 @@ class Identity:
     systems: frozenset[str] | None
     claims: Mapping[str, Any]
     expires: int
+    client: str = ""
 
     def counts_for(self, system: str) -> bool:
         """Whether the issuer's rule counts for this System (T5: no rule, no access)."""

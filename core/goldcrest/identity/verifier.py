@@ -15,7 +15,7 @@ import jwt
 
 from goldcrest.canonical import b64url_decode
 from goldcrest.errors import InvalidInput, Unauthenticated
-from goldcrest.identity.claims import groups_of, policy_claims, words
+from goldcrest.identity.claims import client_of, groups_of, policy_claims, words
 from goldcrest.identity.identity import Identity, RefusalCode, is_unix_user
 from goldcrest.identity.keys import IssuerKeys, VerificationKey
 from goldcrest.identity.rules import IssuerRule
@@ -144,6 +144,7 @@ class TokenVerifier:
             systems=rule.system_names,
             claims=chosen,
             expires=int(claims["exp"]),
+            client=client_of(claims),
         )
 
 

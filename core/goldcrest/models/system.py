@@ -139,9 +139,49 @@ class SystemSpec(Model):
         default_factory=Limits, description="Bounds of the operations that are done while a client waits."
     )
 
+    reservation_command: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+        description="Name of the site's command for reservations (default rsvmgmt), as the policy file of the login hosts has it; see docs/protocol.md.",
+    )
+
     def work_directory_of(self, user: str) -> str:
         """The work directory of a Unix user."""
         return self.work_directory.replace("{user}", user)
+
+
+ProbeState = Literal["Up", "Down", "Unknown"]
+"""Unknown: nobody could look, which is no fault of what was to be looked at; the message says why."""
+
+_PROBE_STATE: Any = Field(description="Up, Down, or Unknown when nobody could look; the message says why.")
+_LATENCY: Any = Field(default=None, ge=0, description="Milliseconds that the look took, when it was written.")
+_LAST_CHECK: Any = Field(
+    default=None, description="When it was looked at; written on transitions and every five minutes."
+)
+_MESSAGE: Any = Field(default="", max_length=1024, description="What was found.")
+
+
+class ServiceStatus(StatusModel):
+    """One thing that the operator looks at: an sshd, or the scheduler."""
+
+    name: str = Field(max_length=63, description="ssh or scheduler.")
+    host: str | None = Field(default=None, max_length=300, description="address:port, for ssh.")
+    state: ProbeState = _PROBE_STATE
+    latency_milliseconds: int | None = _LATENCY
+    last_check: Timestamp | None = _LAST_CHECK
+    message: str = _MESSAGE
+
+
+class FileSystemStatus(StatusModel):
+    """Whether a file system answers on a login host."""
+
+    name: str = Field(max_length=63, description="As in the spec.")
+    path: str = Field(max_length=4096, description="As in the spec.")
+    state: ProbeState = _PROBE_STATE
+    latency_milliseconds: int | None = _LATENCY
+    last_check: Timestamp | None = _LAST_CHECK
+    message: str = _MESSAGE
 
 
 class SystemStatus(StatusModel):
@@ -152,3 +192,9 @@ class SystemStatus(StatusModel):
         default_factory=list, max_length=16, description="Ready: a login host answers with a pinned key."
     )
     last_checked: Timestamp | None = Field(default=None, description="When the health was written last.")
+    services: list[ServiceStatus] = Field(
+        default_factory=list, max_length=32, description="Each login host's sshd, and the scheduler."
+    )
+    file_systems: list[FileSystemStatus] = Field(
+        default_factory=list, max_length=64, description="Each file system of the spec; Unknown without an observer."
+    )

@@ -2,7 +2,6 @@
 
 from goldcrest.ssh.answer import Answer, Snapshot
 from goldcrest.ssh.pool import SshPool
-from goldcrest.ssh.probe import probe
 from goldcrest.ssh.settings import SshSettings
 
-__all__ = ["Answer", "Snapshot", "SshPool", "SshSettings", "probe"]
+__all__ = ["Answer", "Snapshot", "SshPool", "SshSettings"]

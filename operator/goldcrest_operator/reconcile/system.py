@@ -9,7 +9,7 @@ from goldcrest.grants import parse_time
 from goldcrest.kube import Raw
 from goldcrest.models.base import parse_model
 from goldcrest.models.conditions import Condition
-from goldcrest.models.system import SystemSpec, SystemStatus
+from goldcrest.models.system import FileSystemStatus, ProbeState, ServiceStatus, SystemSpec, SystemStatus
 from goldcrest.wellknown import ConditionType, Reason
 from goldcrest_operator.reconcile.statuses import iso
 
@@ -44,11 +44,29 @@ class SystemResource:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one thing found.
+
+    Args:
+        name: ``ssh``, ``scheduler``, or of a file system.
+        place: ``address:port`` of a host, path of a file system, empty for the scheduler.
+    """
+
+    name: str
+    place: str
+    state: ProbeState
+    message: str
+    milliseconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe found: whether a login host answers with a pinned key, and a sentence about it."""
+    """What a probe found: whether a login host answers with a pinned key, and a sentence about it; and of each thing."""
 
     ready: bool
     message: str
+    services: tuple[Seen, ...] = ()
+    file_systems: tuple[Seen, ...] = ()
 
 
 def ready_condition(status: SystemStatus) -> Condition | None:
@@ -67,6 +85,7 @@ def status_after(system: SystemResource, probed: Probed, *, now: float, write_se
         before is None
         or (before.status == "True") != probed.ready
         or system.status.observed_generation != system.generation
+        or _states(system.status) != _states_of(probed)
     )
     if not changed and not _is_old(system.status, now=now, write_seconds=write_seconds):
         return None
@@ -79,7 +98,43 @@ def status_after(system: SystemResource, probed: Probed, *, now: float, write_se
         reason=(Reason.ACCEPTED if probed.ready else Reason.SYSTEM_UNREACHABLE).value,
         message=probed.message[:4096],
     )
-    return SystemStatus(observed_generation=system.generation, conditions=[condition], last_checked=iso(now))
+    return SystemStatus(
+        observed_generation=system.generation,
+        conditions=[condition],
+        last_checked=iso(now),
+        services=[
+            ServiceStatus(
+                name=seen.name,
+                host=seen.place or None,
+                state=seen.state,
+                latency_milliseconds=seen.milliseconds,
+                last_check=iso(now),
+                message=seen.message[:1024],
+            )
+            for seen in probed.services
+        ],
+        file_systems=[
+            FileSystemStatus(
+                name=seen.name,
+                path=seen.place,
+                state=seen.state,
+                latency_milliseconds=seen.milliseconds,
+                last_check=iso(now),
+                message=seen.message[:1024],
+            )
+            for seen in probed.file_systems
+        ],
+    )
+
+
+def _states(status: SystemStatus) -> set[tuple[str, str, str]]:
+    """What is worth a write when it changes: neither latencies nor words."""
+    services = {(service.name, service.host or "", service.state) for service in status.services}
+    return services | {(system.name, system.path, system.state) for system in status.file_systems}
+
+
+def _states_of(probed: Probed) -> set[tuple[str, str, str]]:
+    return {(seen.name, seen.place, seen.state) for seen in (*probed.services, *probed.file_systems)}
 
 
 def _is_old(status: SystemStatus, *, now: float, write_seconds: float) -> bool:

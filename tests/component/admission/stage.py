@@ -564,6 +564,7 @@ SYSTEM = {
         "filterPath": "/opt/goldcrest/ssh-filter",
         "scheduler": {"type": "Slurm", "observer": "watcher"},
         "workDirectory": "/scratch/{user}",
+        "fileSystems": [{"name": "scratch", "path": "/scratch"}],
     },
 }
 

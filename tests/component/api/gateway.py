@@ -22,6 +22,9 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.draining import Drain
+from goldcrest_api.http_protocol import bounded_http
+from goldcrest_api.maintenance import Maintenance
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import RemoteCommands
 from goldcrest_api.settings import DelegationSettings, Settings
@@ -129,13 +132,16 @@ async def running_gateway(
     systems: tuple[dict[str, Any], ...] = (SYSTEM,),
     kubernetes: Kubernetes | None = None,
     remote: RemoteCommands | None = None,
+    drain: Drain | None = None,
+    delegation_silent: float = 0.0,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
     Args:
         change: settings that differ from the defaults.
         kubernetes: what another gateway runs on already.
-        remote: what runs commands; default: the stand-in ``node``.
+        remote: runs commands; else the stand-in of a login node.
+        delegation_silent: seconds for which delegation seems not to have answered.
     """
     shared = kubernetes is not None
     kubernetes = kubernetes or Kubernetes()
@@ -160,6 +166,7 @@ async def running_gateway(
             grants=gateway.delegation,
             remote=remote or gateway.node,
             verifier=gateway.tokens,
+            delegation_silent=lambda: delegation_silent,
             metrics=gateway.metrics,
         )
         gateway.context = context
@@ -173,10 +180,11 @@ async def running_gateway(
             await kube.close()
 
     try:
-        async with (
-            serving(create_app(open_context, gateway.metrics)) as url,
-            aiohttp.ClientSession(timeout=_PATIENCE) as session,
-        ):
+        switch = Maintenance(settings.maintenance_file)
+        app = create_app(open_context, settings=settings, maintenance=switch, drain=drain, metrics=gateway.metrics)
+        listen = settings.listen
+        server = serving(app, head_bytes=listen.head_bytes, head_seconds=listen.head_seconds)
+        async with server as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
             gateway.url, gateway.session = url, session
             yield gateway
     finally:
@@ -185,11 +193,12 @@ async def running_gateway(
 
 
 @asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[str]:
+async def serving(app: Starlette, *, head_bytes: int = 65_536, head_seconds: float = 20) -> AsyncIterator[str]:
     """The application on a free port of loopback, once it is ready; gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    config = uvicorn.Config(app, port=port, http="httptools", log_config=None, access_log=False, lifespan="on")
+    http = bounded_http(head_bytes=head_bytes, head_seconds=head_seconds)
+    config = uvicorn.Config(app, port=port, http=http, log_config=None, access_log=False, lifespan="on")
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     url = f"http://127.0.0.1:{port}"

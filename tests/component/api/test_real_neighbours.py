@@ -79,7 +79,10 @@ async def client(stage: Stage) -> AsyncIterator[aiohttp.ClientSession]:
         await asyncio.gather(kube.close(), authority.close(), verifier.close())
 
     headers = {"Authorization": f"Bearer {stage.issuer.token('alice')}", "X-Machine-Name": "cluster"}
-    async with serving(create_app(open_context)) as url, aiohttp.ClientSession(url, headers=headers) as session:
+    async with (
+        serving(create_app(open_context, settings=settings)) as url,
+        aiohttp.ClientSession(url, headers=headers) as session,
+    ):
         yield session
 
 

@@ -49,6 +49,7 @@ def system(status: str | None, reason: str = "Checked", *, checked: int | None =
 async def test_health_of_systems(tmp_path: Path, given: dict[str, Any], status: str, description: str) -> None:
     """From the resource's condition; where there is none, or none of the last 15 minutes, by the caller's own access."""
     async with running_gateway(tmp_path, systems=(given,)) as gateway:
+        gateway.node.directories.add("/scratch")
         row = {"system": "cluster", "status": status, "description": description}
         reply = await gateway.request("GET", "/status/systems", machine=None)
         assert reply.json() == {"description": "List of systems with status and description.", "out": [row]}

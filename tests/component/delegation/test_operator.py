@@ -22,7 +22,20 @@ from component.delegation.callers import (
 )
 from goldcrest.authorised import authorised_commands
 from goldcrest.authority import ByResource, ByToken
-from goldcrest.commands import Account, Cancel, Command, Find, Hold, Queue, Release, Submit, WhoAmI
+from goldcrest.commands import (
+    Account,
+    Cancel,
+    Command,
+    Find,
+    Hold,
+    ListReservations,
+    Queue,
+    ReadFile,
+    Release,
+    StatFile,
+    Submit,
+    WhoAmI,
+)
 from goldcrest.errors import Denied, LeaseNotHeld, NotFound
 from goldcrest.identity.keyfiles import make_ed25519
 from goldcrest.models.base import parse_model
@@ -249,7 +262,9 @@ async def test_the_observer(stage: Stage) -> None:
     system = of(stage.must("GET", f"{API}/systems/cluster"))
     await certificate(stage, Queue("all"), system, user="watcher")
     await certificate(stage, Account("all", ("1",)), system, user="watcher")
-    for command in (Queue("own"), Cancel("goldcrest:00000000:" + "0" * 32), WhoAmI()):
+    await certificate(stage, StatFile("/scratch", dereference=True), system, user="watcher")
+    others = (StatFile("/home/alice", dereference=True), StatFile("/scratch"), ReadFile("/scratch"), ListReservations())
+    for command in (Queue("own"), Cancel("goldcrest:00000000:" + "0" * 32), WhoAmI(), *others):
         with pytest.raises(Denied, match="not on an observer's list"):
             await certificate(stage, command, system, user="watcher")
     with pytest.raises(Denied, match="alice is not the observer"):

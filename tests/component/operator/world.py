@@ -15,7 +15,6 @@ from goldcrest.commands import Command
 from goldcrest.errors import DelegationUnavailable, SystemUnreachable
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
-from goldcrest.models.system import SystemSpec
 from goldcrest.models.task import TaskResource
 from goldcrest.wellknown import Kind
 from goldcrest_operator.effects import JobEffects
@@ -23,6 +22,7 @@ from goldcrest_operator.faults import Faults, Point
 from goldcrest_operator.job_controller import JobController, Key
 from goldcrest_operator.lease import Lease, LeaseTimes
 from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.reconcile.system import Probed, SystemResource
 from goldcrest_operator.recorder import Recorder
 from goldcrest_operator.scheduler.interface import Scheduler, Target
 from goldcrest_operator.scheduler.operations import SlurmOperations
@@ -244,9 +244,10 @@ class World:
             raise DelegationUnavailable("delegation does not answer")
         return self.slurm.blocked
 
-    async def probe(self, spec: SystemSpec) -> None:
+    async def probe(self, system: SystemResource) -> Probed:
         if self.system_down:
             raise SystemUnreachable("login1:2222: connection refused")
+        return Probed(True, "A login host answers with a pinned key.")
 
     def add_system(self, **scheduler: Any) -> None:
         spec = {**SYSTEM, "scheduler": {**SYSTEM["scheduler"], **scheduler}}

@@ -29,6 +29,8 @@ from goldcrest.commands.base import Command, session_body
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.frames import Frame, FrameParser, FrameType, split_request_body
 from goldcrest.ssh.hello import Hello, Limits
+from goldcrest.ssh.hostkeys import Endpoint
+from goldcrest.ssh.login import check_host_key
 
 FILTER = Path(__file__).parents[3] / "ssh-filter" / "goldcrest-ssh-filter"
 SYSTEM = "testsystem"
@@ -212,6 +214,11 @@ def spec_of(*nodes: LoginNode, **changes: Any) -> SystemSpec:
             **changes,
         }
     )
+
+
+async def probe(spec: SystemSpec, *, seconds: float = 10) -> None:
+    """Look at the key of the first host of a System, as the operator does."""
+    await check_host_key(Endpoint.of(spec.hosts[0], spec), seconds=seconds)
 
 
 class RealFilter:

@@ -7,11 +7,19 @@ import asyncio
 import asyncssh
 import pytest
 
-from component.ssh.login_node import SYSTEM, Behaviour, LoginNode, Request, ScriptedFilter, TinyAuthority, spec_of
+from component.ssh.login_node import (
+    SYSTEM,
+    Behaviour,
+    LoginNode,
+    Request,
+    ScriptedFilter,
+    TinyAuthority,
+    probe,
+    spec_of,
+)
 from goldcrest.authority import ByToken
 from goldcrest.commands import MakeDirectory, StatFile
 from goldcrest.errors import HostKeyChanged, SystemUnreachable
-from goldcrest.ssh import probe
 from goldcrest.ssh.hostkeys import fingerprint
 from goldcrest.telemetry import Trace
 

@@ -229,9 +229,12 @@ async def test_uploads_more_than_either_side_holds(where, make_pool, tmp_path):
 async def test_uploads_that_are_not_what_was_signed(where, make_pool, tmp_path, change):
     """Refused here or on the node; nothing is left there, and the pool works on."""
     content = os.urandom(3_000_000)
-    sent = {"less": content[:-1], "more": content + b"x", "other bytes": content[:-1] + b"\0", "an error": content}[
-        change
-    ]
+    sent = {
+        "less": content[:-1],
+        "more": content + b"x",
+        "other bytes": content[:-1] + bytes([content[-1] ^ 1]),
+        "an error": content,
+    }[change]
 
     async def pieces() -> AsyncIterator[bytes]:
         async for piece in _pieces(sent):

@@ -37,6 +37,23 @@ def test_finished_without_files() -> None:
     assert record["data"]["job_file_out"] == "Not available"
 
 
+def test_a_final_task_does_not_change() -> None:
+    """What the scheduler's queue says later, by its own clock, is no news of the submission."""
+    pair = json.loads((Path(__file__).parents[2] / "data/firecrest_v1/tasks/ended_without_files.json").read_text())
+    status = {
+        "phase": "Queued",
+        "jobId": "77",
+        "submission": {"token": "goldcrest:0:0", "time": "2030-01-02T03:04:05Z"},
+        "message": "",
+        "conditions": [],
+    }
+    records = []
+    for more in ({}, {"submitTime": "2030-01-02T03:04:06Z", "phase": "Running"}):
+        view = JobView.of({**pair["job"], "status": {**status, **more}})
+        records.append(task_record(Found(view.task_id, Action.SUBMIT, view)))
+    assert records[0] == records[1]
+
+
 def test_there_are_pairs() -> None:
     """The folder is found."""
     assert len(PAIRS) >= 8

@@ -90,6 +90,36 @@ def test_describe_is_not_fooled_by_a_name() -> None:
     assert (job.state, job.reason, job.comment) == ("PENDING", "JobHeldUser", "goldcrest:held")
 
 
+@pytest.mark.parametrize("more", ["Power= ", "TresPerNode=gres:gpu:1", "MailUser=alice MailType=END", ""])
+def test_paths_may_hold_anything(more: str) -> None:
+    """Blanks, ``=``, and words that look like fields, in the script's path, the folder and the outputs."""
+    text = read("scontrol_failed.txt").strip()
+    head, _, _ = text.partition(" Command=")
+    command, folder, out = "/home/a b/My X=1.sh Arg=2", "/home/a b/W=x", "/s/out Of=3 Job.txt"
+    (job,) = parse_describe(
+        f"{head} Command={command} WorkDir={folder} Comment=a Field=b  StdErr={out} StdIn=/dev/null StdOut={out} {more}\n"
+    )
+    assert (job.command, job.work_directory, job.stdout, job.stderr) == (command, folder, out, out)
+    assert (job.job_id, job.state, job.comment) == ("54", "FAILED", "a")
+
+
+@pytest.mark.timeout(30)  # it takes a few hundredths of a second; the time-out is what fails
+@pytest.mark.parametrize(
+    "evil",
+    [
+        " " * 100_000 + "x",
+        "A= " * 50_000,
+        " WorkDir=/ StdErr= Comment=" * 10_000,
+        "UserId=a(1) " * 10_000,
+        "A" * 200_000,
+    ],
+)
+def test_a_record_costs_what_its_length_costs(evil: str) -> None:
+    """Users choose names, comments and paths: none makes reading a record take minutes (with what a careless pattern does, two)."""
+    parse_describe(f"JobId=1 JobName={evil} UserId=alice(1) GroupId=a(1) JobState=RUNNING Command={evil}")
+    parse_describe(f"JobId=1 {evil} JobState=RUNNING {evil}")
+
+
 def test_queue_leaves_out_what_is_no_row() -> None:
     """Lines without all fields, as a line break in a comment makes them, are left out; a separator in a comment is part of it."""
     line = read("squeue.txt").splitlines()[0]
@@ -143,6 +173,8 @@ ERROR = "sbatch: error: Batch job submission failed: "
         (1, ERROR + "Unable to create job record, try again", SubmissionVerdict.NOT_NOW),
         (1, ERROR + "I/O error writing script/environment to file", SubmissionVerdict.NOT_NOW),
         (1, ERROR + "Invalid authentication credential", SubmissionVerdict.NOT_NOW),
+        (1, ERROR + "Rate limit exceeded, please retry momentarily", SubmissionVerdict.NOT_NOW),
+        (1, ERROR + "System submissions disabled", SubmissionVerdict.NOT_NOW),
         (0, "", SubmissionVerdict.UNCERTAIN),
         (-9, "", SubmissionVerdict.UNCERTAIN),
         (137, "", SubmissionVerdict.UNCERTAIN),

@@ -28,8 +28,11 @@ from goldcrest.commands import (
     Find,
     Hold,
     JobUsage,
+    ListReservations,
     Queue,
+    ReadFile,
     Release,
+    StatFile,
     Submit,
     command_from,
 )
@@ -467,6 +470,22 @@ def test_names_this_submission_only(resource: JobResource) -> None:
             case Cancel(_, keep):
                 assert keep in ((), (resource.status.job_id,))
         assert not observer_commands_allow(command) or isinstance(command, Describe)
+
+
+def test_observer_looks_at_the_systems_file_systems_only() -> None:
+    """At their mount points and with links followed; at nothing that is in them, and not at what another System names."""
+    paths = frozenset({"/scratch", "/home"})
+    assert observer_commands_allow(StatFile("/scratch", dereference=True), file_systems=paths)
+    for command in (
+        StatFile("/scratch/alice", dereference=True),
+        StatFile("/scratch", dereference=False),
+        StatFile("/scratch/", dereference=True),
+        StatFile("/etc", dereference=True),
+        ReadFile("/scratch"),
+        ListReservations(),
+    ):
+        assert not observer_commands_allow(command, file_systems=paths)
+    assert not observer_commands_allow(StatFile("/scratch", dereference=True))
 
 
 @given(resources(), systems)

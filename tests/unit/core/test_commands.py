@@ -19,6 +19,8 @@ from goldcrest.commands import (
     Command,
     Compress,
     Copy,
+    CreateReservation,
+    DeleteReservation,
     Describe,
     Extract,
     FileType,
@@ -30,6 +32,7 @@ from goldcrest.commands import (
     Kill,
     ListDirectory,
     ListJobs,
+    ListReservations,
     MakeDirectory,
     MakeLink,
     Nodes,
@@ -45,6 +48,7 @@ from goldcrest.commands import (
     Submit,
     SubmitOptions,
     Tail,
+    UpdateReservation,
     WhoAmI,
     WriteFile,
     command_from,
@@ -106,6 +110,19 @@ EXAMPLES: list[Command] = [
     Partitions(),
     Reservations(),
     Kill(job_ids=("12", "12_[1-3]")),
+    ListReservations(command="rsv-tool"),
+    CreateReservation(
+        name="course_1",
+        account="physics",
+        nodes=2,
+        node_type="gpu",
+        start_time="2030-01-31T08:00:00",
+        end_time="2030-01-31T09:00:00",
+    ),
+    UpdateReservation(
+        name="course_1", nodes=3, node_type="gpu", start_time="2030-01-31T08:00:00", end_time="2030-01-31T09:00:00"
+    ),
+    DeleteReservation(name="$course-1"),
 ]
 
 

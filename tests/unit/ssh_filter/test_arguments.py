@@ -61,6 +61,25 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.partitions": {},
     "slurm.reservations": {},
     "slurm.kill": {"jobIds": ["12", "12_[1-3]"]},
+    "rsv.list": {"command": "rsvmgmt"},
+    "rsv.create": {
+        "command": "rsvmgmt",
+        "name": "course_1",
+        "account": "physics",
+        "nodes": 2,
+        "nodeType": "gpu",
+        "startTime": "2030-01-31T08:00:00",
+        "endTime": "2030-01-31T09:00:00",
+    },
+    "rsv.update": {
+        "command": "rsvmgmt",
+        "name": "course_1",
+        "nodes": 2,
+        "nodeType": "gpu",
+        "startTime": "2030-01-31T08:00:00",
+        "endTime": "2030-01-31T09:00:00",
+    },
+    "rsv.delete": {"command": "rsvmgmt", "name": "course_1"},
 }
 OPTIONAL = {"again", "scriptPath", "scriptSha256", "bytes", "lines", "grep", "owner", "group"}
 FREE_TEXT = {"path", "source", "target", "grep", "owner", "group"}
@@ -120,6 +139,10 @@ def test_argument_of_a_wrong_type(f: Any, op: str, name: str) -> None:
             "numericIds",
             "sorted",
             "skip",
+            "command",
+            "name",
+            "account",
+            "nodeType",
         ):
             continue  # another value of the same type may be right
         if wrong == [] and name in ("jobIds", "names") and op in ("slurm.jobs", "slurm.history", "slurm.nodes"):

@@ -16,8 +16,17 @@ from goldcrest_api.caller import Caller
 from goldcrest_api.challenge import bearer_challenge
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
-from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER, UNKNOWN_MACHINE
-from goldcrest_api.request_scope import context_of, note_system, note_user, trace_of
+from goldcrest_api.dialects.firecrest_v1.texts import MACHINE_NOT_AVAILABLE, RETRY_AFTER, UNKNOWN_MACHINE
+from goldcrest_api.request_scope import (
+    context_of,
+    maintenance_of,
+    note_code,
+    note_headers,
+    note_system,
+    note_user,
+    trace_of,
+)
+from goldcrest_api.services.rates import Asker
 from goldcrest_api.services.streams import Stream, TooManyStreams
 from goldcrest_api.system_cache import SystemView
 
@@ -45,12 +54,12 @@ class Call:
     request: Request
 
     def machine(
-        self, *, description: str, error: str = "Machine does not exist", prefix: str | None = None
+        self, *, description: str | None, error: str = "Machine does not exist", prefix: str | None = None
     ) -> SystemView:
         """The System that ``X-Machine-Name`` names.
 
         Args:
-            description: of the answer for an unknown machine.
+            description: of the answer for an unknown machine; None: it has none.
             error: likewise.
             prefix: description of the answer when none is named, with the usual sentence as ``error``; None: the sentence alone.
         """
@@ -64,6 +73,13 @@ class Call:
         if system is None:
             raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
         note_system(self.request, system.name)
+        closed = maintenance_of(self.request)
+        if name in closed.systems:
+            note_code(self.request, "Maintenance", closed.systems[name])
+            headers = MACHINE_NOT_AVAILABLE | {"Retry-After": str(closed.retry_seconds)}
+            if description is None:
+                raise Refusal(400, description=closed.systems[name], error=error, headers=headers)
+            raise Refusal(400, description=description, error=closed.systems[name], headers=headers)
         return system
 
     async def form(
@@ -90,14 +106,15 @@ class Call:
 
 
 async def authenticated(request: Request) -> Call:
-    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told."""
+    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told, with 429 when they call too often."""
     context = context_of(request)
     value = request.headers.get(context.settings.auth_header_name)
     try:
         if value is None:
             raise Unauthenticated("no token was sent", code="TokenMissing")
         token = value.replace("Bearer ", "").strip()
-        caller = Caller.of(await context.verifier.verify(token), token, route=_route(request))
+        identity = await context.verifier.verify(token)
+        caller = Caller.of(identity, token, route=_route(request))
     except Unauthenticated as error:
         raise unauthenticated(error) from error
     except Unavailable as error:
@@ -105,6 +122,9 @@ async def authenticated(request: Request) -> Call:
             503, description="Tokens cannot be verified at the moment", error=error.message, headers=RETRY_AFTER
         ) from error
     note_user(request, caller.user)
+    client = identity.client or (request.client.host if request.client else "")
+    asker = Asker(issuer=caller.issuer, user=caller.user, client=client, route=caller.route)
+    note_headers(request, await context.rates.count(asker))
     return Call(context, caller, trace_of(request), request)
 
 

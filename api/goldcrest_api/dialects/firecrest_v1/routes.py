@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest_api.dialects.firecrest_v1 import compute, events, output, queries, status, tasks, utilities_routes
+from goldcrest_api.dialects.firecrest_v1 import (
+    compute,
+    events,
+    output,
+    queries,
+    reservations,
+    status,
+    tasks,
+    utilities_routes,
+)
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 from goldcrest_api.dialects.firecrest_v1.described import MACHINE as _MACHINE
 from goldcrest_api.dialects.firecrest_v1.described import TEXT as _TEXT
@@ -72,8 +81,21 @@ def router() -> APIRouter:
     )
     add("GET", "/status/systems", status.systems, "status")
     add("GET", "/status/systems/{machine}", status.system, "status", takes=[in_path("machine")])
+    add("GET", "/status/services", status.services, "status")
+    add("GET", "/status/services/{service}", status.service, "status", takes=[in_path("service")])
+    add("GET", "/status/filesystems", status.filesystems, "status")
+    add("GET", "/status/filesystems/{machine}", status.filesystems_of, "status", takes=[in_path("machine")])
     add("GET", "/status/parameters", status.parameters, "status")
     utilities_routes.add_to(add)
+    for path, shown in (("/reservations", True), ("/reservations/", False)):
+        add("GET", path, reservations.some, "reservations", takes=[_MACHINE], shown=shown)
+        add("POST", path, reservations.create, "reservations", status=201, takes=[_MACHINE], shown=shown,
+            form=form("application/x-www-form-urlencoded", reservation=_TEXT, account=_TEXT, **_RESERVATION, required=_REQUIRED))  # fmt: skip
+    add("GET", "/reservations/status", reservations.status, "reservations")
+    add("PUT", "/reservations/{reservation}", reservations.update, "reservations",
+        takes=[_MACHINE, in_path("reservation")], form=form("application/x-www-form-urlencoded", **_RESERVATION, required=_REQUIRED))  # fmt: skip
+    add("DELETE", "/reservations/{reservation}", reservations.delete, "reservations", status=204,
+        takes=[_MACHINE, in_path("reservation")])  # fmt: skip
     return routes
 
 
@@ -82,6 +104,13 @@ async def _invalid(request: Request) -> Response:
 
 
 _FILE: Final = {"type": "string", "format": "binary", "description": "The batch script."}
+_RESERVATION: Final[dict[str, dict[str, Any]]] = {
+    "numberOfNodes": {"type": "integer", "minimum": 1},
+    "nodeType": _TEXT,
+    "starttime": {"type": "string", "description": "YYYY-MM-DDTHH:MM:SS"},
+    "endtime": {"type": "string", "description": "YYYY-MM-DDTHH:MM:SS"},
+}
+_REQUIRED: Final = ("reservation", *_RESERVATION)
 _ENV: Final = {"type": "string", "description": "Environment variables of the job, as a JSON object."}
 
 _LABELS: Final = {"type": "string", "description": "Labels of your own, as a JSON object of texts; tasks show them."}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,13 +13,24 @@ from goldcrest.models.system import Limits
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
+from goldcrest_api.request_scope import maintenance_of
 from goldcrest_api.services.health import Health
 from goldcrest_api.system_cache import SystemView
 
-_HEALTH = {
-    Health.READY: ("available", "System ready"),
-    Health.REFUSING: ("not available", "System does not accept connections"),
-    Health.DOWN: ("not available", "System down"),
+_AVAILABLE: Final = "available"
+_NOT_AVAILABLE: Final = "not available"
+_HEALTH: Final = {
+    Health.READY: (_AVAILABLE, "System ready"),
+    Health.REFUSING: (_NOT_AVAILABLE, "System does not accept connections"),
+    Health.DOWN: (_NOT_AVAILABLE, "System down"),
+}
+# Those of the original that are there. All are this process; what may be missing are delegation, which signs, and the watch of Jobs.
+_SERVICES: Final = {
+    "certificator": ("delegation",),
+    "compute": ("delegation", "watch"),
+    "reservations": ("delegation",),
+    "tasks": ("watch",),
+    "utilities": ("delegation",),
 }
 
 
@@ -36,7 +47,49 @@ async def system(request: Request) -> Response:
     view = call.context.systems.get(str(request.path_params["machine"]))
     if view is None:
         raise Refusal(404, description="System does not exists.")
-    return SortedJson({"description": "System information", "out": await _system(call, view)})
+    out, file_systems = await asyncio.gather(
+        _system(call, view), call.context.health.file_systems(view, call.caller, call.trace)
+    )
+    silent = [one.name for one, answers in file_systems if not answers]
+    if silent and out["status"] == _AVAILABLE:
+        out["description"] = f"Filesystem {','.join(silent)} is not available"
+    return SortedJson({"description": "System information", "out": out})
+
+
+async def filesystems(request: Request) -> Response:
+    """The file systems of all systems."""
+    call = await authenticated(request)
+    views = call.context.systems.all()
+    found = await asyncio.gather(*(_filesystems(call, view) for view in views))
+    out = {view.name: rows for view, rows in zip(views, found, strict=True)}
+    return SortedJson({"description": "Filesystem information", "out": out})
+
+
+async def filesystems_of(request: Request) -> Response:
+    """The file systems of one system."""
+    call = await authenticated(request)
+    name = str(request.path_params["machine"])
+    description = f"Filesystem information for system {name}"
+    view = call.context.systems.get(name)
+    if view is None:
+        return SortedJson({"description": description, "out": f"System '{name}' doesn't exist"}, status_code=404)
+    return SortedJson({"description": description, "out": await _filesystems(call, view)})
+
+
+async def services(request: Request) -> Response:
+    """The services of the gateway."""
+    call = await authenticated(request)
+    out = [_service(call, name, down_code=503) for name in _SERVICES]
+    return SortedJson({"description": "List of services with status and description.", "out": out})
+
+
+async def service(request: Request) -> Response:
+    """One service of the gateway."""
+    call = await authenticated(request)
+    name = str(request.path_params["service"])
+    if name not in _SERVICES:
+        return SortedJson({"description": "Service does not exists", "status_code": 404}, status_code=404)
+    return SortedJson(_service(call, name, down_code=400))
 
 
 async def parameters(request: Request) -> Response:
@@ -46,8 +99,40 @@ async def parameters(request: Request) -> Response:
 
 
 async def _system(call: Call, view: SystemView) -> dict[str, str]:
-    status, description = _HEALTH[await call.context.health.of(view, call.caller, call.trace)]
+    if view.name in maintenance_of(call.request).systems:
+        health = Health.REFUSING
+    else:
+        health = await call.context.health.of(view, call.caller, call.trace)
+    status, description = _HEALTH[health]
     return {"system": view.name, "status": status, "description": description}
+
+
+async def _filesystems(call: Call, view: SystemView) -> list[dict[str, Any]]:
+    found = await call.context.health.file_systems(view, call.caller, call.trace)
+    return [
+        {
+            "name": one.name,
+            "path": one.path,
+            "description": one.description or "",
+            "status": _AVAILABLE if answers else _NOT_AVAILABLE,
+            "status_code": 200 if answers else 400,
+        }
+        for one, answers in found
+    ]
+
+
+def _service(call: Call, name: str, *, down_code: int) -> dict[str, Any]:
+    missing = {
+        "delegation": call.context.delegation_silent() > 0,
+        "watch": call.context.unready() is not None,
+    }
+    if not any(missing[part] for part in _SERVICES[name]):
+        status, code, description = _AVAILABLE, 200, "server up & flask running"
+    elif name == "certificator":
+        status, code, description = _NOT_AVAILABLE, 400, "server down"
+    else:
+        status, code, description = _NOT_AVAILABLE, down_code, "server up, flask down"
+    return {"service": name, "status": status, "status_code": code, "description": description}
 
 
 def _parameters(context: Context) -> dict[str, list[dict[str, Any]]]:

@@ -116,7 +116,8 @@ def _cancelling(job: JobView) -> tuple[str, Any, str | None]:
 
 
 def _submitted_at(status: JobStatus) -> str | None:
-    return status.submit_time or (status.submission.time if status.submission else None)
+    # The scheduler's own time is by another clock, and known later: a final task would change.
+    return status.submission.time if status.submission else status.submit_time
 
 
 def _ended_at(status: JobStatus) -> str | None:

@@ -1,0 +1,100 @@
+"""Bounds on the heads of requests, which uvicorn leaves to a proxy: how many bytes, and how long they may take to come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Of a body that nobody wants, after the answer: to read so much is cheaper than a new connection.
+_UNREAD_BYTES: Final = 1024 * 1024
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 63\r\nConnection: close\r\n\r\n"
+    b'{"description":"The request\'s line and headers are too large"}\n'
+)
+
+
+def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protocol]:
+    """The protocol class for uvicorn's ``http``.
+
+    Args:
+        head_bytes: of a request's line and headers.
+        head_seconds: until they must be there, from the start of a connection or of the head.
+    """
+
+    class BoundedHttp(HttpToolsProtocol):
+        """One connection. The parser keeps an unfinished header to itself, so bytes are counted before it sees them."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._in_head = True
+            self._head_bytes = 0
+            self._unread = 0
+            self._timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._start_timer()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                self._head_bytes += len(data)
+            # A head that came whole, with a body behind it, is counted when it ends; one that has no end, here.
+            super().data_received(data)
+            if self._in_head and self._head_bytes > head_bytes and not self.transport.is_closing():
+                self._refuse()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._in_head = True
+            self._start_timer()
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            self._stop_timer()
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > head_bytes:
+                self._refuse()
+                raise ValueError("too large")  # what ends the parsing
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            super().on_body(body)
+            if self.cycle.response_complete:
+                self._unread += len(body)
+                if self._unread > _UNREAD_BYTES and not self.transport.is_closing():
+                    self.transport.close()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._head_bytes = self._unread = 0
+
+        def send_400_response(self, msg: str) -> None:
+            if not self.transport.is_closing():  # else it was answered
+                super().send_400_response(msg)
+
+        def _start_timer(self) -> None:
+            self._stop_timer()
+            self._timer = self.loop.call_later(head_seconds, self._too_slow)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            if not self.transport.is_closing():
+                self.transport.close()
+
+        def _refuse(self) -> None:
+            self.logger.warning("A request's line and headers are larger than %d bytes.", head_bytes)
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    return BoundedHttp
