@@ -49,7 +49,7 @@ class TrackerTimes:
         idle: while none is (observer account only; it still finds doubles).
         per_second: queries of one system, over all users' lanes; with many lanes each pauses longer. Lanes that are hot count by
             themselves, so that there may be twice as many for a moment.
-        rest: after a round a lane pauses for this many times as long as the round took, up to ``active``: neither the controller nor we are
+        rest: a lane pauses for this many times as long as its last look at the queue took, up to ``active``: neither the controller nor we are
             kept busy by thousands of jobs of which some change all the time.
         at_once: queries of one system under way; further ones wait their turn.
         usage: seconds after the end of a job at which accounting is asked what it used, until it knows.
@@ -77,7 +77,7 @@ class _Lane:
     hot_until: float = 0.0
     failures: int = 0
     took: float = 0.0
-    """Seconds of the last round."""
+    """Seconds of the last look at the queue."""
     turn: int = 0
     settling: asyncio.Task[None] | None = None
     """What is found out about jobs that have ended, while it goes on."""
@@ -204,7 +204,6 @@ class Tracker:
                 began = self._clock()
                 if self._active():
                     await self._round_or_trouble(lane)
-                    lane.took = self._clock() - began
                 await self._pause(lane, began)
         finally:
             self._lanes.pop((lane.system, lane.user), None)
@@ -282,12 +281,18 @@ class Tracker:
         if spec is None:
             return
         if jobs or not lane.user:
+            began = self._clock()
             views = await self._ask(lane, spec, jobs)
             if views is not None:
-                await self._look_at(lane, spec, jobs, views)
+                gone = self._look_at(lane, jobs, views)
+                lane.took = self._clock() - began
+                await self._settle_beside(lane, spec, gone)
         await self._ask_usage(lane, spec)
 
-    async def _look_at(self, lane: _Lane, spec: SystemSpec, jobs: Sequence[Followed], views: Sequence[JobView]) -> None:
+    def _look_at(
+        self, lane: _Lane, jobs: Sequence[Followed], views: Sequence[JobView]
+    ) -> list[tuple[Followed, JobView | None]]:
+        """Keep what the queue shows; those that have ended, or that it does not show, are returned."""
         by_id = {view.job_id: view for view in views}
         gone: list[tuple[Followed, JobView | None]] = []
         for job in jobs:
@@ -300,7 +305,7 @@ class Tracker:
             else:
                 self._saw(lane, job, view)
         self._note_strays(lane, views)
-        await self._settle_beside(lane, spec, gone)
+        return gone
 
     async def _settle_beside(
         self, lane: _Lane, spec: SystemSpec, gone: Sequence[tuple[Followed, JobView | None]]
@@ -312,7 +317,7 @@ class Tracker:
             )
             self._tasks.add(lane.settling)
             lane.settling.add_done_callback(self._tasks.discard)
-        await asyncio.wait({lane.settling}, timeout=self._times.hot)
+        await asyncio.wait({lane.settling}, timeout=self._times.hot / 4)
         if lane.settling.done():
             done, lane.settling = lane.settling, None
             done.result()

@@ -21,6 +21,7 @@ VALUES: Final[dict[str, tuple[Any, Any]]] = {
     "ttlSecondsAfterFinished": (90, 91),
     "script": ({"inline": _SCRIPT}, {"inline": "#!/bin/sh\nrm -rf ~\n"}),
     "scriptSha256": (hashlib.sha256(_SCRIPT.encode()).hexdigest(), "0" * 64),
+    "runKey": ("first", "second"),
     "workingDirectory": ("/scratch/alice", "/scratch/bob"),
     "environment": ({"A": "b"}, {"A": "b", "LD_PRELOAD": "/tmp/x.so"}),
     "jobName": ("mine", "yours"),
