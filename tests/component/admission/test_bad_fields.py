@@ -86,8 +86,14 @@ def says_what_to_change(message: str, bad: Bad) -> bool:
             {"environment": {"A-B": "x"}},
             "spec.environment.A-B.[key]: this name is not of its form, which is ^[A-Za-z_][A-Za-z0-9_]*$",
         ),
-        ({"dependencies": [{"type": "afterok"}]}, "a dependency needs a jobId, unless it is singleton"),
-        ({"dependencies": [{"type": "singleton", "jobId": "7"}]}, "a dependency needs a jobId, unless it is singleton"),
+        (
+            {"dependencies": [{"type": "afterok"}]},
+            "a dependency needs either a name (of a gjob) or a jobId, unless it is singleton",
+        ),
+        (
+            {"dependencies": [{"type": "singleton", "jobId": "7"}]},
+            "a dependency needs either a name (of a gjob) or a jobId, unless it is singleton",
+        ),
     ],
 )
 def test_what_contradicts_itself(stage: Stage, spec: dict[str, Any], sentence: str) -> None:
