@@ -62,6 +62,11 @@ _ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "account": st.from_regex(r"[A-Za-z0-9]{1,20}", fullmatch=True),
     "nodeType": st.from_regex(r"[A-Za-z0-9]{1,20}", fullmatch=True),
     "nodes": _number,
+    "cluster": st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True) | _text,
+    "names": st.lists(st.from_regex(r"[a-z][a-z0-9]{0,8}(\[[0-9]{1,3}-[0-9]{1,3}\])?", fullmatch=True), max_size=4),
+    "start": _time,
+    "end": _time,
+    "tailBytes": st.integers(0, 70_000),
     "startTime": _time,
     "endTime": _time,
     "options": st.fixed_dictionaries(
