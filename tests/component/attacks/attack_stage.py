@@ -81,6 +81,7 @@ class AttackStage(Stage):
         """Of the gateway that runs, or of another one with another delegation."""
         settings = {
             "GOLDCREST_API_IDENTITY_FILE": str(self.issuer.identity_file),
+            "GOLDCREST_API_LISTEN__METRICS_PORT": "0",
             "GOLDCREST_API_KUBECONFIG": str(self.kubeconfig(GATEWAY)),
             "GOLDCREST_API_DELEGATION__URL": delegation or f"unix:{self.delegation_socket}",
             "GOLDCREST_API_DELEGATION__TOKEN_FILE": str(self.folder / "gateway-token"),

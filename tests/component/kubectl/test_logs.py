@@ -85,7 +85,7 @@ async def door(stage: Stage, plugin: Plugin, tmp_path: Path) -> AsyncIterator[Do
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(kube.close(), authority.close(), verifier.close())
 
-    async with serving(create_app(open_context)) as url:
+    async with serving(create_app(open_context, settings=settings)) as url:
         yield Door(url, node, opened[0], plugin, tmp_path, stage)
 
 
