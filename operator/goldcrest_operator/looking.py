@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from goldcrest.authority import ByResource
 from goldcrest.commands import Describe, StatFile
+from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import (
     CommandFailed,
     GoldcrestError,
@@ -151,7 +152,7 @@ class SystemLook:
     ) -> Mapping[str, Any]:
         target = _target(system)
         answer = await pool.run(
-            command,
+            on_cluster(command, target.spec.scheduler.cluster),
             system=target.system,
             spec=spec or target.spec,
             user=target.user,

@@ -115,7 +115,7 @@ def submissions(f: Any) -> Callable[[bytes], None]:
 
     def one(data: bytes) -> None:
         try:
-            environment, script = f.parse_submission(session, data)
+            environment, script = f.parse_submission(session, data, {})
             f.check_directives(session, script, {"options": {"timeLimit": "5"}, "workDirectory": "/home/alice"})
         except f.Refused as refusal:
             assert refusal.reason in ("payload", "arguments"), refusal.reason

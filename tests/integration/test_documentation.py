@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bed import Bed
+from goldcrest.models.base import parse_model
+from goldcrest.models.job import JobSpec
 
 pytestmark = pytest.mark.integration
 
@@ -75,6 +78,16 @@ def test_using_through_kubernetes(bed: Bed, tmp_path: Path) -> None:
 
 def test_the_accounts_of_the_example_are_those_of_the_bed(bed: Bed) -> None:
     """The RBAC that docs/kubernetes.md shows is accepted by the API server."""
-    (block,) = _blocks("docs/kubernetes.md", "yaml")
+    block = _blocks("docs/kubernetes.md", "yaml")[0]
     done = bed.kubectl("apply", "--dry-run=server", "-f", "-", stdin=block)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_parts_of_jobs_that_the_page_shows() -> None:
+    """What docs/kubernetes.md writes into a spec is what a spec has."""
+    parts = [yaml.safe_load(block)["spec"] for block in _blocks("docs/kubernetes.md", "yaml")[1:]]
+    assert len(parts) == 2
+    for part in parts:
+        whole = {"system": "cluster", "runAs": "alice", "script": {"inline": "#!/bin/sh"}, **part}
+        shown = parse_model(JobSpec, whole, what="spec").dump()
+        assert {name: shown[name] for name in part} == part

@@ -87,7 +87,7 @@ def test_suspending_an_array_that_partly_runs(bed: Bed) -> None:
 def test_what_was_given_and_used(bed: Bed) -> None:
     """Beside what was asked; CPU time and memory come from accounting after the end."""
     name = bed.name("given")
-    script = "#!/bin/bash\n#SBATCH --time=1 --job-name=line\nhead -c 50000000 /dev/zero | sha256sum\n"
+    script = "#!/bin/bash\n#SBATCH --time=1 --job-name=line\nhead -c 50000000 /dev/zero | sha256sum\necho $SLURM_JOB_NAME $SLURM_SUBMIT_DIR\n"
     make(bed, name, script, jobName="field", stdout="out-%x-%u-%j.txt", stderr="err-%N.txt")
     job = bed.job_finished(name)
     status = job["status"]
@@ -101,7 +101,8 @@ def test_what_was_given_and_used(bed: Bed) -> None:
     assert status["files"]["stdout"].endswith(f"/out-field-alice-{status['jobId']}.txt")
     # The bed's nodes share one host, so that names of nodes are no host names there; elsewhere they are.
     assert status["files"]["stderr"].endswith(f"/err-{status['nodeList']}.txt")
-    assert bed.node("cat", status["files"]["stdout"], user="alice").endswith("  -\n")
+    folder = status["files"]["directory"]
+    assert bed.node("cat", status["files"]["stdout"], user="alice").endswith(f"  -\nfield {folder}\n")
     used = bed.job_when(name, lambda status: "usage" in status, seconds=30)["status"]["usage"]
     assert used["cpuSeconds"] >= 0
 

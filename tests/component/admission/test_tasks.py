@@ -62,7 +62,7 @@ def test_policy_sees_the_operation(stage: Stage) -> None:
         ({}, "spec.operation needs exactly one operation; none was given"),
         ({"nodes": {}, "partitions": {}}, "nodes and partitions was given"),
         ({"listJobs": {}}, "spec.operation.listJobs.scope is required"),
-        ({"listJobs": {"scope": "mine"}}, "scope: Input should be 'own' or 'all'"),
+        ({"listJobs": {"scope": "mine"}}, "scope: it must be 'own' or 'all'"),
         ({"listJobs": {"scope": "own", "jobIds": ["x"]}}, "jobIds.0: 'x' is not of its form"),
         ({"listJobs": {"scope": "own", "jobIds": ["1"] * 1001}}, "1000"),
         ({"listJobs": {"scope": "own", "details": True, "tailBytes": 65_537}}, "tailBytes"),
@@ -77,7 +77,7 @@ def test_policy_sees_the_operation(stage: Stage) -> None:
         ({"cancelJob": {"jobIds": []}}, "jobIds"),
         ({"cancelJob": {"jobIds": ["1"] * 101}}, "jobIds"),
         ({"nodes": {"names": ["n1; reboot"]}}, "is not the name of a node"),
-        ({"nodes": {"names": [7]}}, "names.0: Input should be a valid string"),
+        ({"nodes": {"names": [7]}}, "names.0 must be text: write it in quotes"),
         ({"reboot": {}}, "reboot"),
     ],
 )

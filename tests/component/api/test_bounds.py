@@ -109,7 +109,7 @@ async def test_slow_body_does_not_count(tmp_path: Path) -> None:
 
 async def test_answer_that_is_too_large(tmp_path: Path) -> None:
     """400 with X-Size-Limit instead of what would fill the memory of many; a smaller one passes."""
-    change = {"limits": {"answer_bytes": 100_000, "view_bytes": 1_000_000}}
+    change = {"limits": {"answer_bytes": 100_000}}
     async with running_gateway(tmp_path, change=change) as gateway:
         gateway.node.files |= {"/large": b"a" * 200_000, "/small": b"a" * 50_000}
         reply = await gateway.request("GET", "/utilities/view?targetPath=/large")

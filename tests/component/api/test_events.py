@@ -267,7 +267,7 @@ async def test_reader_that_takes_nothing(gateway: Gateway, caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     task_id = await made(gateway)
     host, port = gateway.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
     writer.write(f"GET /events HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer token-alice\r\n\r\n".encode())
     await reader.readuntil(b"whole")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +38,21 @@ def system(status: str | None, reason: str = "Checked", *, checked: int | None =
 @pytest.mark.parametrize(
     ("given", "status", "description"),
     [
-        (system("True"), "available", "System ready"),
-        (system("False", "SystemUnreachable"), "not available", "System down"),
-        (system("False", "HostKeyChanged"), "not available", "System does not accept connections"),
-        (system("False", "SystemUnreachable", checked=600), "not available", "System down"),
-        (system("False", "SystemUnreachable", checked=1000), "available", "System ready"),
-        (system("False", "SystemUnreachable", checked=None), "available", "System ready"),
-        (system("Unknown"), "available", "System ready"),
-        (system(None), "available", "System ready"),
+        (partial(system, "True"), "available", "System ready"),
+        (partial(system, "False", "SystemUnreachable"), "not available", "System down"),
+        (partial(system, "False", "HostKeyChanged"), "not available", "System does not accept connections"),
+        (partial(system, "False", "SystemUnreachable", checked=600), "not available", "System down"),
+        (partial(system, "False", "SystemUnreachable", checked=1000), "available", "System ready"),
+        (partial(system, "False", "SystemUnreachable", checked=None), "available", "System ready"),
+        (partial(system, "Unknown"), "available", "System ready"),
+        (partial(system, None), "available", "System ready"),
     ],
 )
-async def test_health_of_systems(tmp_path: Path, given: dict[str, Any], status: str, description: str) -> None:
+async def test_health_of_systems(
+    tmp_path: Path, given: Callable[[], dict[str, Any]], status: str, description: str
+) -> None:
     """From the resource's condition; where there is none, or none of the last 15 minutes, by the caller's own access."""
-    async with running_gateway(tmp_path, systems=(given,)) as gateway:
+    async with running_gateway(tmp_path, systems=(given(),)) as gateway:
         gateway.node.directories.add("/scratch")
         row = {"system": "cluster", "status": status, "description": description}
         reply = await gateway.request("GET", "/status/systems", machine=None)

@@ -122,7 +122,7 @@ class PaperScheduler:
         return {}
 
     async def usage(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, Consumed]:
-        return {}  # nobody counts here
+        return {}
 
     def _own(self, token: str, job_id: str) -> Sheet:
         sheet = self.sheets.get(job_id)

@@ -148,8 +148,8 @@ class Play:
             surroundings=Surroundings(kube=kube, store=store),
             epoch=lambda: self.now,
         )
-        no_tasks: Any = _NoTasks()
-        watch = Watch(store=store, queue=queue, jobs=self.jobs, tasks=no_tasks, kubeconfig=None, shard="default")
+        tasks: Any = _NoTasks()
+        watch = Watch(store=store, queue=queue, jobs=self.jobs, tasks=tasks, kubeconfig=None, shard="default")
         for kind, see in ((Kind.SYSTEM, watch.system_changed), (Kind.JOB, watch.job_changed)):
             for raw in kube.listed(kind):
                 see(None, raw)
@@ -223,7 +223,9 @@ class Play:
 
 
 class _NoTasks:
-    def wake(self, _system: str) -> None:
+    """Jobs only."""
+
+    def wake(self, system: str) -> None:
         pass
 
 

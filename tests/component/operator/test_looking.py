@@ -76,7 +76,7 @@ async def test_all_is_well(node: RealNode) -> None:
     assert {one.state for one in (*seen.services, *seen.file_systems)} == {"Up"}
     assert [one.name for one in seen.services] == ["ssh", "scheduler"]
     assert all(one.milliseconds is not None and one.milliseconds < 5000 for one in (*seen.services, *seen.file_systems))
-    assert (node.folder / "asked").read_text() == "show job -o 1\n"
+    assert (node.folder / "asked").read_text() == "--local show job -o 1\n"
 
 
 async def test_hosts_are_looked_at_one_by_one(node: RealNode) -> None:
@@ -174,6 +174,11 @@ async def test_behind_a_jump_host(node: RealNode) -> None:
             return [{**host, "via": {"address": "127.0.0.1", "port": edge.port, "hostKeys": [edge.public_host_key]}}]
 
         assert (await look(node, looked_at(node, hosts=through(jump)))).services[0].state == "Up"
+        (node.folder / "asked").write_text("")
+        other = {"type": "Slurm", "observer": OBSERVER, "cluster": "second"}
+        assert (await look(node, looked_at(node, hosts=through(jump), scheduler=other))).services[0].state == "Up"
+        asked = (node.folder / "asked").read_text().splitlines()
+        assert asked == ["--clusters=second show job -o 1"] * 2, "delegation signs nothing about another cluster"
         dead = await look(node, looked_at(node, hosts=through(blind)), seconds=3)
         assert (dead.services[0].state, dead.ready) == ("Down", False)
         unknown = await look(node, looked_at(node, observer=None, hosts=through(blind)))

@@ -8,6 +8,7 @@ import pytest
 
 from goldcrest_bed import config
 from goldcrest_bed.errors import BedError
+from goldcrest_bed.paths import PROFILES, Paths
 
 pytestmark = pytest.mark.unit
 
@@ -75,3 +76,26 @@ def test_saved_configuration_comes_back(tmp_path: Path) -> None:
     assert config.Config.saved(tmp_path / "config.json") == chosen
     (tmp_path / "config.json").write_text("{half")
     assert config.Config.saved(tmp_path / "config.json") is None
+
+
+def test_the_hard_site_can_run_beside_the_ordinary_bed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, addresses and ports of its own, none of which the kernel hands out to whoever connects somewhere."""
+    ordinary = config.load([])
+    monkeypatch.setenv("GOLDCREST_BED_PROFILE", "hard")
+    hard = config.load([])
+    assert not set(ordinary["ports"].values()) & set(hard["ports"].values())
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not [port for port in hard["ports"].values() if first <= port <= last]
+    for key in ("name", "link", "host_address", "node_address"):
+        assert ordinary["network"][key] != hard["network"][key]
+    assert ordinary["container"]["name"] != hard["container"]["name"]
+
+
+@pytest.mark.parametrize("path", sorted(PROFILES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_profile_is_a_bed(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """It can be loaded, and its state is its own."""
+    before = Paths.from_environment()
+    monkeypatch.setenv("GOLDCREST_BED_PROFILE", path.stem)
+    config.load([])
+    assert Paths.from_environment().state != before.state
+    assert Paths.from_environment("").state == before.state

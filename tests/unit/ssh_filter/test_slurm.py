@@ -98,18 +98,8 @@ def test_usage(f: Any, session: Any) -> None:
     fields = "JobID,User,State,End,ElapsedRaw,TotalCPU,MaxRSS"
     assert done.programs == [
         [
-            "sacct",
-            "--local",
-            "-n",
-            "-P",
-            "--noconvert",
-            "--delimiter=\x1f",
-            "-o",
-            fields,
-            "--user=alice",
-            "-S",
-            "now-366days",
-            "--jobs=1,2",
+            *("sacct", "--local", "-n", "-P", "--noconvert", "--delimiter=\x1f", "-o", fields),
+            *("--user=alice", "-S", "now-366days", "--jobs=1,2"),
         ]
     ]
     assert "--allusers" in Steps(f, session, "slurm.usage", {"scope": "all", "jobIds": ["1"]}, result()).programs[0]
