@@ -33,6 +33,7 @@ _log = Log(__name__)
 
 _BASES_TRIED = 3  # Jobs of a user whose right to ask is tried in one round
 _UNKNOWN_MOST_SECONDS = 60.0  # pause between questions for a job that nobody knows
+_ELEMENTS_TRIED = 5  # looks at accounting for an array of which it lacks elements
 _CLOCKS_DIFFER_SECONDS = (
     3600  # a job of a known id that was submitted so much earlier is another, which had the id before
 )
@@ -426,6 +427,8 @@ class Tracker:
             recorded = {uid: view for uid, view in exact.items() if view.final}
         for job, listed in rest:
             view = recorded.get(job.uid)
+            if view is not None and silent is None and not self._is_whole(job, view, listed):
+                view = None
             if view is not None and _is_same(job, view) and view.final:
                 self._saw(lane, job, _filled(view, listed))
             elif listed is not None and not self._is_array(job):
@@ -489,6 +492,15 @@ class Tracker:
 
     def _is_array(self, job: Followed) -> bool:
         return job.array or job.uid in self._arrays
+
+    def _is_whole(self, job: Followed, view: JobView, listed: JobView | None) -> bool:
+        """Whether accounting has all elements of an array that the queue showed: it learns of them one by one, and a failed one may be the
+        last. After some tries what it has must do: a record may be lost."""
+        known = {
+            element.number for shown in (listed, self.sighting(job.uid).view) if shown for element in shown.elements
+        }
+        tried = self._missing[job.uid].times if job.uid in self._missing else 0
+        return known <= {element.number for element in view.elements} or tried >= _ELEMENTS_TRIED
 
     def _not_known(self, job: Followed, spec: SystemSpec, error: SchedulerUnavailable | None) -> None:
         times = self._missing[job.uid].times + 1 if job.uid in self._missing else 1

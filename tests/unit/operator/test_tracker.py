@@ -12,7 +12,7 @@ from goldcrest.errors import Denied, SchedulerUnavailable, SystemUnreachable
 from goldcrest.wellknown import Phase, Reason
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.observation import Sighting
-from goldcrest_operator.scheduler.interface import JobView, Target
+from goldcrest_operator.scheduler.interface import Element, JobView, Target
 from goldcrest_operator.store import Followed, Store
 from goldcrest_operator.tracker import Tracker, TrackerTimes
 from unit.operator.jobs import CLUSTER, in_phase, system
@@ -277,6 +277,23 @@ async def test_array(make: Callable[..., Stage]) -> None:
     seen = await stage.until(uid, lambda seen: seen.view)
     assert seen.view is not None
     assert (seen.view.phase, seen.view.exit_code) == (Phase.FAILED, 2)
+
+
+async def test_array_of_which_accounting_lacks_an_element(make: Callable[..., Stage]) -> None:
+    """It learns of ends one by one, and the one that failed may be the last: the whole has not ended well before it is there."""
+    stage = make()
+    ended = [Element(0, "COMPLETED"), Element(1, "FAILED"), Element(2, "COMPLETED")]
+    stage.shown.queued = [stage.view("1", "FAILED", array=True, elements=tuple(ended))]
+    stage.shown.recorded = {"1": stage.view("1", "COMPLETED", array=True, elements=(ended[0], ended[2]))}
+    uid = stage.follow("1", array="0-2")
+    await stage.rounds(10)
+    assert stage.tracker.sighting(uid).view is None
+    assert ("accounting", "watcher", ("1",)) in stage.shown.asked
+    stage.shown.recorded = {"1": stage.view("1", "FAILED", array=True, exit_code=7, elements=tuple(ended))}
+    stage.tracker.look_again(uid)
+    seen = await stage.until(uid, lambda seen: seen.view)
+    assert seen.view is not None
+    assert (seen.view.phase, seen.view.exit_code) == (Phase.FAILED, 7)
 
 
 @pytest.mark.parametrize("queued", [True, False])
