@@ -23,7 +23,7 @@ from goldcrest.identity import TokenVerifier
 from goldcrest.kube import Kube
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
-from goldcrest_api.settings import DelegationSettings, Settings, StreamSettings
+from goldcrest_api.settings import DelegationSettings, LimitSettings, Settings, StreamSettings
 
 pytestmark = pytest.mark.component
 
@@ -67,6 +67,7 @@ async def door(stage: Stage, plugin: Plugin, tmp_path: Path) -> AsyncIterator[Do
         kubeconfig=stage.kubeconfig(account),
         delegation=DelegationSettings(url=f"unix:{stage.delegation_socket}", token_file=token),
         streams=StreamSettings(patience_seconds=1),
+        limits=LimitSettings(text_bytes=2**20),
     )
     node = LoginNode(files={OUT: b"one\ntwo\n", FILES["stderr"]: b"wrong\n"})
     opened: list[Context] = []
