@@ -278,6 +278,9 @@ def test_submit(f: Any, session: Any, home: Path) -> None:
             b"LOGNAME=alice",
             b"PATH=/opt/bin",
             b"SHELL=/bin/bash",
+            b"SLURM_JOB_NAME=job.sh",
+            f"SLURM_SUBMIT_DIR={home}/work".encode(),
+            f"SLURM_SUBMIT_HOST={os.uname().nodename}".encode(),
             b"USER=alice",
         ]
     )
@@ -287,6 +290,29 @@ def test_submit(f: Any, session: Any, home: Path) -> None:
     assert Path(job_file).stat().st_mode & 0o777 == 0o700
     for folder in (home / "goldcrest", home / "goldcrest" / "1", home / "work"):
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_name_of_a_job_is_in_its_environment(f: Any, session: Any, home: Path) -> None:
+    """As sbatch would put it there; a variable of the user's own wins."""
+    seen: list[bytes] = []
+
+    def sbatch(run: Any) -> Any:
+        file = next(argument for argument in run.arguments if argument.startswith("--export-file="))[14:]
+        seen.extend(line for line in Path(file).read_bytes().split(b"\0") if line.startswith(b"SLURM_JOB_NAME="))
+        return result("17\n")
+
+    asked = submission(home, options={"jobName": "named"})
+    for environment in ({}, {"SLURM_JOB_NAME": "mine"}):
+        Steps(
+            f,
+            session,
+            "slurm.submit",
+            {**asked, "again": True},
+            sbatch,
+            result(),
+            payload=payload(environment=environment),
+        )
+    assert seen == [b"SLURM_JOB_NAME=named", b"SLURM_JOB_NAME=mine"]
 
 
 def test_submit_without_hold(f: Any, session: Any, home: Path) -> None:
