@@ -148,6 +148,7 @@ class Stack:
                 listen__host=HOST,
                 listen__port=bed.config.port("api"),
                 listen__metrics_port=bed.config.port("api_metrics"),
+                rates__user="600000/minute",  # benches are one user; the count is kept all the same
                 create_namespaces="true",
                 **self._tracing(),
             )
