@@ -148,6 +148,7 @@ def own_delegation(target: Target, issuer: Issuer, folder: Path) -> Iterator[tup
     changes = {
         "GOLDCREST_DELEGATION_IDENTITY_FILE": str(issuer.identity_file),
         "GOLDCREST_DELEGATION_AUDIT_FILE": str(folder / "audit.jsonl"),
+        "GOLDCREST_DELEGATION_METRICS_PORT": "0",
         "GOLDCREST_DELEGATION_LISTEN_SOCKET": str(socket),
     }
     without = ("LISTEN_ADDRESS", "LISTEN_PORT", "TLS_CERT", "TLS_KEY")
@@ -168,6 +169,7 @@ def own_gateway(target: Target, issuer: Issuer, delegation: str) -> Iterator[tup
     port = free_port()
     changes = {
         "GOLDCREST_API_IDENTITY_FILE": str(issuer.identity_file),
+        "GOLDCREST_API_LISTEN__METRICS_PORT": "0",
         "GOLDCREST_API_DELEGATION__URL": delegation,
         "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
         "GOLDCREST_API_LISTEN__PORT": str(port),
