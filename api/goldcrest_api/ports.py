@@ -96,6 +96,7 @@ class RemoteCommands(Protocol):
         basis: Basis,
         trace: Trace,
         seconds: float | None = None,
+        node_seconds: float | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """The content that a command gives, as it comes; close it when not all is read. Raises as :meth:`run`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict, Unpack
 
 from goldcrest.authority import Basis
 from goldcrest.commands import Command
@@ -15,6 +15,18 @@ from goldcrest_api.services.turns import Turns
 from goldcrest_api.settings import LimitSettings
 
 Kind = Literal["command", "stream"]
+
+
+class Where(TypedDict):
+    """Where and for whom a command runs, as :class:`RemoteCommands` takes it."""
+
+    system: str
+    spec: SystemSpec
+    user: str
+    basis: Basis
+    trace: Trace
+    seconds: NotRequired[float | None]
+    node_seconds: NotRequired[float | None]
 
 
 class FairCommands:
@@ -43,91 +55,36 @@ class FairCommands:
             )
         return found
 
-    async def run(
-        self,
-        command: Command,
-        *,
-        system: str,
-        spec: SystemSpec,
-        user: str,
-        basis: Basis,
-        trace: Trace,
-        payload: bytes = b"",
-        seconds: float | None = None,
-        node_seconds: float | None = None,
-    ) -> RemoteAnswer:
+    async def run(self, command: Command, *, payload: bytes = b"", **where: Unpack[Where]) -> RemoteAnswer:
         """As :meth:`RemoteCommands.run`; ``seconds`` begin with the turn.
 
         Raises:
             TooManyRequests: no turn for it.
             GoldcrestError: as there.
         """
-        async with self.turns(system).turn(user):
-            return await self._remote.run(
-                command,
-                system=system,
-                spec=spec,
-                user=user,
-                basis=basis,
-                trace=trace,
-                payload=payload,
-                seconds=seconds,
-                node_seconds=node_seconds,
-            )
+        async with self.turns(where["system"]).turn(where["user"]):
+            return await self._remote.run(command, payload=payload, **where)
 
-    async def upload(
-        self,
-        command: Command,
-        pieces: AsyncIterable[bytes],
-        *,
-        system: str,
-        spec: SystemSpec,
-        user: str,
-        basis: Basis,
-        trace: Trace,
-        seconds: float | None = None,
-        node_seconds: float | None = None,
-    ) -> RemoteAnswer:
+    async def upload(self, command: Command, pieces: AsyncIterable[bytes], **where: Unpack[Where]) -> RemoteAnswer:
         """As :meth:`RemoteCommands.upload`; in the turns of streams.
 
         Raises:
             TooManyRequests: no turn for it.
             GoldcrestError: as there.
         """
-        async with self.turns(system, "stream").turn(user):
-            return await self._remote.upload(
-                command,
-                pieces,
-                system=system,
-                spec=spec,
-                user=user,
-                basis=basis,
-                trace=trace,
-                seconds=seconds,
-                node_seconds=node_seconds,
-            )
+        async with self.turns(where["system"], "stream").turn(where["user"]):
+            return await self._remote.upload(command, pieces, **where)
 
-    async def stream(
-        self,
-        command: Command,
-        *,
-        system: str,
-        spec: SystemSpec,
-        user: str,
-        basis: Basis,
-        trace: Trace,
-        seconds: float | None = None,
-    ) -> AsyncGenerator[bytes, None]:
+    async def stream(self, command: Command, **where: Unpack[Where]) -> AsyncGenerator[bytes, None]:
         """As :meth:`RemoteCommands.stream`. Streams have turns of their own: slow readers hold up no commands.
 
         Raises:
             TooManyRequests: no turn for it.
             GoldcrestError: as there.
         """
-        async with self.turns(system, "stream").turn(user):
-            pieces = self._remote.stream(
-                command, system=system, spec=spec, user=user, basis=basis, trace=trace, seconds=seconds
-            )
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
+        async with (
+            self.turns(where["system"], "stream").turn(where["user"]),
+            aclosing(self._remote.stream(command, **where)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
