@@ -79,7 +79,7 @@ async def target_of(facts: dict[str, Any]) -> Target:
     from goldcrest_bed.processes import ProcessRecord
 
     pids = {}
-    for role, name in (("gateway", "goldcrest-api"), ("delegation", "goldcrest-delegation"), ("OPA", "opa")):
+    for role, name in (("gateway", "goldcrest-api"), ("delegation", "goldcrest-delegation"), ("OPA", "opa-signing")):
         record = ProcessRecord.load(Paths.from_environment().run / f"{name}.json")
         if record is None or not record.alive():
             raise SystemExit(f"{name} does not run; `make bed-up` repairs the bed")

@@ -70,7 +70,7 @@ async def run(facts: dict[str, Any], runs: int, *, signatures: int = SIGNATURES)
     from goldcrest_bed.processes import ProcessRecord
 
     pids = {}
-    for role, name in (("delegation", "goldcrest-delegation"), ("opa", "opa")):
+    for role, name in (("delegation", "goldcrest-delegation"), ("opa", "opa-signing")):
         record = ProcessRecord.load(Paths.from_environment().run / f"{name}.json")
         if record is None or not record.alive():
             raise SystemExit(f"{name} does not run; `make bed-up` repairs the bed")

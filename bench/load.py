@@ -15,8 +15,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
+
+import uvloop
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,50 @@ def run(url: str, headers: Mapping[str, str], *, clients: int, warm: float = 1.0
     return Load(answer["seconds"], answer["wall"])
 
 
+class _Client(asyncio.Protocol):
+    """One connection; ``done`` is set when its last answer has come, or with what went wrong."""
+
+    def __init__(self, request: bytes, *, start: float, end: float, counted: list[float]) -> None:
+        self._request = request
+        self._start, self._end = start, end
+        self._counted = counted
+        self._received = b""
+        self._began = 0.0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._ask()
+
+    def _ask(self) -> None:
+        self._began = time.perf_counter()
+        if self._began >= self._end:
+            self._transport.close()
+            self.done.set_result(None)
+            return
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found or len(body) < int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+            return
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._fail(f"the answer was {head.split(maxsplit=2)[1].decode()}: {body.decode()[:300]}")
+            return
+        self._received = b""
+        if self._began >= self._start:
+            self._counted.append(time.perf_counter() - self._began)
+        self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was cut: {exc}")
+
+    def _fail(self, why: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(SystemExit(why))
+
+
 async def _main(job: dict[str, Any]) -> dict[str, Any]:
     url = urlsplit(job["url"])
     lines = [f"GET {url.path}?{url.query} HTTP/1.1", f"Host: {url.netloc}", *map(": ".join, job["headers"].items())]
@@ -62,22 +108,18 @@ async def _main(job: dict[str, Any]) -> dict[str, Any]:
     counted: list[float] = []
     start = time.perf_counter() + job["warm"]
     end = start + job["seconds"]
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection(url.hostname, url.port)
-        while (began := time.perf_counter()) < end:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            body = await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(f"the answer was {head.split(maxsplit=2)[1].decode()}: {body.decode()[:300]}")
-            if began >= start:
-                counted.append(time.perf_counter() - began)
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(job["clients"])))
+    loop = asyncio.get_running_loop()
+    clients = [
+        (
+            await loop.create_connection(
+                lambda: _Client(request, start=start, end=end, counted=counted), url.hostname, url.port
+            )
+        )[1]
+        for _ in range(job["clients"])
+    ]
+    await asyncio.gather(*(client.done for client in clients))
     return {"seconds": counted, "wall": time.perf_counter() - start}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_main(json.load(sys.stdin)))))
+    print(json.dumps(uvloop.run(_main(json.load(sys.stdin)))))

@@ -15,10 +15,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
-from goldcrest_api.answer_headers import AnswerHeaders
 from goldcrest_api.bounds import AnswerBounds
 from goldcrest_api.context import Context
 from goldcrest_api.dialects import firecrest_v1
@@ -31,6 +30,7 @@ from goldcrest_api.middleware import RequestLayer
 from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.pages import pages
 from goldcrest_api.request_scope import note_code
+from goldcrest_api.routes import NamedRoute, with_exact
 from goldcrest_api.settings import Settings
 
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -81,23 +81,17 @@ def create_app(
     documented.include_router(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH)
     app = Starlette(
         # At the root too, where clients of the original look for them; documented once.
-        routes=[
-            *_served(firecrest_v1.router(), prefix=""),
-            *_served(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH),
-            *health_routes(),
-            *pages(documented),
-        ],
+        routes=with_exact(
+            [
+                *_served(firecrest_v1.router(), prefix=""),
+                *_served(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH),
+                *health_routes(),
+                *pages(documented),
+            ]
+        ),
         middleware=[
-            Middleware(RequestLayer),
-            Middleware(AnswerHeaders, leaving=lambda: end.begun),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors.origins,
-                allow_methods=_CORS_METHODS,
-                allow_headers=settings.cors.headers,
-                expose_headers=_CORS_EXPOSED,
-                max_age=settings.cors.max_age_seconds,
-            ),
+            Middleware(RequestLayer, leaving=lambda: end.begun),
+            *_cors(settings),
             Middleware(MaintenanceGate, maintenance=switch),
             Middleware(AnswerBounds, seconds=settings.limits.answer_seconds, size=settings.limits.answer_bytes),
         ],
@@ -111,23 +105,35 @@ def create_app(
     return app
 
 
-class _Named(Route):
-    """A route that the access log can name, and that answers no HEAD where only GET was declared."""
+class _Cors(CORSMiddleware):
+    """Only for requests that a page of some origin sent."""
 
-    def __init__(self, path: str, endpoint: Callable[..., object], *, methods: set[str]) -> None:
-        super().__init__(path, endpoint, methods=list(methods))
-        self.methods = methods
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, child = super().matches(scope)
-        if match is not Match.NONE:
-            child["route"] = self
-        return match, child
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"]):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
-def _served(routes: APIRouter, *, prefix: str) -> list[Route]:
+def _cors(settings: Settings) -> list[Middleware]:
+    """Without origins there is nothing to say to pages: a browser takes that for a no."""
+    if not settings.cors.origins:
+        return []
     return [
-        _Named(prefix + route.path, route.endpoint, methods=set(route.methods or ()))
+        Middleware(
+            _Cors,
+            allow_origins=settings.cors.origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=settings.cors.headers,
+            expose_headers=_CORS_EXPOSED,
+            max_age=settings.cors.max_age_seconds,
+        )
+    ]
+
+
+def _served(routes: APIRouter, *, prefix: str) -> list[BaseRoute]:
+    return [
+        NamedRoute(prefix + route.path, route.endpoint, methods=set(route.methods or ()))
         for route in routes.routes
         if isinstance(route, APIRoute)
     ]

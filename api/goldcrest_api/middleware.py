@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldcrest.propagation import Incoming, incoming, outgoing
@@ -23,38 +22,46 @@ _log = Log("goldcrest_api.access")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _QUIET: Final = frozenset({"/livez", "/readyz"})  # asked every few seconds by the platform
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"  # the answers are data
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_HTTPS_ONLY: Final = b"max-age=31536000"  # seconds: a year (RFC 6797)
+_CONTENT_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"  # the answers are data
 _PAGE: Final = "/docs"
 # Swagger UI as FastAPI shows it: its script and style from there, and a line of script of its own.
 _PAGE_POLICY: Final = (
-    "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
-    "img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
+    b"img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'"
 )
 
 
 class RequestLayer:
-    """ASGI middleware. ``X-Request-ID`` and trace context (:mod:`goldcrest.propagation`) are taken over when they are well-formed, and sent back."""
+    """ASGI middleware. ``X-Request-ID`` and trace context (:mod:`goldcrest.propagation`) are taken over when they are well-formed, and sent back.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        leaving: whether the process is about to end.
+    """
+
+    def __init__(self, app: ASGIApp, *, leaving: Callable[[], bool]) -> None:
         self._app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        # Of a header that is there twice, the first.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         context = incoming(headers)
         trace = _trace(context, scope["method"])
         token = current_trace.set(trace)
-        answer = _Answer(scope, send, request_id=request_id, headers=outgoing(trace, context.form))
+        told = {"X-Request-ID": request_id, **outgoing(trace, context.form)}
+        answer = _Answer(scope, send, headers=told, leaving=self._leaving)
         metrics: Metrics = scope["app"].state.metrics
         metrics.begins()
         step = entrance(scope["method"], trace, context.parent)
@@ -64,7 +71,7 @@ class RequestLayer:
         except Exception:
             _log.exception("request.broken", request_id=request_id, route=_route(scope))
             if not answer.started:
-                await answer.send_fault()
+                await answer.send_fault(request_id)
         finally:
             seconds = time.perf_counter() - began
             _report(scope, answer, request_id, milliseconds=seconds * 1000)
@@ -76,11 +83,11 @@ class RequestLayer:
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, request_id: str, headers: Mapping[str, str]) -> None:
-        self._path: str = scope["path"]
+    def __init__(self, scope: Scope, send: Send, *, headers: Mapping[str, str], leaving: Callable[[], bool]) -> None:
+        self._scope = scope
         self._send = send
-        self._request_id = request_id
         self._headers = headers
+        self._leaving = leaving
         self.started = False
         self.status = 0
         self.bytes = 0
@@ -89,22 +96,35 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            headers = MutableHeaders(raw=message["headers"])
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-            policy = _PAGE_POLICY if self._path == _PAGE else _CONTENT_POLICY
-            headers.setdefault("Content-Security-Policy", policy)
-            headers["X-Request-ID"] = self._request_id
-            for name, value in self._headers.items():
-                headers[name] = value
-            message["headers"] = headers.raw
+            message["headers"] = self._with_ours(message["headers"])
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
         await self._send(message)
 
-    async def send_fault(self) -> None:
+    def _with_ours(self, raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """What the answer itself says counts, but for what says which request and trace it is of, and that the connection ends."""
+        own = {name.lower().encode(): value.encode("latin-1") for name, value in self._headers.items()}
+        if self._leaving():
+            own[b"connection"] = b"close"  # the client's next request goes to another replica
+        headers = [header for header in raw if header[0] not in own]
+        said = {name for name, _ in headers}
+        headers += [header for header in _HEADERS if header[0] not in said]
+        if b"content-security-policy" not in said:
+            policy = _PAGE_POLICY if self._scope["path"] == _PAGE else _CONTENT_POLICY
+            headers.append((b"content-security-policy", policy))
+        if self._scope["scheme"] == "https" and b"strict-transport-security" not in said:
+            headers.append((b"strict-transport-security", _HTTPS_ONLY))
+        # Noted by request_scope.note_headers.
+        for name, value in self._scope.get("state", {}).get("answer_headers", {}).items():
+            header = name.lower().encode()
+            if header not in said:
+                headers.append((header, value.encode("latin-1")))
+        headers += own.items()
+        return headers
+
+    async def send_fault(self, request_id: str) -> None:
         body = orjson.dumps(
-            {"description": "Internal error", "error": f"request {self._request_id}"}, option=orjson.OPT_APPEND_NEWLINE
+            {"description": "Internal error", "error": f"request {request_id}"}, option=orjson.OPT_APPEND_NEWLINE
         )
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})

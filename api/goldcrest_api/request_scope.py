@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from starlette.requests import Request
 
@@ -36,23 +36,22 @@ def trace_of(request: Request) -> Trace:
 
 def note_user(request: Request, user: str) -> None:
     """Let the access log name the user."""
-    request.state.user = user
+    _state(request)["user"] = user
 
 
 def note_system(request: Request, system: str) -> None:
     """Let metrics and spans name the System, which must exist."""
-    request.state.system = system
+    _state(request)["system"] = system
 
 
 def note_code(request: Request, code: str, reason: str) -> None:
     """Let the access log say why a request was refused; for reasons that hold nothing that users name."""
-    request.state.code = code
-    request.state.reason = reason
+    _state(request).update(code=code, reason=reason)
 
 
 def note_headers(request: Request, headers: Mapping[str, str]) -> None:
     """Headers that the answer gets, whichever it will be."""
-    request.state.answer_headers = headers
+    _state(request)["answer_headers"] = headers
 
 
 def note_refusal(request: Request, refusal: Exception) -> None:
@@ -62,8 +61,14 @@ def note_refusal(request: Request, refusal: Exception) -> None:
     """
     error = refusal.__cause__
     if isinstance(error, GoldcrestError):
-        request.state.code = error.code
+        _state(request)["code"] = error.code
         # A failed step carries the error that it failed with.
         cause = getattr(error, "cause", error)
         if isinstance(cause, Unauthenticated | Denied | Unavailable):
-            request.state.reason = cause.message
+            _state(request)["reason"] = cause.message
+
+
+def _state(request: Request) -> dict[str, Any]:
+    """What ``request.state`` shows, without the object around it."""
+    state: dict[str, Any] = request.scope.setdefault("state", {})
+    return state

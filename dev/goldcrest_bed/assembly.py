@@ -13,7 +13,7 @@ from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.components.network import Network
 from goldcrest_bed.components.node import Node
 from goldcrest_bed.components.oidc import oidc
-from goldcrest_bed.components.opa import opa
+from goldcrest_bed.components.opa import ADMISSION, SIGNING, opa
 from goldcrest_bed.components.s3 import s3
 from goldcrest_bed.components.tokens import tokens
 from goldcrest_bed.components.traces import traces
@@ -34,7 +34,8 @@ def assemble(bed: Bed) -> dict[str, Component]:
         tokens(bed, kubectl),
         network,
         node := Node(bed, network),
-        opa(bed),
+        opa(bed, ADMISSION),
+        opa(bed, SIGNING),
         oidc(bed),
         s3(bed),
         traces(bed),

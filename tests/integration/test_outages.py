@@ -66,7 +66,7 @@ def test_a_job_waits_for_policy(bed: Bed) -> None:
     name, namespace = bed.name("wait"), bed.namespace("alice")
     with bed.faults.component_down("goldcrest-operator"):
         assert bed.apply_job(name).returncode == 0
-        with bed.faults.component_down("opa"):
+        with bed.faults.component_down("opa"), bed.faults.component_down("opa-signing"):
             bed.faults.start("goldcrest-operator")
             job = bed.until(lambda: bed.job(name), lambda job: _reason(job)[1] == "PolicyUnavailable", seconds=90)
             assert _reason(job)[0] == "False"

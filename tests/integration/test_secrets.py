@@ -47,7 +47,7 @@ LEGITIMATE = frozenset(
         ("environment", "node process of alice"),
     }
 )
-PROCESSES = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission", "opa")
+PROCESSES = ("goldcrest-api", "goldcrest-operator", "goldcrest-delegation", "goldcrest-admission", "opa", "opa-signing")
 NEEDLES = "/run/goldcrest-needles"
 SEEN = "/run/goldcrest-seen"
 SLURM = ("/var/spool/slurm", "/var/lib/slurm", "/var/lib/mysql")
@@ -183,7 +183,7 @@ class Run:
         bed, form = self.bed, {"env": json.dumps({"SECRET": self.environment})}
         script = f"#!/bin/bash\n# {self.script}\n".encode()
         spec = {"environment": {"SECRET": self.environment}, "script": {"inline": script.decode()}}
-        for component in ("goldcrest-delegation", "opa"):
+        for component in ("goldcrest-delegation", "opa", "opa-signing"):
             with bed.faults.component_down(component):
                 assert self.rest(bed.upload(script, form=form, token=self.token)).status >= 400
                 name = bed.name("secret")

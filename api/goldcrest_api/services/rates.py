@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.storage.redis.redispy import RedispyBridge
-from limits.aio.strategies import FixedWindowRateLimiter
 from redis.exceptions import RedisError
 
 from goldcrest.telemetry import Log
@@ -77,10 +76,9 @@ class Rates:
         self._client = parse_many(settings.client) if settings.client else []
         self._routes = [(name, parse_many(rate)) for name, rate in settings.routes.items() if rate]
         self._seconds = settings.store_seconds
-        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._own = MemoryStorage()
         url = settings.store.get_secret_value()
-        self._store = _store(url, settings.store_seconds) if url else None
-        self._shared = FixedWindowRateLimiter(self._store) if self._store is not None else None
+        self._shared = _store(url, settings.store_seconds) if url else None
         self._alone_until = 0.0
         self._alone = False
 
@@ -112,8 +110,8 @@ class Rates:
 
     async def close(self) -> None:
         """Close the connections to the store."""
-        if self._store is not None:
-            await cast("RedispyBridge", self._store.bridge).storage.aclose()
+        if self._shared is not None:
+            await cast("RedispyBridge", self._shared.bridge).storage.aclose()
 
     def _limits(self, asker: Asker) -> Iterator[_Limit]:
         for item in self._user:
@@ -128,7 +126,7 @@ class Rates:
 
     async def _counted(self, limits: list[_Limit]) -> list[_Count]:
         if self._shared is None or time.monotonic() < self._alone_until:
-            return await _all(self._own, limits)
+            return [await _one(self._own, limit) for limit in limits]  # it answers without waiting
         try:
             async with asyncio.timeout(self._seconds):
                 counts = await _all(self._shared, limits)
@@ -145,14 +143,16 @@ class Rates:
         return counts
 
 
-async def _all(limiter: FixedWindowRateLimiter, limits: list[_Limit]) -> list[_Count]:
-    return list(await asyncio.gather(*(_one(limiter, limit) for limit in limits)))
+async def _all(storage: Storage, limits: list[_Limit]) -> list[_Count]:
+    return list(await asyncio.gather(*(_one(storage, limit) for limit in limits)))
 
 
-async def _one(limiter: FixedWindowRateLimiter, limit: _Limit) -> _Count:
-    passed = await limiter.hit(limit.item, *limit.key)
-    stats = await limiter.get_window_stats(limit.item, *limit.key)
-    return _Count(limit, passed, stats.remaining, max(0.0, stats.reset_time - time.time()))
+async def _one(storage: Storage, limit: _Limit) -> _Count:
+    """A fixed window, as the library's strategy counts it; that would ask the storage again for what it has just said."""
+    key, most = limit.item.key_for(*limit.key), limit.item.amount
+    used = await storage.incr(key, limit.item.get_expiry())
+    ends = await storage.get_expiry(key)
+    return _Count(limit, used <= most, max(0, most - used), max(0.0, ends - time.time()))
 
 
 def _store(url: str, seconds: float) -> RedisStorage:

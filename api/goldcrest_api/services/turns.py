@@ -34,12 +34,9 @@ class Turns:
         self._most_waiting = waiting
         self._seconds = seconds
         self._running: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by user, in the order of their oldest request
-
-    @property
-    def under_way(self) -> int:
+        self.under_way = 0
         """Commands that have a turn."""
-        return sum(self._running.values())
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by user, in the order of their oldest request
 
     @property
     def waiting(self) -> int:
@@ -94,10 +91,12 @@ class Turns:
                 del self._waiting[user]
 
     def _give_back(self, user: str) -> None:
+        self.under_way -= 1
         self._running[user] -= 1
         if not self._running[user]:
             del self._running[user]
-        self._hand_out()
+        if self._waiting:
+            self._hand_out()
 
     def _hand_out(self) -> None:
         while self.under_way < self._at_once:
@@ -114,6 +113,7 @@ class Turns:
                 mine.set_result(None)
 
     def _start(self, user: str) -> None:
+        self.under_way += 1
         self._running[user] = self._running.get(user, 0) + 1
 
     def _may(self, user: str) -> bool:

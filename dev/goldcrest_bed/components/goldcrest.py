@@ -13,6 +13,7 @@ from typing import Any
 
 from goldcrest.wellknown import DELEGATION_AUDIENCE, GROUP, VERSION, namespace_of_user
 from goldcrest_bed.component import Command, Component, HostProcess, http_ready
+from goldcrest_bed.components import opa
 from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.components.node import Node
 from goldcrest_bed.components.oidc import oidc
@@ -69,7 +70,7 @@ class Stack:
                 grant_key_file=self.folder / "grant.pem",
                 stamp_key_files=[f"{self.folder / 'stamp.pem'}.pub"],
                 identity_file=self.identity_file,
-                opa_url=f"unix:{self._opa_socket}",
+                opa_url=f"unix:{opa.opa_socket(bed, opa.SIGNING)}",
                 kubeconfig=self._kubeconfig(DELEGATION),
                 audit_file=self.audit_file,
                 block_file=self.block_file,
@@ -85,7 +86,7 @@ class Stack:
             package="delegation",
             env=env,
             ready_url=f"{url}/livez",
-            needs=(Definitions.name, "token-keeper", "opa", "oidc"),
+            needs=(Definitions.name, "token-keeper", opa.SIGNING, "oidc"),
             inputs=[self.identity_file, self.kubernetes_jwks],
             configured=self._write_keys_and_identity,
         )
@@ -101,7 +102,7 @@ class Stack:
             package="admission",
             env=env,
             ready_url=f"{self.admission_url}/livez",
-            needs=(Definitions.name, "token-keeper", "opa", DELEGATION),
+            needs=(Definitions.name, "token-keeper", opa.ADMISSION, DELEGATION),
             inputs=[bed.pki.ca.crt],
         )
 
@@ -213,7 +214,7 @@ class Stack:
             ADMISSION,
             stamp_key_file=self.folder / "stamp.pem",
             grant_key_files=[f"{self.folder / 'grant.pem'}.pub"],
-            opa_url=f"unix:{self._opa_socket}",
+            opa_url=f"unix:{opa.opa_socket(bed, opa.ADMISSION)}",
             kubeconfig=self._kubeconfig(ADMISSION),
             listen_port=bed.config.port("admission"),
             tls_cert=serving.crt,
@@ -276,10 +277,6 @@ username_pattern = 'system:serviceaccount:{settings["kubernetes"]["namespace"]}:
 systems = [{json.dumps(self.bed.config["system"]["name"])}]
 implied_scopes = [{json.dumps(settings["scopes"][0])}]
 """
-
-    @property
-    def _opa_socket(self) -> Path:
-        return self.bed.paths.data / "opa" / "opa.sock"
 
     def _kubeconfig(self, account: str) -> Path:
         return self.bed.paths.kubeconfigs / account

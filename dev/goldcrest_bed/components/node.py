@@ -81,9 +81,18 @@ class Node(Component):
             self._bed.report.line(
                 self.name, "the network namespace is another one by now: starting the container again"
             )
+            return not self._restarted()
+        return False
+
+    def _restarted(self) -> bool:
+        """Whether the container could be stopped and started; not where the processes that watch over it were killed."""
+        try:
             self._bed.engine.output("stop", "-t", "10", self.container)
             self._bed.engine.output("start", self.container)
-        return False
+        except BedError:
+            self._bed.report.line(self.name, "the container does not start any more: making it anew")
+            return False
+        return True
 
     def _in_namespace(self) -> bool:
         pid = self._bed.engine.output("container", "inspect", "-f", "{{.State.Pid}}", self.container).strip()

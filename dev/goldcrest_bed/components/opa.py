@@ -16,19 +16,21 @@ from goldcrest_bed.paths import REPOSITORY
 SERVER_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "400"}
 
 
-def server_arguments(*, address: str, policies: Path, data: Sequence[Path]) -> list[str]:
-    """Arguments of ``opa`` for a server with the shipped policy, whose own API is closed by it (policies/system/authz.rego).
+def server_arguments(*, address: str, policies: Path, data: Sequence[Path], closed: bool = True) -> list[str]:
+    """Arguments of ``opa`` for a server with the shipped policy.
 
     Args:
         address: ``unix:///path/of/socket`` or ``https://host:port``.
         data: site data, and folders or files with the site's own rules.
+        closed: its own API is closed by policies/system/authz.rego. Only for a side car whose socket nobody but delegation can open is it
+            left out, for that is a second decision, made anew for each certificate: delegation could sign what it likes without OPA anyway.
     """
     return [
         "run",
         "--server",
         f"--addr={address}",
         "--unix-socket-perm=600",
-        "--authorization=basic",
+        *(["--authorization=basic"] if closed else []),
         "--ignore=*_test.rego",
         "--ignore=.*",
         "--ignore=example",  # data and rules of an imaginary site
@@ -40,10 +42,22 @@ def server_arguments(*, address: str, policies: Path, data: Sequence[Path]) -> l
     ]
 
 
-def opa(bed: Bed) -> HostProcess:
-    """The component. It listens on a socket in a folder that only its owner may enter."""
-    folder = bed.paths.data / "opa"
-    socket = folder / "opa.sock"
+ADMISSION, SIGNING = "opa", "opa-signing"
+
+
+def opa_socket(bed: Bed, name: str) -> Path:
+    """Where that server listens: in a folder that only its owner may enter."""
+    return bed.paths.data / name / "opa.sock"
+
+
+def opa(bed: Bed, name: str) -> HostProcess:
+    """The component: each of admission and delegation has one of its own, as side cars are.
+
+    Args:
+        name: ``ADMISSION``, or ``SIGNING``: delegation's.
+    """
+    socket = opa_socket(bed, name)
+    folder = socket.parent
     data = folder / "data.json"
     policies: Path = REPOSITORY / bed.config["policy"]["folder"]
     program = bed.versions.go["opa"]
@@ -53,11 +67,11 @@ def opa(bed: Bed) -> HostProcess:
         write_private(data, json.dumps(bed.config["policy"]["data"], indent=1))
 
     def command() -> Command:
-        arguments = server_arguments(address=f"unix://{socket}", policies=policies, data=[data])
+        arguments = server_arguments(address=f"unix://{socket}", policies=policies, data=[data], closed=name != SIGNING)
         return Command([str(bed.builder.built(program)), *arguments], env=SERVER_ENVIRONMENT)
 
     return HostProcess(
-        name="opa",
+        name=name,
         paths=bed.paths,
         report=bed.report,
         command=command,
@@ -67,6 +81,6 @@ def opa(bed: Bed) -> HostProcess:
         configured=configured,
         data=folder,
         facts_of=lambda: {
-            "opa": {"socket": str(socket), "binary": str(bed.builder.built(program)), "policies": str(policies)}
+            name: {"socket": str(socket), "binary": str(bed.builder.built(program)), "policies": str(policies)}
         },
     )
