@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from component.plain_node.machine import Machine
+from component.ssh_filter.knocking import Knocker
 from goldcrest.authority import Basis, ByToken
 from goldcrest.commands import Payload, WriteFile
 from goldcrest.commands.base import Command, session_body
@@ -66,6 +67,12 @@ def commands_of_the_page() -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
     text = "".join(blocks).replace("\\\n", " ")
     return [line.removeprefix("login1# ") for line in text.splitlines() if line.startswith("login1# ")]
+
+
+def knock_at(machine: Machine, keys: Path) -> Knocker:
+    """A client that shows whatever certificate it is told to; each has a key of its own."""
+    host_key = machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    return Knocker(ca_key=keys / "ca", system=SYSTEM, host="127.0.0.1", port=machine.port, host_key=host_key)
 
 
 def make_account(

@@ -133,6 +133,11 @@ class Machine:
             assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def running(self, user: str) -> list[str]:
+        """What runs as this user: argument lists. Not what has ended, of which nobody takes note where there is no init."""
+        lines = self.run("ps", "-u", user, "-o", "stat=,args=", check=False).stdout.splitlines()
+        return [line for line in lines if not line.startswith("Z")]
+
     def write(self, name: str, text: str, *, owner: str = "root", mode: int = 0o644) -> None:
         """Make a file of the node."""
         self.path(name).write_text(text)

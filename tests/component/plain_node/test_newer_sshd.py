@@ -4,7 +4,6 @@ an option, and penalties for the address of who fails to log in, which is one ad
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from component.plain_node.door import FILTER_PATH, Door, install_by_the_page, make_account, prepare
+from component.plain_node.door import FILTER_PATH, Door, install_by_the_page, knock_at, make_account, prepare
 from component.plain_node.machine import NEWER, Machine, fresh_machine, is_possible
-from goldcrest.authority import ByToken
+from component.ssh_filter.knocking import Knocker
 from goldcrest.commands import StatFile, WhoAmI
 from goldcrest.errors import SystemUnreachable
 from goldcrest.ssh.hostkeys import Endpoint
@@ -78,18 +77,11 @@ async def hang(node: Machine) -> asyncio.StreamWriter:
             writer.close()
 
 
-async def fail_to_log_in(door: Door, user: str, *, address: str, port: int) -> None:
+async def fail_to_log_in(knocker: Knocker, user: str, *, address: str) -> None:
     """Try to log in from this address as somebody whose account is closed, with a good certificate."""
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    certificate = await door.authority.session_certificate(
-        public_key=key.public_data[-32:], system="cluster", user=user, basis=ByToken("token"), trace="t"
-    )
-    line = b"ssh-ed25519-cert-v01@openssh.com " + base64.b64encode(certificate)
     with pytest.raises((asyncssh.DisconnectError, ConnectionError)):
-        await asyncssh.connect(
-            "127.0.0.1", port, local_addr=(address, 0), username=user, known_hosts=None, config=None, agent_path=None,
-            client_keys=[(key, asyncssh.import_certificate(line))], preferred_auth="publickey",
-        )  # fmt: skip
+        async with knocker.connect(knocker.certificate(user=user), user=user, address=address):
+            pass
 
 
 async def test_the_page_leads_to_the_first_command(node: Machine, make_door: Doors) -> None:
@@ -130,18 +122,14 @@ async def test_ending_a_users_sessions(node: Machine, account: Accounts, make_do
     for name in (user, other):
         await door.run(WhoAmI(), name)
 
-    def running(name: str) -> str:
-        lines = node.run("ps", "-u", name, "-o", "stat=,args=", check=False).stdout.splitlines()
-        return "\n".join(line for line in lines if not line.startswith("Z"))  # ended; nobody takes note of it here
-
-    assert f"sshd-session: {user}@notty" in running(user)
-    assert FILTER_PATH in running(user)
-    before = running(other)
+    assert any(f"sshd-session: {user}@notty" in line for line in node.running(user))
+    assert any(FILTER_PATH in line for line in node.running(user))
+    before = node.running(other)
     assert door.pool.end_sessions([user], reason="the site blocked this user") == 1
     async with asyncio.timeout(10):
-        while running(user):  # noqa: ASYNC110  (what is waited for is the node's)
+        while node.running(user):  # noqa: ASYNC110  (what is waited for is the node's)
             await asyncio.sleep(0.02)
-    assert running(other) == before != ""
+    assert node.running(other) == before != []
 
 
 async def test_a_restart_of_sshd(node: Machine, account: Accounts, make_door: Doors) -> None:
@@ -172,18 +160,18 @@ async def until_it_works(door: Door, user: str, *, seconds: float = 20) -> None:
                 return
 
 
-async def test_no_penalty_hits_the_gateway(node: Machine, account: Accounts, make_door: Doors) -> None:
+async def test_no_penalty_hits_the_gateway(node: Machine, keys: Path, account: Accounts, make_door: Doors) -> None:
     """With sshd's own penalties and the exemption that install.sh wrote: whatever fails from there, the next user comes in; another
     address is kept out after the same."""
-    door, closed = make_door(node), account()
+    door, knocker, closed = make_door(node), knock_at(node, keys), account()
     node.run("usermod", "--expiredate", "1", closed)
     tries = 0
     while await said_to(node, "127.0.0.2") != TURNED_AWAY:
-        await fail_to_log_in(door, closed, address="127.0.0.2", port=node.port)
+        await fail_to_log_in(knocker, closed, address="127.0.0.2")
         tries += 1
         assert tries < 10
     for _ in range(2 * tries):
-        await fail_to_log_in(door, closed, address="127.0.0.1", port=node.port)
+        await fail_to_log_in(knocker, closed, address="127.0.0.1")
     for _ in range(20):  # the operator's look at a host leaves before anybody logs in, which has its penalty too
         await check_host_key(Endpoint.of(door.spec.hosts[0], door.spec), seconds=10)
     assert (await door.run(WhoAmI(), account()))["user"]
