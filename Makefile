@@ -3,6 +3,9 @@
 SHELL := /bin/sh
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest -q
+# Compiled code is kept, whatever the caller's environment says: each of our processes that a test starts is there in a third of the time.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/goldcrest/pycache
 
 .venv/.ready: pyproject.toml uv.lock dev/setup.sh
 	@dev/setup.sh
@@ -24,7 +27,9 @@ trace: .venv/.ready ## Submit a job on the running bed and print its trace as a 
 	@$(RUN) dev/trace_view.py $(TRACE)
 
 .PHONY: test
-test: lint bed-up test-unit test-component test-integration test-hard-site ## Run all tests, on the real test bed (brings it up)
+test: .venv/.ready ## Run all tests, on the real test bed (brings it up)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint bed-up test-unit # none of them waits for another, or minds one
+	@$(MAKE) --no-print-directory test-component test-integration test-hard-site
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing

@@ -372,6 +372,11 @@ def check_sshd(report, policy, authorities, configuration, filter_path, user):
         report.warn(
             "sshd", "maxstartups is the default, which drops connections from 10 on", "set MaxStartups 200:30:500"
         )
+    if values.get("persourcepenalties", ["no"]) != ["no"] and values.get("persourcepenaltyexemptlist", ["none"]) == ["none"]:
+        report.warn(
+            "sshd", "keeps an address out after a few failed logins, and all of Goldcrest's users come from one",
+            "install.sh --gateway ADDRESS, for each address of Goldcrest",
+        )  # fmt: skip
     if report.count("wrong") == wrong:
         report.ok("sshd", "%s, options in effect" % configuration)
     check_listening(report, values, configuration)

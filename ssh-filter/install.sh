@@ -15,6 +15,8 @@ usage: install.sh --system NAME --ca FILE [option…]      the first time
   --path PATH        where Slurm's commands are, like /opt/slurm/bin:/usr/bin   (only for a new policy file)
   --port NUMBER      port of the dedicated sshd; default: as it is now, else 2222
   --listen ADDRESS   the only address it listens on; default: as it is now, else all
+  --gateway ADDRESS  an address or network that Goldcrest comes from; again for each; default: as it is now. OpenSSH 9.8 and
+                     newer keep an address out after a few failed logins: one user's would keep out all
   --own-host-keys    make host keys of its own, instead of sharing those of the site's sshd
   --no-start         leave systemd alone: neither enable nor start or reload anything
   --dry-run          only say what would be done
@@ -36,7 +38,7 @@ units=/etc/systemd/system
 record=$libexec/installed # lines of sha256sum: what each file was when it was installed
 python=/usr/bin/python3
 
-dry= uninstall= start=yes own_keys= port= listen= system= ca= slurm_conf= program_path= folders=
+dry= uninstall= start=yes own_keys= port= listen= gateways= system= ca= slurm_conf= program_path= folders=
 todo=0
 
 stop() {
@@ -58,7 +60,7 @@ act() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --system | --ca | --folder | --slurm-conf | --path | --port | --listen)
+        --system | --ca | --folder | --slurm-conf | --path | --port | --listen | --gateway)
             [ $# -ge 2 ] || stop "$1 needs a value; see --help"
             case $1 in
                 --system) system=$2 ;;
@@ -69,6 +71,7 @@ while [ $# -gt 0 ]; do
                 --path) program_path=$2 ;;
                 --port) port=$2 ;;
                 --listen) listen=$2 ;;
+                --gateway) gateways=${gateways:+$gateways,}$2 ;;
             esac
             shift
             ;;
@@ -190,6 +193,13 @@ case $port in *[!0-9]* | '') stop "--port must be a number" ;; esac
 [ "$port" -ge 1 ] && [ "$port" -le 65535 ] && [ "$port" != 22 ] || stop '--port must be from 1 to 65535 and not 22'
 if [ ! "$listen" ]; then listen=$(sed -n 's/^ListenAddress //p' "$sshd_config" 2>/dev/null | head -n 1); fi
 case $listen in *[!0-9A-Fa-f:.]*) stop '--listen must be an address' ;; esac
+if [ "$gateways" ]; then
+    "$python" -IS -c 'import ipaddress, sys; [ipaddress.ip_network(text) for text in sys.argv[1].split(",")]' "$gateways" 2>/dev/null ||
+        stop '--gateway must be an address or a network, like 192.0.2.7 or 192.0.2.0/28'
+else
+    gateways=$(sed -n 's/^#\{0,1\}PerSourcePenaltyExemptList //p' "$sshd_config" 2>/dev/null | head -n 1)
+    [ "$gateways" != none ] || gateways=
+fi
 if [ ! "$own_keys" ] && grep -qs '^HostKey /etc/ssh/goldcrest_host_' "$sshd_config"; then own_keys=yes; fi
 
 if [ "$ca" ]; then
@@ -293,13 +303,19 @@ if [ "$own_keys" ]; then
 fi
 # sshd itself demands this folder before it reads anything; the unit makes it too.
 [ -d /run/sshd ] || act mkdir -p /run/sshd
-# Since OpenSSH 9.8 the PAM service has an option of its own; before, it was the name of the program.
-printf 'PAMServiceName sshd-goldcrest\nHostKey %s\n' "$scratch/probe" >"$scratch/probe_config"
-ssh-keygen -q -t ed25519 -N '' -f "$scratch/probe"
-if "$sshd" -t -f "$scratch/probe_config" 2>/dev/null; then
-    sed 's/^#PAMServiceName /PAMServiceName /' "$scratch/sshd_config" >"$scratch/named"
-    mv "$scratch/named" "$scratch/sshd_config"
+if [ "$gateways" ]; then
+    sed "s|^#PerSourcePenaltyExemptList .*|#PerSourcePenaltyExemptList $gateways|" "$scratch/sshd_config" >"$scratch/exempt"
+    mv "$scratch/exempt" "$scratch/sshd_config"
 fi
+# Options since OpenSSH 9.8. Before, the PAM service was the name of the program, and there were no penalties.
+ssh-keygen -q -t ed25519 -N '' -f "$scratch/probe"
+for line in 'PAMServiceName sshd-goldcrest' "${gateways:+PerSourcePenaltyExemptList $gateways}"; do
+    printf '%s\nHostKey %s\n' "$line" "$scratch/probe" >"$scratch/probe_config"
+    if [ "$line" ] && "$sshd" -t -f "$scratch/probe_config" 2>/dev/null; then
+        sed "s|^#$line\$|$line|" "$scratch/sshd_config" >"$scratch/known"
+        mv "$scratch/known" "$scratch/sshd_config"
+    fi
+done
 changed=
 put "$scratch/sshd_config" "$sshd_config" 644
 

@@ -212,13 +212,14 @@ class Connection:
 
     def _open_shared(self) -> asyncio.Task[Channel]:
         """Open one more shared channel; one at a time."""
-        if self._opening is None or self._opening.done():
+        if self._opening is None:  # until it is among the channels: done is not yet counted
             self._opening = asyncio.create_task(self._open_channel())
             self._tasks.add(self._opening)
             self._opening.add_done_callback(self._opened)
         return self._opening
 
     def _opened(self, task: asyncio.Task[Channel]) -> None:
+        self._opening = None
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if not task.cancelled() and error is None:

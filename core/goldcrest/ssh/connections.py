@@ -104,6 +104,11 @@ class Connections:
                 self._wanted[key] -= 1
                 if not self._wanted[key]:
                     del self._wanted[key]
+        for endpoint, _ in choice.resting:
+            # It turns newcomers away (MaxStartups, penalties, a restart of sshd): what is open there may well go on.
+            open_ = self._open.get(ConnectionKey(system, user, endpoint))
+            if open_ is not None and open_.usable and endpoint not in self._changed_keys:
+                return open_
         if changed is not None:
             raise HostKeyChanged(changed.message)
         raise SystemUnreachable(f"no login host of system {system!r} accepts a session now: {'; '.join(reasons)}")

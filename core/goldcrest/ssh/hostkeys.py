@@ -112,6 +112,15 @@ class HostKeyWatch(asyncssh.SSHClient):
         self.shown_authority: asyncssh.SSHKey | None = None
         self.logging_in = False
         """Whether the host has proved who it is, and was asked to let the user in."""
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether a connection was made, and sshd's first line never came: so it ends those that it has no place for, or does not want."""
+        return self._connection is not None and self._connection.get_extra_info("server_version") is None
 
     def begin_auth(self, username: str) -> None:
         self.logging_in = True

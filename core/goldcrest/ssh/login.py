@@ -57,6 +57,11 @@ _NOTHING_ELSE: Final[dict[str, Any]] = {
     "signature_algs": _SIGNATURES,
 }
 
+_TURNED_AWAY: Final = (
+    "ended the connection before its first line: its sshd may have too many logins under way (MaxStartups), or slow our address "
+    "down after logins that failed (PerSourcePenalties; install.sh --gateway exempts it)"
+)
+
 
 class HostDown(SystemUnreachable):
     """The host itself does not work: others need not try it now."""
@@ -167,8 +172,12 @@ async def _connect(
                 f"{endpoint.title} ended the connection while {options['username']} logged in: the account may "
                 "be expired, locked, or kept out by an access rule or nologin there (ssh-filter --check --user says which)"
             ) from None
-        raise HostDown(f"{endpoint.title} ended the connection: {error.reason}") from None
+        raise HostDown(
+            f"{endpoint.title} {_TURNED_AWAY if watch.turned_away else f'ended the connection: {error.reason}'}"
+        ) from None
     except OSError as error:
+        if isinstance(error, ConnectionResetError) and watch.turned_away:
+            raise HostDown(f"{endpoint.title} {_TURNED_AWAY}") from None
         raise HostDown(f"{endpoint.title} cannot be reached: {error.strerror or error}") from None
     except ValueError as error:  # a name that is none; or asyncssh finds no name for the user of this process
         raise HostDown(f"{endpoint.title} cannot be connected to: {error}") from None

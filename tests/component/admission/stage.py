@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import http.client
 import json
 import os
@@ -16,8 +17,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +79,7 @@ class Stage:
         self.site: dict[str, Any] = SITE
         self._tokens = {name: secrets.token_hex(8) for name in [*PEOPLE, *map(service_account, ACCOUNTS)]}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._kept = threading.local()
 
     # ---- Running ------------------------------------------------------------------------------------------------
 
@@ -255,22 +258,46 @@ class Stage:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         """One request to the API server as a user."""
-        context = ssl.create_default_context(cafile=str(self.tls.ca))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         headers = {
             "Authorization": f"Bearer {self._tokens[user]}",
             "Content-Type": content_type,
             **(headers or {}),
         }
-        with closing(connection):
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            data = response.read()
+        status, data, received = self._exchange(method, path, None if body is None else json.dumps(body), headers)
         try:
             content = json.loads(data)
         except ValueError:
             content = {"message": data.decode(errors="replace")}
-        return Answer(response.status, content, {name.lower(): value for name, value in response.headers.items()})
+        return Answer(status, content, {name.lower(): value for name, value in received.items()})
+
+    def _exchange(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """Over a connection that each thread keeps: a handshake costs more than most questions."""
+        kept: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
+        connection = kept or http.client.HTTPSConnection("127.0.0.1", self.port, context=self._context, timeout=30)
+        self._kept.connection = None
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            data = response.read()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            connection.close()
+            if kept is None:
+                raise
+            return self._exchange(method, path, body, headers)  # the server had closed it meanwhile
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._kept.connection = connection
+        return response.status, data, response.headers
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.tls.ca))
 
     def must(self, method: str, path: str, body: object = None, **more: Any) -> dict[str, Any]:
         """As the cluster's administrator; it must work."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from component.plain_node.machine import Machine
+from component.ssh_filter.knocking import Knocker
 from goldcrest.authority import Basis, ByToken
 from goldcrest.commands import Payload, WriteFile
 from goldcrest.commands.base import Command, session_body
@@ -16,6 +18,7 @@ from goldcrest_delegation.ca import CertificateAuthority, certificate_key_id
 from goldcrest_delegation.ca_key import FileKey, make_ca_key
 
 SSH_FILTER = Path(__file__).parents[3] / "ssh-filter"
+PAGE = Path(__file__).parents[3] / "docs" / "node.md"
 SYSTEM = "cluster"
 FILTER_PATH = "/usr/libexec/goldcrest/ssh-filter"
 
@@ -40,8 +43,36 @@ def install(machine: Machine, *options: str) -> str:
 
 
 def where(machine: Machine) -> tuple[str, ...]:
-    """Options of install.sh that keep a node of a test to itself: the loopback interface, and a port that was free."""
-    return "--port", str(machine.port), "--listen", "127.0.0.1"
+    """Options of install.sh that keep a node of a test to itself: the loopback interface, whence its client comes too, and a port that
+    was free."""
+    return "--port", str(machine.port), "--listen", "127.0.0.1", "--gateway", "127.0.0.1"
+
+
+def install_by_the_page(machine: Machine) -> None:
+    """Type what docs/node.md has an administrator type on the node, as root, and nothing else."""
+    typed = commands_of_the_page()
+    assert [line.split()[0] for line in typed] == ["sh", "systemctl", "/usr/libexec/goldcrest/ssh-filter"]
+    for line in typed:
+        if line.startswith("systemctl"):  # there is no systemd in this node: as install.sh says then
+            machine.start_sshd()
+            continue
+        more = where(machine) if "install.sh" in line else ()
+        done = machine.run("sh", "-c", f'cd /root && {line} "$@"', "sh", *more, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def commands_of_the_page() -> list[str]:
+    """What the page's first section has an administrator type on the node, as root."""
+    section = PAGE.read_text().partition("## Install")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    text = "".join(blocks).replace("\\\n", " ")
+    return [line.removeprefix("login1# ") for line in text.splitlines() if line.startswith("login1# ")]
+
+
+def knock_at(machine: Machine, keys: Path) -> Knocker:
+    """A client that shows whatever certificate it is told to; each has a key of its own."""
+    host_key = machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    return Knocker(ca_key=keys / "ca", system=SYSTEM, host="127.0.0.1", port=machine.port, host_key=host_key)
 
 
 def make_account(

@@ -27,17 +27,18 @@ from goldcrest_bed.paths import Paths
 from goldcrest_bed.report import Report
 
 RELEASE: Final = "bookworm"
+NEWER: Final = "trixie"  # OpenSSH 10, Python 3.13
 # What a login node has before an administrator begins; tcsh and fish for those users who like them.
 PACKAGES: Final = ("openssh-server", "python3", "slurm-client", "tcsh", "fish")
 _BASE_SECONDS: Final = 600
 _WAIT_SECONDS: Final = 20
 
 
-def plain_root() -> Path:
+def plain_root(release: str) -> Path:
     """The cached tree; made at first by debootstrap, in a minute or two, and never changed afterwards."""
     paths = Paths.from_environment()
-    digest = hashlib.sha256(repr((RELEASE, PACKAGES)).encode()).hexdigest()[:12]
-    root = paths.cache / f"plain-node-{RELEASE}-{digest}"
+    digest = hashlib.sha256(repr((release, PACKAGES)).encode()).hexdigest()[:12]
+    root = paths.cache / f"plain-node-{release}-{digest}"
     if root.exists():
         return root
     paths.cache.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def plain_root() -> Path:
             apt.ensure(["debootstrap"], why="the plain login node", log=paths.logs / "apt.log", report=Report())
             with tempfile.TemporaryDirectory(dir=paths.cache, prefix=".plain-node-") as folder:
                 made = Path(folder) / "root"
-                argv = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(made)]
+                argv = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, str(made)]
                 done = subprocess.run(argv, capture_output=True, text=True, timeout=_BASE_SECONDS, check=False)
                 assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
                 for package in (made / "var" / "cache" / "apt" / "archives").glob("*.deb"):
@@ -132,6 +133,11 @@ class Machine:
             assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def running(self, user: str) -> list[str]:
+        """What runs as this user: argument lists. Not what has ended, of which nobody takes note where there is no init."""
+        lines = self.run("ps", "-u", user, "-o", "stat=,args=", check=False).stdout.splitlines()
+        return [line for line in lines if not line.startswith("Z")]
+
     def write(self, name: str, text: str, *, owner: str = "root", mode: int = 0o644) -> None:
         """Make a file of the node."""
         self.path(name).write_text(text)
@@ -210,9 +216,9 @@ class Machine:
 
 
 @contextmanager
-def fresh_machine() -> Iterator[Machine]:
-    """A node that nothing has been done to."""
-    base = plain_root()
+def fresh_machine(release: str = RELEASE) -> Iterator[Machine]:
+    """A node that nothing has been done to, of this release of Debian."""
+    base = plain_root(release)
     folder = Path(tempfile.mkdtemp(prefix="goldcrest-plain-"))
     try:
         folder.chmod(0o755)
