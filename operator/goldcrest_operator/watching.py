@@ -17,8 +17,9 @@ from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
 
 from goldcrest.kube import Raw
-from goldcrest.wellknown import ANNOTATION_RECONCILE, GROUP, LABEL_SHARD, VERSION, Kind
-from goldcrest_operator.job_controller import JobController, Key
+from goldcrest.wellknown import GROUP, LABEL_SHARD, VERSION, Kind
+from goldcrest_operator.controller import Key
+from goldcrest_operator.job_controller import JobController
 from goldcrest_operator.store import Store
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.workqueue import WorkQueue
@@ -74,12 +75,13 @@ class Watch:
         """An event of a Job."""
         self._last_event = self._clock()
         uid = raw["metadata"]["uid"]
-        before = self._store.job(uid)
+        before = self._store.place_of(uid)
         if type_ == "DELETED" or not self._is_ours(raw):
             self._jobs.forget(uid)
         elif self._store.put_job(raw):
             self._queue.add(Key(Kind.JOB, uid))
-            if before is not None and _asked_at(before) != _asked_at(raw):
+            now = self._store.place_of(uid)
+            if before is not None and now is not None and before.asked_at != now.asked_at:
                 self._jobs.look_again(uid)
         self._jobs.wake_dependents(raw)  # also of our own writes, which the watch repeats
 
@@ -169,7 +171,3 @@ class Watch:
             private_key_path=configuration.key_file,
             token=token.removeprefix("Bearer ") if token else None,
         )
-
-
-def _asked_at(raw: Raw) -> object:
-    return (raw["metadata"].get("annotations") or {}).get(ANNOTATION_RECONCILE)

@@ -20,7 +20,8 @@ from goldcrest_api.reflector import Reflector
 from goldcrest_delegation.metrics import Metrics as DelegationMetrics
 from goldcrest_operator.metrics import Metrics as OperatorMetrics
 from goldcrest_operator.store import Store
-from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import TrackerTimes
 
 PROCESSES = ("api", "operator", "delegation", "admission")
 
