@@ -190,7 +190,9 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         blocks=blocks,
         tracker=tracker,
         watch=Watch(
+            kube=kube,
             store=store,
+            known_tasks=known_tasks,
             queue=queue,
             jobs=jobs,
             tasks=tasks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -45,7 +45,7 @@ class Followed:
 @dataclass(frozen=True, slots=True)
 class Known:
     """A Job as it is kept: its JSON in one piece, for thousands of trees of dictionaries are what the garbage collector would have to look at
-    again and again, and what is asked of it often."""
+    again and again, and what is asked of it often. Whose fields are whose (managedFields) is left out: nothing here asks."""
 
     content: bytes
     version: str
@@ -101,6 +101,10 @@ class Store:
     def place_of(self, uid: str) -> Known | None:
         """What is asked of a Job often; costs nothing."""
         return self._jobs.get(uid)
+
+    def job_versions(self) -> Iterator[tuple[str, str]]:
+        """uid and resourceVersion of each."""
+        return ((uid, known.version) for uid, known in self._jobs.items())
 
     def job_named(self, namespace: str, name: str) -> Raw | None:
         """The Job that has this name now, as far as it is known here."""
@@ -246,6 +250,7 @@ class Store:
 
 def _known(raw: Raw, *, job: JobResource | None = None, token: str | None = None) -> Known:
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    kept = {**raw, "metadata": {name: value for name, value in meta.items() if name != "managedFields"}}
     job_id, finished = status.get("jobId"), False
     waits_for: tuple[str, ...] = ()
     if job is not None:
@@ -254,7 +259,7 @@ def _known(raw: Raw, *, job: JobResource | None = None, token: str | None = None
         if not finished and job_id is None:
             waits_for = tuple(sorted({other.name for other in job.spec.dependencies if other.name is not None}))
     return Known(
-        content=orjson.dumps(raw),
+        content=orjson.dumps(kept),
         version=meta["resourceVersion"],
         namespace=meta["namespace"],
         name=meta["name"],

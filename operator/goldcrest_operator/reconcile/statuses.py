@@ -122,7 +122,7 @@ def differs(old: JobStatus, new: JobStatus) -> bool:
     Not worth one: that the job was released (written with the next change; releasing again is harmless), and the same trouble in other
     words (which login host it was asked of, after how many seconds). What a site says of its maintenance is worth one: until when it lasts.
     """
-    return _essence(old) != _essence(new)
+    return old != new and _essence(old) != _essence(new)
 
 
 def _essence(status: JobStatus) -> dict[str, Any]:

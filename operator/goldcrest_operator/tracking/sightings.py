@@ -47,6 +47,8 @@ class Sightings:
     def saw(self, job: Followed, view: JobView) -> bool:
         """Keep what the scheduler shows of a job; whether it is in another phase than before."""
         before = self.of(job.uid)
+        if before.view is view and before.trouble is None:
+            return False  # the scheduler said the same of it last time
         self.put(job.uid, replace(before, view=_steady(before.view, view), trouble=None))
         return before.view is None or before.view.phase is not view.phase
 

@@ -24,6 +24,7 @@ from goldcrest_operator.reconcile.steps import Notice
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.store import Store
 from goldcrest_operator.surroundings import Surroundings
+from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.tracking.lanes import Lane, TrackerTimes
 from goldcrest_operator.watching import Watch
@@ -151,7 +152,16 @@ class Play:
             epoch=lambda: self.now,
         )
         tasks: Any = _NoTasks()
-        watch = Watch(store=store, queue=queue, jobs=self.jobs, tasks=tasks, kubeconfig=None, shard="default")
+        watch = Watch(
+            kube=kube,
+            store=store,
+            known_tasks=TaskStore(),
+            queue=queue,
+            jobs=self.jobs,
+            tasks=tasks,
+            kubeconfig=None,
+            shard="default",
+        )
         for kind, see in ((Kind.SYSTEM, watch.system_changed), (Kind.JOB, watch.job_changed)):
             for raw in kube.listed(kind):
                 see(None, raw)

@@ -162,7 +162,14 @@ class Operator:
             epoch=world.epoch,
         )
         self.watch = Watch(
-            store=self.store, queue=self.queue, jobs=self.jobs, tasks=self.tasks, kubeconfig=None, shard="default"
+            kube=kube,
+            store=self.store,
+            known_tasks=known_tasks,
+            queue=self.queue,
+            jobs=self.jobs,
+            tasks=self.tasks,
+            kubeconfig=None,
+            shard="default",
         )
         self.workers = Workers(
             queue=self.queue, jobs=self.jobs, tasks=self.tasks, systems=systems, metrics=metrics, number=4
