@@ -96,7 +96,7 @@ def build_context(
         heartbeat_seconds=settings.streams.heartbeat_seconds,
     )
     job_reflector = Reflector(kube, Kind.JOB, feed.of(jobs))
-    task_reflector = Reflector(kube, Kind.TASK, tasks)
+    task_reflector = Reflector(kube, Kind.TASK, feed.of(tasks))
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
     fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
     fresh_tasks = Freshness(kube=kube, cache=tasks, reflector=task_reflector)
