@@ -17,6 +17,7 @@ import uvloop
 import blocking
 import delegation
 import files
+import listings
 import observing
 import reading
 import streaming
@@ -32,9 +33,14 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "users": users.run,
     "observing": observing.run,
     "delegation": delegation.run,
+    "listings": listings.run,
     "reading": reading.run,
 }
-LONG = {"users": users.run_long, "delegation": delegation.run_long}  # instead of those of the same name
+LONG = {
+    "users": users.run_long,
+    "delegation": delegation.run_long,
+    "listings": listings.run_long,
+}  # instead of those of the same name
 
 
 def main() -> int:
@@ -44,7 +50,7 @@ def main() -> int:
     parser.add_argument(
         "--long",
         action="store_true",
-        help="a million signatures instead of a hundred thousand; a thousand users for ten minutes instead of two",
+        help="a million signatures instead of a hundred thousand; a thousand users for ten minutes instead of two; listings for ten instead of one",
     )
     arguments = parser.parse_args()
     benches = {**BENCHES, **(LONG if arguments.long else {})}

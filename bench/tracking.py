@@ -96,14 +96,6 @@ class Bench:
                     self.late.append(time.time() - known[1])
                     del self.slurm.changes[int(status["jobId"])]
 
-    @contextmanager
-    def operator(self) -> Iterator[OperatorProcess]:
-        process = OperatorProcess(self.stage)
-        try:
-            yield process
-        finally:
-            process.end()
-
 
 class OperatorProcess:
     """`goldcrest-operator`, and what it says of itself."""
@@ -131,6 +123,15 @@ class OperatorProcess:
             stderr=self._log,
         )
         self.pid = self._process.pid
+
+    @classmethod
+    @contextmanager
+    def running(cls, stage: Stage) -> Iterator[OperatorProcess]:
+        process = cls(stage)
+        try:
+            yield process
+        finally:
+            process.end()
 
     def metrics(self) -> dict[str, float]:
         """Sums over all labels; nothing while it does not answer."""
@@ -203,7 +204,7 @@ def _stage(folder: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def _node(stage: Stage) -> Iterator[tuple[Machine, SimulatedSlurm]]:
+def plain_node(stage: Stage) -> Iterator[tuple[Machine, SimulatedSlurm]]:
     with fresh_machine() as machine:
         machine.path("/scratch").mkdir(exist_ok=True)
         machine.path("/etc/slurm").mkdir(exist_ok=True)
@@ -221,7 +222,7 @@ def _node(stage: Stage) -> Iterator[tuple[Machine, SimulatedSlurm]]:
             machine.stop_sshd()
 
 
-def _point_system_at(stage: Stage, machine: Machine) -> None:
+def point_system_at(stage: Stage, machine: Machine) -> None:
     keys = [
         " ".join(machine.path(f"/etc/ssh/ssh_host_{kind}_key.pub").read_text().split()[:2])
         for kind in ("ed25519", "ecdsa")
@@ -235,7 +236,7 @@ def _point_system_at(stage: Stage, machine: Machine) -> None:
 
 
 @asynccontextmanager
-async def _kube(stage: Stage, user: str) -> AsyncIterator[Kube]:
+async def kube_as(stage: Stage, user: str) -> AsyncIterator[Kube]:
     kube = await Kube.connect(stage.kubeconfig(user))
     try:
         yield kube
@@ -248,12 +249,12 @@ async def measure(bench: Bench, *, seconds: float) -> str:
     stage, slurm = bench.stage, bench.slurm
     for number in range(bench.users):
         stage.namespace(f"hpc-u{number}")
-    async with _kube(stage, "root") as kube, _kube(stage, service_account("goldcrest-operator")) as operator:
+    async with kube_as(stage, "root") as kube, kube_as(stage, service_account("goldcrest-operator")) as operator:
         await bench.make_jobs(kube, operator)
         slurm.write()
         watching = asyncio.create_task(bench.watch(kube))
         try:
-            with bench.operator() as process:
+            with OperatorProcess.running(stage) as process:
                 first = await process.until_tracking(bench.number)
                 first_cpu = cpu_seconds(process.pid)
                 await asyncio.sleep(10)
@@ -276,7 +277,7 @@ async def measure(bench: Bench, *, seconds: float) -> str:
             stage.call(
                 "root", "DELETE", "/apis/coordination.k8s.io/v1/namespaces/goldcrest/leases/goldcrest-operator-default"
             )
-            with bench.operator() as process:
+            with OperatorProcess.running(stage) as process:
                 again = await process.until_tracking(active)
                 again_cpu = cpu_seconds(process.pid)
                 await asyncio.sleep(10)
@@ -323,9 +324,9 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="goldcrest-bench-") as folder,
         _stage(Path(folder)) as stage,
-        _node(stage) as (machine, slurm),
+        plain_node(stage) as (machine, slurm),
     ):
-        _point_system_at(stage, machine)
+        point_system_at(stage, machine)
         bench = Bench(stage, machine, slurm, jobs=arguments.jobs, users=arguments.users)
         try:
             print(asyncio.run(measure(bench, seconds=arguments.seconds)))

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from goldcrest.kube import Kube
+from goldcrest.reflector import Reflector
 from goldcrest.wellknown import Kind
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
-from goldcrest_api.reflector import Reflector
 from goldcrest_api.services.access import AccessProbe
 from goldcrest_api.services.cancellations import Cancellations
 from goldcrest_api.services.creation import Creator
@@ -96,7 +96,7 @@ def build_context(
         heartbeat_seconds=settings.streams.heartbeat_seconds,
     )
     job_reflector = Reflector(kube, Kind.JOB, feed.of(jobs))
-    task_reflector = Reflector(kube, Kind.TASK, tasks)
+    task_reflector = Reflector(kube, Kind.TASK, feed.of(tasks))
     system_reflector = Reflector(kube, Kind.SYSTEM, systems)
     fresh_jobs = Freshness(kube=kube, cache=jobs, reflector=job_reflector)
     fresh_tasks = Freshness(kube=kube, cache=tasks, reflector=task_reflector)

@@ -9,8 +9,8 @@ from prometheus_client import Counter, Histogram
 
 from goldcrest.identity import RefusalCode
 from goldcrest.measures import OTHER, Codes, Measures, one_of
+from goldcrest.reflector import Reflector
 from goldcrest.wellknown import Kind
-from goldcrest_api.reflector import Reflector
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CODES: Final = Codes(RefusalCode)

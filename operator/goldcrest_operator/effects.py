@@ -31,7 +31,7 @@ from goldcrest_operator.life import record_life
 from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.reconcile import steps
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, is_certain, settled_at
-from goldcrest_operator.reconcile.observation import Attempt, Trouble
+from goldcrest_operator.reconcile.observation import Attempt, Source, Trouble
 from goldcrest_operator.reconcile.steps import Notice, Step
 from goldcrest_operator.reconcile.troubles import refusal_of, trouble_of
 from goldcrest_operator.recorder import Recorder, Regarding
@@ -71,8 +71,8 @@ class Subject:
     trace: Trace
     now: float
     """Epoch seconds."""
-    script: bytes | None = None
-    """What the ConfigMap holds that its spec names."""
+    source: Source | None = None
+    """The script that its spec names a ConfigMap for, when it was read."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each step of this pass took: where the latency of a submission goes."""
 
@@ -206,7 +206,11 @@ class JobEffects:
         uncertain = replace(attempt, clean=False, found=None, unclear_until=until, nothing_taken=False, repeated=False)
         try:
             submitted = await self._scheduler.submit(
-                self._target(subject), subject.job, self._token(subject), again=again, script=subject.script
+                self._target(subject),
+                subject.job,
+                self._token(subject),
+                again=again,
+                script=subject.source.script if subject.source is not None else None,
             )
         except SubmittedBefore as error:
             # Of a Job of this name that was deleted, or of a try that nobody knows of any more: as after a restart, the token is looked for.

@@ -17,9 +17,10 @@ from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log
 from goldcrest.tracing import start_tracing
 from goldcrest.wellknown import Kind
+from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
-from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.job_controller import JobController
 from goldcrest_operator.lease import Lease, LeaseTimes, new_identity
 from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.metrics import Metrics
@@ -35,7 +36,8 @@ from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.task_effects import TaskEffects
 from goldcrest_operator.task_store import TaskStore
-from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import TrackerTimes
 from goldcrest_operator.vouching import Voucher
 from goldcrest_operator.watching import Watch
 from goldcrest_operator.workers import TASKS_LANE, Workers, lane_share
@@ -188,7 +190,9 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         blocks=blocks,
         tracker=tracker,
         watch=Watch(
+            kube=kube,
             store=store,
+            known_tasks=known_tasks,
             queue=queue,
             jobs=jobs,
             tasks=tasks,

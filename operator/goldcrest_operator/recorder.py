@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +22,10 @@ from goldcrest_operator.reconcile.steps import Notice
 _log = Log(__name__)
 
 QUEUE_LIMIT: Final = 10_000  # events waiting to be posted; more are dropped
+BURST: Final = 200
+RATE: Final = 10.0
+"""Events that are posted at once, and in a second from then on; of further ones only warnings are. Each is a write as large as that of the
+status, which says the same: where hundreds of jobs change in a second it would double what the API server has to do."""
 REMEMBERED: Final = 50_000  # digests of posted events
 MESSAGE_LIMIT: Final = 1024  # characters, limit of core/v1
 
@@ -37,8 +43,11 @@ class Regarding:
 class Recorder:
     """Posts events in the background; start with :meth:`run`."""
 
-    def __init__(self, kube: Requests) -> None:
+    def __init__(self, kube: Requests, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
+        self._clock = clock
+        self._left, self._left_at = float(BURST), clock()
+        self._left_out = 0
         self._waiting: asyncio.Queue[Raw] = asyncio.Queue(QUEUE_LIMIT)
         self._posted: OrderedDict[str, None] = OrderedDict()
         self._host = socket.gethostname()
@@ -46,7 +55,7 @@ class Recorder:
     def post(self, regarding: Regarding, notice: Notice) -> None:
         """Have an event posted, unless the same one (object, reason, message) was."""
         digest = sha256_hex("\0".join((regarding.uid, notice.reason.value, notice.message)).encode())[:16]
-        if digest in self._posted:
+        if digest in self._posted or not (notice.warning or self._may_post()):
             return
         self._posted[digest] = None
         if len(self._posted) > REMEMBERED:
@@ -55,6 +64,19 @@ class Recorder:
             self._waiting.put_nowait(self._event(regarding, notice, digest))
         except asyncio.QueueFull:
             _log.warning("event.dropped", kind=regarding.kind, name=regarding.name, reason=notice.reason)
+
+    def _may_post(self) -> bool:
+        """Whether the rate allows one more. What is left out is in the status all the same."""
+        now = self._clock()
+        self._left, self._left_at = min(BURST, self._left + (now - self._left_at) * RATE), now
+        if self._left < 1:
+            self._left_out += 1
+            return False
+        if self._left_out and self._left >= BURST / 2:
+            _log.info("event.left_out", number=self._left_out)
+            self._left_out = 0
+        self._left -= 1
+        return True
 
     async def run(self) -> None:
         """Post what waits, for ever."""

@@ -9,8 +9,8 @@ from goldcrest.errors import Conflict, GoldcrestError, InvalidInput, NotFound
 from goldcrest.kube import Raw
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import EventReason, Kind
+from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import Kubernetes
-from goldcrest_operator.job_controller import Key
 from goldcrest_operator.lease import Lease
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.steps import Notice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from goldcrest.kube import Raw
@@ -29,6 +29,10 @@ class TaskStore:
 
     def get(self, uid: str) -> Raw | None:
         return self._tasks.get(uid)
+
+    def versions(self) -> Iterator[tuple[str, str]]:
+        """uid and resourceVersion of each."""
+        return ((uid, raw["metadata"]["resourceVersion"]) for uid, raw in self._tasks.items())
 
     def system_of(self, uid: str) -> str | None:
         raw = self._tasks.get(uid)

@@ -8,7 +8,8 @@ from goldcrest.errors import GoldcrestError
 from goldcrest.measures import DEFECT
 from goldcrest.telemetry import Log, current_trace
 from goldcrest.wellknown import Kind
-from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.controller import Key
+from goldcrest_operator.job_controller import JobController
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.metrics import CODES, Metrics
 from goldcrest_operator.system_controller import SystemController

@@ -12,12 +12,12 @@ from typing import Any, Final, Generic, TypeVar
 from goldcrest.errors import GoldcrestError, InvalidInput
 from goldcrest.kube import Kube, Raw
 from goldcrest.telemetry import Log
+from goldcrest.turns import in_turns
 from goldcrest.wellknown import Kind
 from goldcrest_api.caller import Caller
 from goldcrest_api.resource_cache import ResourceCache, View
 from goldcrest_api.services.namespaces import Namespaces
 from goldcrest_api.services.streams import Stream
-from goldcrest_api.turns import in_turns
 
 _log = Log(__name__)
 _POSITIONS: Final = re.compile(r"[A-Z][A-Za-z]{0,31}=[0-9]{1,20}(;[A-Z][A-Za-z]{0,31}=[0-9]{1,20}){0,7}")

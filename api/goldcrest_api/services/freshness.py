@@ -7,10 +7,10 @@ from typing import Final, Generic, TypeVar
 
 from goldcrest.errors import GoldcrestError, InvalidInput, KubernetesUnavailable, NotFound
 from goldcrest.kube import Kube, Raw
+from goldcrest.reflector import PAGE, Reflector
 from goldcrest.telemetry import Log
-from goldcrest_api.reflector import PAGE, Reflector
+from goldcrest.turns import in_turns
 from goldcrest_api.resource_cache import ResourceCache, View
-from goldcrest_api.turns import in_turns
 
 _log = Log(__name__)
 _ANSWER_SECONDS: Final = 1.0  # for Kubernetes to say what there is

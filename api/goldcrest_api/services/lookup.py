@@ -8,13 +8,13 @@ from enum import Enum, auto
 
 from goldcrest.commands.base import JOB_ID
 from goldcrest.errors import Denied, NotFound
+from goldcrest.turns import in_turns
 from goldcrest.wellknown import TASK_ID_PATTERN, rest_name
 from goldcrest_api.caller import Caller
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.job_view import JobView
 from goldcrest_api.services.freshness import Freshness
 from goldcrest_api.services.namespaces import Namespaces
-from goldcrest_api.turns import in_turns
 
 
 class Action(Enum):

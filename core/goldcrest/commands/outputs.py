@@ -7,6 +7,7 @@ Sources: squeue(1), sacct(1), scontrol(1), sbatch(1), and the formats fixed in d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -126,33 +127,42 @@ def base_id(job_id: str) -> str:
 
 def parse_queue(text: str) -> tuple[QueueRow, ...]:
     """Rows of squeue in the format of docs/protocol.md."""
-    rows = []
+    return tuple(map(queue_row, queue_fields(text)))
+
+
+def queue_fields(text: str) -> Iterator[Sequence[str]]:
+    """The fields of each row; what is no row is passed over."""
     for line in text.splitlines():
         fields = line.split(SEPARATOR, QUEUE_FIELDS - 1)
-        if len(fields) != QUEUE_FIELDS or not _is_id(fields[1]):
-            continue
-        rows.append(
-            QueueRow(
-                job_id=fields[0],
-                # Each component of a heterogeneous job has an id of its own there; as shown (12+1) it has the job's.
-                base_id=base_id(fields[0]) if "+" in fields[0] and _is_id(base_id(fields[0])) else fields[1],
-                array_index=_text(fields[2]),
-                user=fields[4],
-                state=fields[5],
-                reason=_text(fields[6]),
-                start=_epoch(fields[7]),
-                end=_epoch(fields[8]),
-                submit=_epoch(fields[9]),
-                elapsed=duration(fields[10]),
-                nodes=_number(fields[11]),
-                node_list=_text(fields[12]),
-                partition=_text(fields[13]),
-                account=_text(fields[14]),
-                qos=_text(fields[15]),
-                comment=_text(fields[16]),
-            )
-        )
-    return tuple(rows)
+        if len(fields) == QUEUE_FIELDS and _is_id(fields[1]):
+            yield fields
+
+
+def queue_base(fields: Sequence[str]) -> str:
+    """Id of the whole that a row is of."""
+    # Each component of a heterogeneous job has an id of its own there; as shown (12+1) it has the job's.
+    return base_id(fields[0]) if "+" in fields[0] and _is_id(base_id(fields[0])) else fields[1]
+
+
+def queue_row(fields: Sequence[str]) -> QueueRow:
+    return QueueRow(
+        job_id=fields[0],
+        base_id=queue_base(fields),
+        array_index=_text(fields[2]),
+        user=fields[4],
+        state=fields[5],
+        reason=_text(fields[6]),
+        start=_epoch(fields[7]),
+        end=_epoch(fields[8]),
+        submit=_epoch(fields[9]),
+        elapsed=duration(fields[10]),
+        nodes=_number(fields[11]),
+        node_list=_text(fields[12]),
+        partition=_text(fields[13]),
+        account=_text(fields[14]),
+        qos=_text(fields[15]),
+        comment=_text(fields[16]),
+    )
 
 
 def parse_account(text: str) -> tuple[AccountRow, ...]:

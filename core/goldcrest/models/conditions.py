@@ -67,17 +67,34 @@ def run_once_conditions(
     time = at or now()
     before = {condition.type: condition for condition in previous}
     return tuple(
-        Condition(
-            type=kind.value,
-            status=value,
-            observed_generation=generation,
-            last_transition_time=before[kind].last_transition_time
-            if kind in before and before[kind].status == value
-            else time,
-            reason=reason.value,
-            message=message,
+        _condition(
+            before.get(kind), kind.value, value, generation=generation, time=time, reason=reason.value, message=message
         )
         for kind, value in values.items()
+    )
+
+
+def _condition(
+    before: Condition | None,
+    kind: str,
+    value: ConditionStatus,
+    *,
+    generation: int,
+    time: str,
+    reason: str,
+    message: str,
+) -> Condition:
+    if before is not None and before.status == value:
+        time = before.last_transition_time
+        if (before.observed_generation, before.reason, before.message) == (generation, reason, message):
+            return before  # of thousands of jobs that are looked at, few have changed
+    return Condition(
+        type=kind,
+        status=value,
+        observed_generation=generation,
+        last_transition_time=time,
+        reason=reason,
+        message=message,
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from goldcrest.grants import parse_time
 from goldcrest.models.conditions import run_once_conditions
-from goldcrest.models.job import JobResource, JobStatus
+from goldcrest.models.job import JobStatus
+from goldcrest.models.task import TaskStatus
 from goldcrest.wellknown import ConditionType, EventReason, Phase, Reason
 from goldcrest_operator.reconcile.allotments import differences
 from goldcrest_operator.reconcile.observation import Trouble
 from goldcrest_operator.reconcile.steps import Notice
+
+S = TypeVar("S", JobStatus, TaskStatus)
+S_co = TypeVar("S_co", JobStatus, TaskStatus, covariant=True)
 
 _MESSAGE_LIMIT = 4096  # characters, as the schema says
 _TROUBLES = frozenset(
@@ -36,8 +40,17 @@ def iso(epoch: float) -> str:
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+class RunsOnce(Protocol[S_co]):
+    """A Job or a Task."""
+
+    @property
+    def generation(self) -> int: ...
+    @property
+    def status(self) -> S_co: ...
+
+
 def with_state(
-    job: JobResource,
+    resource: RunsOnce[S],
     *,
     phase: Phase,
     reason: Reason,
@@ -46,22 +59,22 @@ def with_state(
     unreachable: bool = False,
     stalled: bool = False,
     **fields: Any,
-) -> JobStatus:
-    """The Job's status in this phase, with all conditions and with ``fields`` set; everything else as it was."""
+) -> S:
+    """Its status in this phase, with all conditions and with ``fields`` set; everything else as it was."""
     message = message[:_MESSAGE_LIMIT]
     conditions = run_once_conditions(
         phase=phase,
         reason=reason,
         message=message,
-        generation=job.generation,
-        previous=job.status.conditions,
+        generation=resource.generation,
+        previous=resource.status.conditions,
         unreachable=unreachable,
         stalled=stalled,
         at=iso(now),
     )
-    return job.status.model_copy(
+    return resource.status.model_copy(
         update={
-            "observed_generation": job.generation,
+            "observed_generation": resource.generation,
             "phase": phase,
             "message": message,
             "conditions": list(conditions),
@@ -70,11 +83,11 @@ def with_state(
     )
 
 
-def with_trouble(job: JobResource, trouble: Trouble, *, now: float) -> JobStatus:
-    """The Job stays where it is, and says what it waits for."""
-    phase = job.status.phase or Phase.PENDING
+def with_trouble(resource: RunsOnce[S], trouble: Trouble, *, now: float) -> S:
+    """It stays where it is, and says what it waits for."""
+    phase = resource.status.phase or Phase.PENDING
     return with_state(
-        job,
+        resource,
         phase=phase,
         reason=trouble.reason,
         message=trouble.message,
@@ -109,7 +122,7 @@ def differs(old: JobStatus, new: JobStatus) -> bool:
     Not worth one: that the job was released (written with the next change; releasing again is harmless), and the same trouble in other
     words (which login host it was asked of, after how many seconds). What a site says of its maintenance is worth one: until when it lasts.
     """
-    return _essence(old) != _essence(new)
+    return old != new and _essence(old) != _essence(new)
 
 
 def _essence(status: JobStatus) -> dict[str, Any]:

@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from goldcrest.grants import parse_time
-from goldcrest.models.conditions import run_once_conditions
 from goldcrest.models.task import TaskResource, TaskStatus
 from goldcrest.wellknown import ANNOTATION_READ_AT, ConditionType, Phase, Reason
 from goldcrest_operator.reconcile.observation import Trouble
-from goldcrest_operator.reconcile.statuses import iso
-
-_MESSAGE_LIMIT = 4096  # characters, as the schema says
+from goldcrest_operator.reconcile.statuses import iso, with_state, with_trouble
 
 
 def task_status(
-    task: TaskResource,
-    *,
-    phase: Phase,
-    reason: Reason,
-    message: str,
-    now: float,
-    unreachable: bool = False,
-    stalled: bool = False,
-    **fields: Any,
+    task: TaskResource, *, phase: Phase, reason: Reason, message: str, now: float, **fields: Any
 ) -> TaskStatus:
-    """The Task's status in this phase, with all conditions and with ``fields`` set; everything else as it was."""
-    message = message[:_MESSAGE_LIMIT]
-    conditions = run_once_conditions(
-        phase=phase,
-        reason=reason,
-        message=message,
-        generation=task.generation,
-        previous=task.status.conditions,
-        unreachable=unreachable,
-        stalled=stalled,
-        at=iso(now),
-    )
+    """The Task's status in this phase; a Task ends when that is written."""
     if phase.finished:
         fields["end_time"] = iso(now)
-    return task.status.model_copy(
-        update={
-            "observed_generation": task.generation,
-            "phase": phase,
-            "message": message,
-            "conditions": list(conditions),
-            **fields,
-        }
-    )
+    return with_state(task, phase=phase, reason=reason, message=message, now=now, **fields)
 
 
 def waiting_status(task: TaskResource, trouble: Trouble, *, now: float) -> TaskStatus:
-    """It stays where it is, and says what it waits for."""
-    return task_status(
-        task,
-        phase=task.status.phase or Phase.PENDING,
-        reason=trouble.reason,
-        message=trouble.message,
-        now=now,
-        unreachable=trouble.unreachable,
-    )
+    """It stays where it is, and says what it waits for; never for long, so that nobody need do anything."""
+    return with_trouble(task, replace(trouble, stalled=False), now=now)
 
 
 def says_already(task: TaskResource, trouble: Trouble) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,6 @@ from goldcrest.commands import Account, Cancel, Command, CommandOutput, Describe
 from goldcrest.commands.cluster import on_cluster
 from goldcrest.commands.outputs import (
     JobRecord,
-    QueueRow,
     SubmissionVerdict,
     parse_account,
     parse_describe,
@@ -50,6 +50,7 @@ from goldcrest_operator.scheduler.interface import (
     SubmittedBefore,
     Target,
 )
+from goldcrest_operator.scheduler.queue_views import QueueViews
 from goldcrest_operator.scheduler.states import Row, view_of
 
 # Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
@@ -71,6 +72,7 @@ class SlurmScheduler:
 
     def __init__(self, runner: CommandRunner) -> None:
         self._runner = runner
+        self._seen: defaultdict[str, QueueViews] = defaultdict(QueueViews)
 
     async def submit(
         self, target: Target, job: JobResource, token: str, *, again: bool, script: bytes | None = None
@@ -145,8 +147,10 @@ class SlurmScheduler:
 
     async def queue(self, target: Target, scope: Scope) -> tuple[JobView, ...]:
         answer = await self._run(Queue(scope), target)
-        rows = parse_queue(require_answer(CommandOutput.of(answer.result), program="squeue"))
-        return tuple(_views(_unforged(rows)).values())
+        listed = require_answer(CommandOutput.of(answer.result), program="squeue")
+        # Only what an observer asks is asked for as long as the process lives.
+        views = self._seen[target.system] if scope == "all" else QueueViews()
+        return views.read(listed)
 
     async def details(self, target: Target, job_ids: Sequence[str]) -> Mapping[str, JobView]:
         answer = await self._run(Describe(tuple(job_ids)), target)
@@ -233,15 +237,6 @@ def _views(rows: Iterable[Row]) -> dict[str, JobView]:
     for row in rows:
         by_id.setdefault(row.base_id, []).append(row)
     return {job_id: view_of(found) for job_id, found in by_id.items()}
-
-
-def _unforged(rows: Sequence[QueueRow]) -> list[QueueRow]:
-    """Without jobs whose id is listed twice: a line break in somebody's comment can make a line that looks like another's job."""
-    seen: dict[str, int] = {}
-    for row in rows:
-        seen[row.job_id] = seen.get(row.job_id, 0) + 1
-    unclear = {row.base_id for row in rows if seen[row.job_id] > 1}
-    return [row for row in rows if row.base_id not in unclear]
 
 
 def _granted(described: Sequence[JobRecord]) -> Allotment | None:

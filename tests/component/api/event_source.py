@@ -57,11 +57,11 @@ class EventSource:
         return event.data
 
     async def whole(self) -> list[Any]:
-        """All jobs that are told after a reset, which must come now."""
+        """All jobs and tasks that are told after a reset, which must come now."""
         await self.named("reset")
         jobs = []
         while (event := await self.next()) is not None and event.name != "whole":
-            assert event.name == "job"
+            assert event.name in ("job", "task")
             jobs.append(event.data)
         return jobs
 

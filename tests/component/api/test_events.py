@@ -27,6 +27,10 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         yield running
 
 
+def position(version: int) -> str:
+    return f"Job={version};Task={version}"
+
+
 async def made(gateway: Gateway, user: str = "alice") -> str:
     return str((await gateway.upload(user=user)).json()["task_id"])
 
@@ -46,6 +50,31 @@ async def test_all_there_is_then_what_happens(gateway: Gateway) -> None:
         assert (job["jobid"], job["phase"], job["message"]) == ("7", "Running", "on its way")
         await gateway.kubernetes.remove("jobs", f"r-{task_id}")
         assert await source.named("gone") == {"jobid": "7", "system": "cluster", "task_id": task_id}
+
+
+async def test_tasks_too(gateway: Gateway) -> None:
+    """A listing as it is made, ends and goes, without what it found; one's own alone; and from an id on."""
+    answer = await gateway.request("GET", "/compute/jobs", headers={"X-Machine-Name": "cluster"})
+    task_id = answer.json()["task_id"]
+    async with events(gateway) as source, events(gateway, user="bob") as bobs:
+        (task,) = await source.whole()
+        assert (task["task_id"], task["operation"], task["phase"]) == (task_id, "listJobs", None)
+        assert await bobs.whole() == []
+        (raw,) = gateway.kubernetes.tasks()
+        result = {"inline": '{"jobs":[],"total":0}', "sha256": "0" * 64, "size": 21, "asOf": "2030-01-01T00:00:00Z"}
+        ended = {"phase": "Succeeded", "message": "0 jobs.", "endTime": "2030-01-01T00:00:01Z", "result": result}
+        await gateway.kubernetes.put("tasks", {**raw, "status": ended})
+        task = await source.named("task")
+        assert (task["phase"], task["message"], task["ended_at"]) == ("Succeeded", "0 jobs.", "2030-01-01T00:00:01Z")
+        assert "inline" not in json.dumps(task)
+        last = source.last_id
+        await gateway.kubernetes.remove("tasks", raw["metadata"]["name"])
+        gone = {"jobid": None, "system": "cluster", "task_id": task_id}
+        assert await source.named("gone") == gone
+        with pytest.raises(TimeoutError):
+            await bobs.next(seconds=0.5)
+    async with events(gateway, last_id=last) as source:
+        assert await source.named("gone") == gone
 
 
 async def test_own_submission_is_told(gateway: Gateway) -> None:
@@ -98,8 +127,9 @@ async def test_goes_on_after_the_last_id(gateway: Gateway) -> None:
         assert (await source.named("job"))["message"] == "3"
 
 
-async def _caught_up(gateway: Gateway) -> bool:
-    return gateway.context.feed.position(Kind.JOB) >= gateway.kubernetes.version
+async def _caught_up(gateway: Gateway, *kinds: Kind) -> bool:
+    feed = gateway.context.feed
+    return min(feed.position(kind) for kind in kinds or (Kind.JOB,)) >= gateway.kubernetes.version
 
 
 async def _told(gateway: Gateway, task_id: str) -> bool:
@@ -146,6 +176,8 @@ async def test_restarted_gateway(tmp_path: Path) -> None:
     """Another gateway, or one that was restarted: it goes on after an id that its list covers, and says reset else."""
     async with running_gateway(tmp_path) as first:
         await made(first)
+        await first.kubernetes.bookmark()
+        await first.eventually(lambda: _caught_up(first, Kind.JOB, Kind.TASK))
         async with events(first) as source:
             await source.whole()
             last = source.last_id
@@ -164,7 +196,7 @@ async def test_restarted_gateway(tmp_path: Path) -> None:
 async def test_id_of_the_future(gateway: Gateway) -> None:
     """The cluster's store was put back to an earlier state: reset, rather than silence until its versions are reached again."""
     task_id = await made(gateway)
-    async with events(gateway, last_id=f"Job={gateway.kubernetes.version + 1000}") as source:
+    async with events(gateway, last_id=position(gateway.kubernetes.version + 1000)) as source:
         told = await source.named("reset")
         assert told["description"] == "the id is of another history of this cluster"
         await source.named("job")
@@ -174,7 +206,7 @@ async def test_id_of_the_future(gateway: Gateway) -> None:
     gateway.kubernetes.refuse_watches = True
     await gateway.kubernetes.start_again()
     await changed(gateway, task_id, "ahead")
-    ahead = f"Job={gateway.kubernetes.version}"
+    ahead = position(gateway.kubernetes.version)
     async with events(gateway, last_id=ahead) as source:
         gateway.kubernetes.refuse_watches = False
         await changed(gateway, task_id, "later")

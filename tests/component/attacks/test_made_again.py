@@ -20,6 +20,7 @@ from component.ssh_filter.node import ANSWER, ERROR, UID, Node, node_in_temporar
 from goldcrest.commands import Find
 from goldcrest.errors import CommandFailed, NotFound
 from goldcrest.wellknown import Kind, rest_name, submission_token
+from goldcrest_operator.controller import Key
 from goldcrest_operator.faults import Point
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS
 from goldcrest_operator.reconcile.job import LOOK_AGAIN_SECONDS
@@ -140,7 +141,7 @@ async def test_records_come_late(world: World) -> None:
     assert not world.slurm.jobs
     world.slurm.jobs[101] = ran
     world.epoch_offset = LOOK_AGAIN_SECONDS + 1
-    operator.tracker._changed(world.job(NAME).uid)  # type: ignore[union-attr]
+    operator.queue.add(Key(Kind.JOB, world.job(NAME).uid))  # type: ignore[union-attr]
     await _shows_the_first_run(world)
 
 
@@ -155,7 +156,7 @@ async def test_a_mark_and_nothing_else(world: World, fence: str) -> None:
     await world.quiet()
     assert not world.slurm.jobs
     world.epoch_offset = LATE_SECONDS + 1
-    operator.tracker._changed(world.job(NAME).uid)  # type: ignore[union-attr]
+    operator.queue.add(Key(Kind.JOB, world.job(NAME).uid))  # type: ignore[union-attr]
     await world.until(lambda: world.phase(NAME) == "Succeeded")
     assert [job.ran for job in world.slurm.jobs.values()] == [True]
 

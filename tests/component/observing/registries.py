@@ -11,16 +11,17 @@ from goldcrest.authority import Authority
 from goldcrest.kube import Kube
 from goldcrest.measures import Measures
 from goldcrest.policy import Policy
+from goldcrest.reflector import Reflector
 from goldcrest.ssh import SshPool, SshSettings
 from goldcrest.wellknown import Kind
 from goldcrest_admission.metrics import Metrics as AdmissionMetrics
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.metrics import Metrics as ApiMetrics
-from goldcrest_api.reflector import Reflector
 from goldcrest_delegation.metrics import Metrics as DelegationMetrics
 from goldcrest_operator.metrics import Metrics as OperatorMetrics
 from goldcrest_operator.store import Store
-from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import TrackerTimes
 
 PROCESSES = ("api", "operator", "delegation", "admission")
 

@@ -15,15 +15,18 @@ from goldcrest.grants import parse_time
 from goldcrest.kube import Raw
 from goldcrest.models.conditions import now as present
 from goldcrest.wellknown import Kind
+from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults, Point
-from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.job_controller import JobController
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.steps import Notice
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
 from goldcrest_operator.store import Store
 from goldcrest_operator.surroundings import Surroundings
-from goldcrest_operator.tracker import Tracker, TrackerTimes, _Lane
+from goldcrest_operator.task_store import TaskStore
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import Lane, TrackerTimes
 from goldcrest_operator.watching import Watch
 
 
@@ -149,7 +152,16 @@ class Play:
             epoch=lambda: self.now,
         )
         tasks: Any = _NoTasks()
-        watch = Watch(store=store, queue=queue, jobs=self.jobs, tasks=tasks, kubeconfig=None, shard="default")
+        watch = Watch(
+            kube=kube,
+            store=store,
+            known_tasks=TaskStore(),
+            queue=queue,
+            jobs=self.jobs,
+            tasks=tasks,
+            kubeconfig=None,
+            shard="default",
+        )
         for kind, see in ((Kind.SYSTEM, watch.system_changed), (Kind.JOB, watch.job_changed)):
             for raw in kube.listed(kind):
                 see(None, raw)
@@ -163,7 +175,7 @@ class Play:
                 key = self.queue.ready.pop(0)
                 if key.kind is Kind.JOB:
                     self._runner.run(self.jobs.reconcile(key.id))
-            self._runner.run(self.tracker._round_or_trouble(_Lane("cluster", "alice")))
+            self._runner.run(self.tracker.round(Lane("cluster", "alice")))
         except Crash:
             self.restart()
         after = (len(self.kube.status_writes), [call for call in self.slurm.calls if call != "slurm.queue"])

@@ -10,6 +10,8 @@ import pytest
 from component.operator.fake_slurm import Effect, fails, lost_after, lost_before, output, says
 from component.operator.world import Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
+from goldcrest.wellknown import Kind
+from goldcrest_operator.controller import Key
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
@@ -286,7 +288,7 @@ async def test_deleted_after_a_lost_answer(world: World) -> None:
     world.epoch_offset = STORED_SECONDS + 1
     job = world.job()
     assert job is not None
-    operator.tracker._changed(job.uid)
+    operator.queue.add(Key(Kind.JOB, job.uid))
     await world.until(lambda: world.job() is None)
     assert started(world) == 0
 
@@ -324,7 +326,7 @@ def look(world: World, seconds: float) -> None:
     world.epoch_offset = seconds
     job = world.job()
     if job is not None:
-        world.operators[-1].tracker._changed(job.uid)
+        world.operators[-1].queue.add(Key(Kind.JOB, job.uid))
 
 
 @pytest.mark.parametrize("fence", ["Hold", "None"])

@@ -17,9 +17,10 @@ from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
 from goldcrest.models.task import TaskResource
 from goldcrest.wellknown import Kind
+from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults, Point
-from goldcrest_operator.job_controller import JobController, Key
+from goldcrest_operator.job_controller import JobController
 from goldcrest_operator.lease import Lease, LeaseTimes
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.system import Probed, SystemResource
@@ -34,7 +35,8 @@ from goldcrest_operator.system_controller import SystemController
 from goldcrest_operator.task_controller import TaskController
 from goldcrest_operator.task_effects import TaskEffects
 from goldcrest_operator.task_store import TaskStore
-from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import TrackerTimes
 from goldcrest_operator.watching import Watch
 from goldcrest_operator.workers import Workers
 from goldcrest_operator.workqueue import WorkQueue
@@ -160,7 +162,14 @@ class Operator:
             epoch=world.epoch,
         )
         self.watch = Watch(
-            store=self.store, queue=self.queue, jobs=self.jobs, tasks=self.tasks, kubeconfig=None, shard="default"
+            kube=kube,
+            store=self.store,
+            known_tasks=known_tasks,
+            queue=self.queue,
+            jobs=self.jobs,
+            tasks=self.tasks,
+            kubeconfig=None,
+            shard="default",
         )
         self.workers = Workers(
             queue=self.queue, jobs=self.jobs, tasks=self.tasks, systems=systems, metrics=metrics, number=4

@@ -13,7 +13,7 @@ from goldcrest.errors import Conflict, InvalidInput, KubernetesUnavailable
 from goldcrest.wellknown import EventReason, Kind
 from goldcrest_operator import process
 from goldcrest_operator.reconcile.steps import Notice
-from goldcrest_operator.recorder import Recorder, Regarding
+from goldcrest_operator.recorder import BURST, RATE, Recorder, Regarding
 
 pytestmark = pytest.mark.unit
 
@@ -51,6 +51,20 @@ async def test_survives() -> None:
     assert server.taken == ["event 4"]
     assert not running.done()
     running.cancel()
+
+
+async def test_hundreds_at_once() -> None:
+    """What the status says too is posted as the rate allows; warnings always are; and later there is room again."""
+    server, now = Server(), [0.0]
+    recorder = Recorder(server, clock=lambda: now[0])
+    for number in range(BURST + 50):
+        recorder.post(JOB, Notice(EventReason.STARTED, f"start {number}"))
+    recorder.post(JOB, Notice(EventReason.WAITING, "warning", warning=True))
+    now[0] = 1.0
+    for number in range(50):
+        recorder.post(JOB, Notice(EventReason.STARTED, f"later {number}"))
+    await recorder.flush(seconds=5)
+    assert [message.split()[0] for message in server.taken] == ["start"] * BURST + ["warning"] + ["later"] * int(RATE)
 
 
 async def test_its_end_is_noticed() -> None:

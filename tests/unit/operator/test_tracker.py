@@ -14,7 +14,8 @@ from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.observation import Sighting
 from goldcrest_operator.scheduler.interface import Element, JobView, Target
 from goldcrest_operator.store import Followed, Store
-from goldcrest_operator.tracker import Tracker, TrackerTimes
+from goldcrest_operator.tracker import Tracker
+from goldcrest_operator.tracking.lanes import TrackerTimes
 from unit.operator.jobs import CLUSTER, in_phase, system
 
 pytestmark = pytest.mark.unit

@@ -1,4 +1,4 @@
-"""``GET /events``: changes of the caller's own jobs as server-sent events. Beyond the contract."""
+"""``GET /events``: changes of the caller's own jobs and tasks as server-sent events. Beyond the contract."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from goldcrest_api.job_view import JobView
 from goldcrest_api.services.events import Change, Ended, Message, Positions, Quiet, Reset, Whole
 from goldcrest_api.services.streams import Stream
 from goldcrest_api.streaming import StreamedResponse
+from goldcrest_api.task_view import TaskView
 
 _FAILED: Final = "Failed to follow events"
 _RETRY_MS: Final = 2000  # after which a client that was cut off comes again
 
 
 async def follow(request: Request) -> Response:
-    """Changes of one's own jobs as they happen (server-sent events)."""
+    """Changes of one's own jobs and tasks as they happen (server-sent events)."""
     call = await authenticated(request)
     last = request.headers.get("last-event-id")
     try:
@@ -50,6 +51,8 @@ def _piece(message: Message) -> bytes:
     match message.content:
         case Change(view=JobView() as job, gone=gone):
             return identity + _event("gone" if gone else "job", _gone(job) if gone else job_record(job))
+        case Change(view=TaskView() as task, gone=gone):
+            return identity + _event("gone" if gone else "task", _gone_task(task) if gone else task_event(task))
         case Reset(reason):
             return identity + _event("reset", {"description": reason})
         case Whole():
@@ -67,6 +70,28 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 def _gone(job: JobView) -> dict[str, Any]:
     return {"jobid": job.status.job_id, "system": job.system, "task_id": job.task_id}
+
+
+def _gone_task(task: TaskView) -> dict[str, Any]:
+    return {"jobid": None, "system": task.system, "task_id": task.task_id}
+
+
+def task_event(task: TaskView) -> dict[str, Any]:
+    """A task as it is now; what it found is read at its URL, and no part of an event."""
+    status = task.status
+    return {
+        "ended_at": status.end_time,
+        "message": status.message,
+        "namespace": task.namespace,
+        "operation": task.operation,
+        "phase": status.phase,
+        "reason": task.reason or None,
+        "started_at": status.start_time,
+        "system": task.system,
+        "task_id": task.task_id,
+        "task_url": f"/tasks/{task.task_id}",
+        "user": task.run_as,
+    }
 
 
 def job_record(job: JobView) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goldcrest.errors import Denied, NotFound, Unavailable
+from goldcrest.turns import in_turns
 from goldcrest.wellknown import Phase
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
@@ -22,7 +23,6 @@ from goldcrest_api.services.lookup import Found
 from goldcrest_api.services.results import ResultGone
 from goldcrest_api.services.task_lookup import Shown
 from goldcrest_api.task_view import TaskView
-from goldcrest_api.turns import in_turns
 
 RESULTS_LIMIT: Final = 32 * 1024 * 1024  # bytes of results in one answer
 _IN_A_THREAD: Final = 128 * 1024  # bytes of results from which on reading and writing JSON would hold others up

@@ -12,8 +12,8 @@ from typing import Final, Protocol, cast
 from goldcrest.errors import GoldcrestError
 from goldcrest.kube import Kube, Raw, ResourceVersionTooOld, WatchEvent
 from goldcrest.telemetry import Log
+from goldcrest.turns import in_turns
 from goldcrest.wellknown import Kind
-from goldcrest_api.turns import in_turns
 
 _log = Log(__name__)
 
@@ -46,13 +46,19 @@ class Sink(Protocol):
 class Reflector:
     """Keeps one kind's cache up to date until it is cancelled.
 
+    Args:
+        labels: selects by labels, in the API server's spelling; empty for all.
+        page: objects of one answer.
+
     ``synced`` is set once the first whole list is in, and stays set: an old answer is better than none while the API server is away.
     """
 
-    def __init__(self, kube: Kube, kind: Kind, sink: Sink) -> None:
+    def __init__(self, kube: Kube, kind: Kind, sink: Sink, *, labels: str = "", page: int = PAGE) -> None:
         self._kube = kube
         self.kind = kind
         self._sink = sink
+        self._select = {"labelSelector": labels} if labels else {}
+        self._page = page
         self._position: str | None = None
         self._lost_at: float | None = time.monotonic()
         self._opened_at = float("inf")
@@ -104,16 +110,19 @@ class Reflector:
 
     async def _list(self) -> str:
         uids: set[str] = set()
-        query = {"limit": str(PAGE)}
-        while True:
-            page = await self._kube.list_all(self.kind, query=query)
-            async for raw in in_turns(page.get("items") or []):
-                uids.add(raw["metadata"]["uid"])
-                self._sink.listed(raw)  # page by page: 10 000 scripts would not fit into memory at once
-            meta = page["metadata"]
-            if not meta.get("continue"):
-                break
-            query = {"limit": str(PAGE), "continue": meta["continue"]}
+        following: asyncio.Task[Raw] | None = self._ask_page()
+        try:
+            while following is not None:
+                page = await following
+                meta = page["metadata"]
+                # The next one is on its way while this one is looked at.
+                following = self._ask_page(meta["continue"]) if meta.get("continue") else None
+                async for raw in in_turns(page.get("items") or []):
+                    uids.add(raw["metadata"]["uid"])
+                    self._sink.listed(raw)  # page by page: 10 000 scripts would not fit into memory at once
+        finally:
+            if following is not None:
+                following.cancel()
         position = str(meta["resourceVersion"])
         self._sink.retain(uids, resource_version=position)
         self._lost_at = None
@@ -121,9 +130,15 @@ class Reflector:
         _log.info("reflector.listed", kind=self.kind.value, objects=len(uids))
         return position
 
+    def _ask_page(self, following: str = "") -> asyncio.Task[Raw]:
+        query = {"limit": str(self._page), **self._select, **({"continue": following} if following else {})}
+        return asyncio.create_task(self._kube.list_all(self.kind, query=query))
+
     async def _watch(self, position: str) -> None:
         """Until the server ends it, which it does every few minutes."""
-        watch = cast("AsyncGenerator[WatchEvent]", self._kube.watch(self.kind, resource_version=position))
+        watch = cast(
+            "AsyncGenerator[WatchEvent]", self._kube.watch(self.kind, resource_version=position, query=self._select)
+        )
         self._opened_at = time.monotonic()
         async with aclosing(watch) as events:
             while True:
