@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldcrest.propagation import Incoming, incoming, outgoing
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.tracing import Span, entrance, sampled
+from goldcrest_api.codes import Code
+from goldcrest_api.dialect import Fault
 from goldcrest_api.metrics import Metrics
+from goldcrest_api.mounts import send_fault
 
 _log = Log("goldcrest_api.access")
 
@@ -29,13 +31,10 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"  # the answers are data
-_PAGE: Final = "/docs"
-# Swagger UI as FastAPI shows it: its script and style from there, and a line of script of its own.
-_PAGE_POLICY: Final = (
-    "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
-    "img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'"
+_CONTENT_POLICY: Final = (
+    "default-src 'none'; frame-ancestors 'none'"  # the answers are data; pages have one of their own
 )
+_FAULT: Final = Code("InternalError")
 
 
 class RequestLayer:
@@ -54,7 +53,7 @@ class RequestLayer:
         context = incoming(headers)
         trace = _trace(context, scope["method"])
         token = current_trace.set(trace)
-        answer = _Answer(scope, send, request_id=request_id, headers=outgoing(trace, context.form))
+        answer = _Answer(send, request_id=request_id, headers=outgoing(trace, context.form))
         metrics: Metrics = scope["app"].state.metrics
         metrics.begins()
         step = entrance(scope["method"], trace, context.parent)
@@ -64,7 +63,8 @@ class RequestLayer:
         except Exception:
             _log.exception("request.broken", request_id=request_id, route=_route(scope))
             if not answer.started:
-                await answer.send_fault()
+                fault = Fault(500, _FAULT, "Internal error", f"request {request_id}")
+                await send_fault(fault, scope, receive, answer.send)
         finally:
             seconds = time.perf_counter() - began
             _report(scope, answer, request_id, milliseconds=seconds * 1000)
@@ -76,8 +76,7 @@ class RequestLayer:
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, request_id: str, headers: Mapping[str, str]) -> None:
-        self._path: str = scope["path"]
+    def __init__(self, send: Send, *, request_id: str, headers: Mapping[str, str]) -> None:
         self._send = send
         self._request_id = request_id
         self._headers = headers
@@ -92,8 +91,7 @@ class _Answer:
             headers = MutableHeaders(raw=message["headers"])
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            policy = _PAGE_POLICY if self._path == _PAGE else _CONTENT_POLICY
-            headers.setdefault("Content-Security-Policy", policy)
+            headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
             headers["X-Request-ID"] = self._request_id
             for name, value in self._headers.items():
                 headers[name] = value
@@ -101,14 +99,6 @@ class _Answer:
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
         await self._send(message)
-
-    async def send_fault(self) -> None:
-        body = orjson.dumps(
-            {"description": "Internal error", "error": f"request {self._request_id}"}, option=orjson.OPT_APPEND_NEWLINE
-        )
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
 
 
 def _report(scope: Scope, answer: _Answer, request_id: str, *, milliseconds: float) -> None:

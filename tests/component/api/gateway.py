@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.dialect import Dialect
+from goldcrest_api.dialects.registered import DIALECTS
 from goldcrest_api.draining import Drain
 from goldcrest_api.http_protocol import bounded_http
 from goldcrest_api.maintenance import Maintenance
@@ -134,6 +136,7 @@ async def running_gateway(
     remote: RemoteCommands | None = None,
     drain: Drain | None = None,
     delegation_silent: float = 0.0,
+    dialects: Sequence[Dialect] = DIALECTS,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
@@ -181,7 +184,14 @@ async def running_gateway(
 
     try:
         switch = Maintenance(settings.maintenance_file)
-        app = create_app(open_context, settings=settings, maintenance=switch, drain=drain, metrics=gateway.metrics)
+        app = create_app(
+            open_context,
+            settings=settings,
+            maintenance=switch,
+            drain=drain,
+            metrics=gateway.metrics,
+            dialects=dialects,
+        )
         listen = settings.listen
         server = serving(app, head_bytes=listen.head_bytes, head_seconds=listen.head_seconds)
         async with server as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:
