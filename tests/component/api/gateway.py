@@ -28,7 +28,7 @@ from goldcrest_api.draining import Drain
 from goldcrest_api.http_protocol import bounded_http
 from goldcrest_api.maintenance import Maintenance
 from goldcrest_api.metrics import Metrics
-from goldcrest_api.ports import RemoteCommands
+from goldcrest_api.ports import RemoteCommands, TokenVerifier
 from goldcrest_api.settings import DelegationSettings, Settings
 
 SYSTEM = {
@@ -137,6 +137,7 @@ async def running_gateway(
     drain: Drain | None = None,
     delegation_silent: float = 0.0,
     dialects: Sequence[Dialect] = DIALECTS,
+    verifier: TokenVerifier | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
@@ -144,6 +145,7 @@ async def running_gateway(
         change: settings that differ from the defaults.
         kubernetes: what another gateway runs on already.
         remote: runs commands; else the stand-in of a login node.
+        verifier: of tokens; else a stand-in that takes ``token-<user>``.
         delegation_silent: seconds for which delegation seems not to have answered.
     """
     shared = kubernetes is not None
@@ -168,7 +170,7 @@ async def running_gateway(
             kube=kube,
             grants=gateway.delegation,
             remote=remote or gateway.node,
-            verifier=gateway.tokens,
+            verifier=verifier or gateway.tokens,
             delegation_silent=lambda: delegation_silent,
             metrics=gateway.metrics,
         )
