@@ -19,7 +19,7 @@ from goldcrest_api.mounts import Mounts
 pytestmark = pytest.mark.component
 
 BOTH = (*DIALECTS, MADE_UP)
-SIZE = "/made-up/systems/cluster/size?path=/a"
+SIZE = "/sizes/systems/cluster/size?path=/a"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def test_with_two_none_is_at_the_root(both: Gateway) -> None:
     for path in ("/tasks", "/", "/systems/cluster/size"):
         reply = await both.request("GET", path)
         assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (404, "NotFound")
-        assert reply.json() == {"description": "Not Found", "error": "the API is served at /v1, /made-up"}
+        assert reply.json() == {"description": "Not Found", "error": "the API is served at /v1, /sizes"}
 
 
 async def test_site_says_which_is_at_the_root(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ async def test_site_says_which_is_at_the_root(tmp_path: Path) -> None:
 async def test_documentation_has_both(both: Gateway) -> None:
     """Each route once, at its prefix."""
     page = (await both.request("GET", "/openapi.json", user=None)).json()
-    assert {"/v1/tasks", "/made-up/systems/{system}/size"} <= set(page["paths"])
-    assert all(path.startswith(("/v1/", "/made-up/")) for path in page["paths"])
-    assert "A dialect of tests." in page["info"]["description"]
+    assert {"/v1/tasks", "/sizes/systems/{system}/size"} <= set(page["paths"])
+    assert all(path.startswith(("/v1/", "/sizes/")) for path in page["paths"])
+    assert "Sizes of files." in page["info"]["description"]
 
 
 async def test_routes_of_others_have_names_of_their_own(both: Gateway) -> None:
@@ -111,13 +111,13 @@ async def test_routes_of_others_have_names_of_their_own(both: Gateway) -> None:
     await both.request("GET", SIZE)
     await both.request("GET", "/v1/utilities/stat?targetPath=/a")
     routes = set(both.node.routes)
-    assert routes == {"GET /made-up/systems/{system}/size", "GET /utilities/stat"}
+    assert routes == {"GET /sizes/systems/{system}/size", "GET /utilities/stat"}
 
 
 @pytest.mark.parametrize(
     ("second", "root", "message"),
     [
-        (MADE_UP, "other", "no dialect is called other: there are firecrest-v1, made-up"),
+        (MADE_UP, "other", "no dialect is called other: there are firecrest-v1, sizes"),
         (replace(MADE_UP, prefix="/v1"), "", "cannot be at /v1"),
         (replace(MADE_UP, prefix="/docs"), "", "cannot be at /docs"),
         (replace(MADE_UP, prefix="/tasks"), "firecrest-v1", "cannot be at /tasks"),
