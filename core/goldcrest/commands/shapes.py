@@ -29,6 +29,7 @@ _SHAPES: Final[Mapping[str, Mapping[str, type]]] = {
     "fs.rm": {"removed": int},
     "fs.compress": {"bytes": int},
     "fs.extract": _SIZES,
+    "fs.quota": _RUN,
     "rsv.list": _RUN,
     "rsv.create": _RUN,
     "rsv.update": _RUN,
