@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from goldcrest_api.bounds import AnswerBounds
+from goldcrest_api.codes import Code, code_of_status
 from goldcrest_api.context import Context
-from goldcrest_api.dialects import firecrest_v1
-from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, answer_refusal
+from goldcrest_api.dialect import Dialect, Fault
+from goldcrest_api.dialects.registered import DIALECTS
 from goldcrest_api.draining import Drain
 from goldcrest_api.health_routes import health_routes
 from goldcrest_api.maintenance import Maintenance, MaintenanceGate
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.middleware import RequestLayer
+from goldcrest_api.mounts import Mounts, answer_to, mounts_of
 from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.pages import pages
 from goldcrest_api.request_scope import note_code
-from goldcrest_api.routes import NamedRoute, with_exact
+from goldcrest_api.routes import with_exact
 from goldcrest_api.settings import Settings
 
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 # What a page must be able to read of an answer, beside its body.
 _CORS_EXPOSED: Final = (
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "WWW-Authenticate", "X-A-Directory", "X-Error",
-    "X-Exists", "X-Invalid-Group", "X-Invalid-Mode", "X-Invalid-Owner", "X-Invalid-Path", "X-Machine-Does-Not-Exist",
-    "X-Machine-Does-Not-Exists", "X-Machine-Not-Available", "X-Not-A-Directory", "X-Not-Found", "X-Permission-Denied", "X-Request-ID",
+    "X-Exists", "X-Goldcrest-Code", "X-Goldcrest-Retryable", "X-Invalid-Group", "X-Invalid-Mode", "X-Invalid-Owner", "X-Invalid-Path", "X-Machine-Does-Not-Exist",
+    "X-Machine-Does-Not-Exists", "X-Machine-Not-Available", "X-Not-A-Directory", "X-Not-Found", "X-Output-Size", "X-Permission-Denied", "X-Request-ID",
     "X-Sbatch-Error", "X-Size-Limit", "X-Timeout", "traceparent",
 )  # fmt: skip
 
@@ -53,6 +52,7 @@ def create_app(
     maintenance: Maintenance | None = None,
     drain: Drain | None = None,
     metrics: Metrics | None = None,
+    dialects: Sequence[Dialect] = DIALECTS,
 ) -> Starlette:
     """The gateway, opened and closed with the server's life.
 
@@ -62,7 +62,11 @@ def create_app(
     Args:
         maintenance: the switch that takes it out of service.
         drain: told by the server when the process is about to end.
+
+    Raises:
+        InvalidInput: the dialects cannot stand side by side, or none is called as ``settings.root_dialect`` says.
     """
+    mounts = Mounts(dialects, root=settings.root_dialect)
     switch = maintenance or Maintenance(None)
     end = drain or Drain()
 
@@ -77,27 +81,18 @@ def create_app(
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
-    documented = APIRouter()
-    documented.include_router(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH)
     app = Starlette(
-        # At the root too, where clients of the original look for them; documented once.
-        routes=with_exact(
-            [
-                *_served(firecrest_v1.router(), prefix=""),
-                *_served(firecrest_v1.router(), prefix=firecrest_v1.BASE_PATH),
-                *health_routes(),
-                *pages(documented),
-            ]
-        ),
+        routes=with_exact([*mounts.routes(), *health_routes(), *pages(*mounts.documented())]),
         middleware=[
             Middleware(RequestLayer, leaving=lambda: end.begun),
             *_cors(settings),
             Middleware(MaintenanceGate, maintenance=switch),
             Middleware(AnswerBounds, seconds=settings.limits.answer_seconds, size=settings.limits.answer_bytes),
         ],
-        exception_handlers={Refusal: answer_refusal, HTTPException: _no_route, TooManyRequests: _too_many},
+        exception_handlers={**mounts.handlers(), HTTPException: _no_route, TooManyRequests: _too_many},
         lifespan=lifespan,
     )
+    app.state.mounts = mounts
     app.state.drain = end
     app.state.maintenance = switch
     app.router.redirect_slashes = False
@@ -131,21 +126,15 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _served(routes: APIRouter, *, prefix: str) -> list[BaseRoute]:
-    return [
-        NamedRoute(prefix + route.path, route.endpoint, methods=set(route.methods or ()))
-        for route in routes.routes
-        if isinstance(route, APIRoute)
-    ]
-
-
 async def _too_many(request: Request, error: Exception) -> Response:
     assert isinstance(error, TooManyRequests)  # noqa: S101  registered for this class only
     note_code(request, error.code, error.message)
-    body = {"description": "Too many requests", "error": error.message, "code": error.code}
-    return SortedJson(body, status_code=429, headers=error.headers)
+    fault = Fault(429, Code(error.code, retryable=True), "Too many requests", error.message, error.headers)
+    return answer_to(fault, request.scope)
 
 
-async def _no_route(_: Request, error: Exception) -> Response:
+async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class only
-    return SortedJson({"description": error.detail}, status_code=error.status_code, headers=error.headers)
+    told = mounts_of(request.scope).unknown(request.scope["path"]) if error.status_code == 404 else None
+    fault = Fault(error.status_code, code_of_status(error.status_code), error.detail, told, error.headers or {})
+    return answer_to(fault, request.scope)

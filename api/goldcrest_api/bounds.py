@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldcrest.telemetry import Log
+from goldcrest_api.codes import Code
+from goldcrest_api.dialect import Fault
+from goldcrest_api.mounts import send_fault
 
 _SIZE_LIMIT: Final = {"X-Size-Limit": "Answer exceeds size limit"}
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})  # to be asked again; of others nobody knows what came of them
 
 _log = Log(__name__)
 
@@ -34,7 +36,7 @@ class AnswerBounds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Bounded(send, size=self._size)
+        answer = _Bounded(scope, receive, send, size=self._size)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds) as deadline:
@@ -55,11 +57,15 @@ class AnswerBounds:
             if answer.begun:
                 raise
             _log.warning("request.late", seconds=self._seconds)
-            await answer.refuse(504, f"There was no answer within {self._seconds:g} seconds", {"Retry-After": "10"})
+            code = Code("AnswerLost", retryable=scope["method"] in _READING)
+            told = f"There was no answer within {self._seconds:g} seconds"
+            await answer.refuse(Fault(504, code, told, headers={"Retry-After": "10"} if code.retryable else {}))
 
 
 class _Bounded:
-    def __init__(self, send: Send, *, size: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, size: int) -> None:
+        self._scope = scope
+        self._receive = receive
         self._send = send
         self._size = size
         self._held: Message | None = None
@@ -78,17 +84,14 @@ class _Bounded:
             else:
                 self._dropped = True
                 text = f"The answer has more than {self._size} bytes: ask for less at once"
-                await self.refuse(400, text, _SIZE_LIMIT)
+                await self.refuse(Fault(400, Code("TooLarge"), text, headers=_SIZE_LIMIT))
         if not self._dropped:
             await self._send(message)
 
-    async def refuse(self, status: int, description: str, headers: Mapping[str, str]) -> None:
+    async def refuse(self, fault: Fault) -> None:
         self.begun = True
-        body = orjson.dumps({"description": description}, option=orjson.OPT_APPEND_NEWLINE)
-        told = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": body})
+        self._scope.setdefault("state", {})["code"] = fault.code.name
+        await send_fault(fault, self._scope, self._receive, self._send)
 
     def _is_large(self, message: Message) -> bool:
         return any(name == b"content-length" and int(value) > self._size for name, value in message["headers"])

@@ -43,12 +43,24 @@ _OF_KIND: Final = {
 _FOR_A_MOMENT: Final = frozenset({"busy", "expired", "replay", "session-id"})  # reasons of refusals, docs/protocol.md
 
 
+CODE_HEADER: Final = "X-Goldcrest-Code"
+RETRYABLE_HEADER: Final = "X-Goldcrest-Retryable"
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """``name`` is documented in docs/using.md and never changes its meaning."""
 
     name: str
     retryable: bool = False
+
+
+UNKNOWN_SYSTEM: Final = Code("UnknownSystem")
+
+
+def code_headers(code: Code) -> dict[str, str]:
+    """The two headers of every answer that is an error."""
+    return {CODE_HEADER: code.name, RETRYABLE_HEADER: "true" if code.retryable else "false"}
 
 
 def code_of(error: BaseException) -> Code | None:
@@ -75,10 +87,13 @@ _OF_STATUS: Final = {
     401: "Unauthenticated",
     403: "PolicyDenied",
     404: "NotFound",
-    405: "NotFound",
+    405: "MethodNotAllowed",
     409: "Conflict",
     413: "TooLarge",
     422: "Conflict",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "Unavailable",
 }
 
 

@@ -1,19 +1,24 @@
-"""Bounds on the heads of requests, which uvicorn leaves to a proxy: how many bytes, and how long they may take to come."""
+"""Heads of requests, for which uvicorn relies on a proxy: how many bytes, how long they may take to come, and what is said to a broken one."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any, Final
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from goldcrest_api.codes import Code, code_headers
 
 # Of a body that nobody wants, after the answer: to read so much is cheaper than a new connection.
 _UNREAD_BYTES: Final = 1024 * 1024
 _TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 63\r\nConnection: close\r\n\r\n"
-    b'{"description":"The request\'s line and headers are too large"}\n'
+    "431 Request Header Fields Too Large",
+    Code("TooLarge"),
+    "The request's line and headers are too large",
 )
+_BROKEN: Final = ("400 Bad Request", Code("InvalidInput"), "The request is no HTTP")
 
 
 def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protocol]:
@@ -77,7 +82,8 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
 
         def send_400_response(self, msg: str) -> None:
             if not self.transport.is_closing():  # else it was answered
-                super().send_400_response(msg)
+                self.transport.write(_answer(*_BROKEN))
+                self.transport.close()
 
         def _start_timer(self) -> None:
             self._stop_timer()
@@ -94,7 +100,22 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
 
         def _refuse(self) -> None:
             self.logger.warning("A request's line and headers are larger than %d bytes.", head_bytes)
-            self.transport.write(_TOO_LARGE)
+            self.transport.write(_answer(*_TOO_LARGE))
             self.transport.close()
 
     return BoundedHttp
+
+
+def _answer(status: str, code: Code, description: str) -> bytes:
+    """To what never became a request: no dialect is known, and nothing that the client said is."""
+    body = orjson.dumps({"description": description}, option=orjson.OPT_APPEND_NEWLINE)
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-ID": secrets.token_hex(16),
+        **code_headers(code),
+        "Connection": "close",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body

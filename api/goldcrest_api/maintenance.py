@@ -14,15 +14,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from goldcrest.errors import InvalidInput
 from goldcrest.telemetry import Log
+from goldcrest_api.codes import Code
+from goldcrest_api.dialect import Fault
+from goldcrest_api.mounts import send_fault
+from goldcrest_api.pages import is_page
 
 LOOK_SECONDS: Final = 2.0
-_OPEN: Final = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
+MAINTENANCE: Final = Code("Maintenance", retryable=True)
+_OPEN: Final = frozenset({"/livez", "/readyz"})  # and the documentation
 
 _log = Log(__name__)
 
@@ -128,18 +132,16 @@ class MaintenanceGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         closed = self._maintenance.now
-        if not closed.message or scope["type"] != "http" or scope["path"] in _OPEN:
+        if not closed.message or scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
-        scope.setdefault("state", {}).update(code="Maintenance", reason=closed.message)
-        body = orjson.dumps({"message": closed.message}, option=orjson.OPT_APPEND_NEWLINE)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", str(closed.retry_seconds).encode()),
-        ]
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        scope.setdefault("state", {}).update(code=MAINTENANCE.name, reason=closed.message)
+        headers = {"Retry-After": str(closed.retry_seconds)}
+        await send_fault(Fault(503, MAINTENANCE, "Maintenance", closed.message, headers), scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or is_page(path)
 
 
 def _text(path: Path) -> str:

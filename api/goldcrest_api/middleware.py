@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from goldcrest.propagation import Incoming, incoming, outgoing
 from goldcrest.telemetry import Log, Trace, current_trace
 from goldcrest.tracing import Span, entrance, sampled
+from goldcrest_api.codes import CODE_HEADER, Code, code_headers, code_of_status
+from goldcrest_api.dialect import Fault
 from goldcrest_api.metrics import Metrics
+from goldcrest_api.mounts import send_fault
 
 _log = Log("goldcrest_api.access")
 
@@ -27,15 +29,12 @@ _HEADERS: Final = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
+    # The answers are data; pages have a policy of their own.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _HTTPS_ONLY: Final = b"max-age=31536000"  # seconds: a year (RFC 6797)
-_CONTENT_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"  # the answers are data
-_PAGE: Final = "/docs"
-# Swagger UI as FastAPI shows it: its script and style from there, and a line of script of its own.
-_PAGE_POLICY: Final = (
-    b"default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; style-src https://cdn.jsdelivr.net 'unsafe-inline'; "
-    b"img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'"
-)
+_CODE: Final = CODE_HEADER.lower().encode()
+_FAULT: Final = Code("InternalError")
 
 
 class RequestLayer:
@@ -71,7 +70,8 @@ class RequestLayer:
         except Exception:
             _log.exception("request.broken", request_id=request_id, route=_route(scope))
             if not answer.started:
-                await answer.send_fault(request_id)
+                fault = Fault(500, _FAULT, "Internal error", f"request {request_id}")
+                await send_fault(fault, scope, receive, answer.send)
         finally:
             seconds = time.perf_counter() - began
             _report(scope, answer, request_id, milliseconds=seconds * 1000)
@@ -103,32 +103,24 @@ class _Answer:
 
     def _with_ours(self, raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """What the answer itself says counts, but for what says which request and trace it is of, and that the connection ends."""
-        own = {name.lower().encode(): value.encode("latin-1") for name, value in self._headers.items()}
+        own = _raw(self._headers)
         if self._leaving():
             own[b"connection"] = b"close"  # the client's next request goes to another replica
         headers = [header for header in raw if header[0] not in own]
         said = {name for name, _ in headers}
         headers += [header for header in _HEADERS if header[0] not in said]
-        if b"content-security-policy" not in said:
-            policy = _PAGE_POLICY if self._scope["path"] == _PAGE else _CONTENT_POLICY
-            headers.append((b"content-security-policy", policy))
         if self._scope["scheme"] == "https" and b"strict-transport-security" not in said:
             headers.append((b"strict-transport-security", _HTTPS_ONLY))
-        # Noted by request_scope.note_headers.
-        for name, value in self._scope.get("state", {}).get("answer_headers", {}).items():
-            header = name.lower().encode()
-            if header not in said:
-                headers.append((header, value.encode("latin-1")))
+        noted = self._scope.get("state", {}).get("answer_headers", {})  # by request_scope.note_headers
+        headers += [header for header in _raw(noted).items() if header[0] not in said]
+        if self.status >= 400 and _CODE not in said:  # made by what knows no codes
+            headers += _raw(code_headers(code_of_status(self.status))).items()
         headers += own.items()
         return headers
 
-    async def send_fault(self, request_id: str) -> None:
-        body = orjson.dumps(
-            {"description": "Internal error", "error": f"request {request_id}"}, option=orjson.OPT_APPEND_NEWLINE
-        )
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+
+def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.lower().encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
 def _report(scope: Scope, answer: _Answer, request_id: str, *, milliseconds: float) -> None:

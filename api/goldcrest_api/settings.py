@@ -235,6 +235,9 @@ class Settings(BaseSettings):
     streams: StreamSettings = Field(default_factory=StreamSettings, description="Answers that go on.")
     rates: RateSettings = Field(default_factory=RateSettings, description="How many requests clients may send.")
     cors: CorsSettings = Field(default_factory=CorsSettings, description="Pages of other origins.")
+    root_dialect: str = Field(
+        default="", description="Name of the dialect that is served at / beside its own prefix. Empty: the only one there is; where there are several, none. See docs/extending.md."
+    )  # fmt: skip
     maintenance_file: Path | None = Field(
         default=None, description="TOML file (of a ConfigMap, say) that switches the gateway or single Systems off with a message; read again within 2 s of a change. See docs/gateway.md."
     )  # fmt: skip

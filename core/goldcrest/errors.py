@@ -172,6 +172,12 @@ class CommandFailed(GoldcrestError):
         self.what = what
 
 
+class AnswerUnusable(GoldcrestError):
+    """A node answered what docs/protocol.md does not say. What was asked for may have been done."""
+
+    code = "AnswerUnusable"
+
+
 class Again(StrEnum):
     """Whether what was refused may be accepted when it is asked for again."""
 

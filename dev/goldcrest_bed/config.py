@@ -112,5 +112,7 @@ def check(table: Table) -> None:
         if unknown := set(user.get("qos", [])) - set(system["qos"]):
             raise BedError(f"system.users.{name}: unknown qos {sorted(unknown)}")
     for name, client in table["oidc"]["clients"].items():
-        if not any(key in client for key in ("public", "service_account", "username")):
-            raise BedError(f"oidc.clients.{name}: needs a username (or public = true, or service_account = true)")
+        if not any(key in client for key in ("public", "service_account", "username", "redirect_uris")):
+            raise BedError(
+                f"oidc.clients.{name}: needs a username (or redirect_uris, or public = true, or service_account = true)"
+            )

@@ -37,6 +37,16 @@ function clientMetadata([id, client]) {
       scope,
     };
   }
+  if (client.redirect_uris) {
+    return {
+      client_id: id,
+      client_secret: client.secret,
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      redirect_uris: client.redirect_uris,
+      scope,
+    };
+  }
   return {
     client_id: id,
     client_secret: client.secret,
@@ -57,18 +67,21 @@ const provider = new Provider(config.issuer, {
   pkce: { required: () => true },
   claims: { profile: ['preferred_username'] },
   conformIdTokenClaims: false,
+  issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
   ttl: {
     ClientCredentials: (ctx, token, client) => seconds(client.clientId),
     AccessToken: (ctx, token, client) => seconds(client.clientId),
     Grant: 3600,
     IdToken: 300,
     Interaction: 600,
+    RefreshToken: 3600,
     Session: 3600,
   },
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
+    revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: (ctx, client) => {
@@ -88,8 +101,8 @@ const provider = new Provider(config.issuer, {
     },
   },
   extraTokenClaims: (ctx, token) => {
-    const { AuthorizationCode, DeviceCode } = ctx.oidc.entities;
-    const { acr, amr, authTime } = AuthorizationCode ?? DeviceCode ?? {};
+    const { AuthorizationCode, DeviceCode, RefreshToken } = ctx.oidc.entities;
+    const { acr, amr, authTime } = AuthorizationCode ?? DeviceCode ?? RefreshToken ?? {};
     return {
       azp: token.clientId,
       preferred_username: token.accountId ?? config.clients[token.clientId].username ?? `service-account-${token.clientId}`,

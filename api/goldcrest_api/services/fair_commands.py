@@ -8,6 +8,7 @@ from typing import Literal, NotRequired, TypedDict, Unpack
 
 from goldcrest.authority import Basis
 from goldcrest.commands import Command
+from goldcrest.commands.shapes import check_answer
 from goldcrest.models.system import SystemSpec
 from goldcrest.telemetry import Trace
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
@@ -63,7 +64,9 @@ class FairCommands:
             GoldcrestError: as there.
         """
         async with self.turns(where["system"]).turn(where["user"]):
-            return await self._remote.run(command, payload=payload, **where)
+            answer = await self._remote.run(command, payload=payload, **where)
+        check_answer(command.op, answer.result)
+        return answer
 
     async def upload(self, command: Command, pieces: AsyncIterable[bytes], **where: Unpack[Where]) -> RemoteAnswer:
         """As :meth:`RemoteCommands.upload`; in the turns of streams.
@@ -73,7 +76,9 @@ class FairCommands:
             GoldcrestError: as there.
         """
         async with self.turns(where["system"], "stream").turn(where["user"]):
-            return await self._remote.upload(command, pieces, **where)
+            answer = await self._remote.upload(command, pieces, **where)
+        check_answer(command.op, answer.result)
+        return answer
 
     async def stream(self, command: Command, **where: Unpack[Where]) -> AsyncGenerator[bytes, None]:
         """As :meth:`RemoteCommands.stream`. Streams have turns of their own: slow readers hold up no commands.

@@ -7,6 +7,7 @@ from goldcrest.commands.files import Checksum, FileType, MakeDirectory, ReadFile
 from goldcrest.commands.listing import ListDirectory
 from goldcrest.commands.parts import Head, Tail
 from goldcrest.commands.queries import History, Kill, ListJobs, Nodes, Partitions, Reservations
+from goldcrest.commands.quota import ShowQuota
 from goldcrest.commands.reservations import CreateReservation, DeleteReservation, ListReservations, UpdateReservation
 from goldcrest.commands.slurm import (
     Account,
@@ -58,6 +59,7 @@ __all__ = [
     "Remove",
     "Rename",
     "Reservations",
+    "ShowQuota",
     "StatFile",
     "Submit",
     "SubmitOptions",

@@ -145,6 +145,12 @@ class SystemSpec(Model):
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
         description="Name of the site's command for reservations (default rsvmgmt), as the policy file of the login hosts has it; see docs/protocol.md.",
     )
+    quota_command: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+        description="Name of the site's command that prints a user's quota, as the policy file of the login hosts has it; none: quotas are not shown.",
+    )
 
     def work_directory_of(self, user: str) -> str:
         """The work directory of a Unix user."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +22,13 @@ from goldcrest.kube import Kube
 from goldcrest.wellknown import namespace_of_user
 from goldcrest_api.application import create_app
 from goldcrest_api.context import Context, build_context
+from goldcrest_api.dialect import Dialect
+from goldcrest_api.dialects.registered import DIALECTS
 from goldcrest_api.draining import Drain
 from goldcrest_api.http_protocol import bounded_http
 from goldcrest_api.maintenance import Maintenance
 from goldcrest_api.metrics import Metrics
-from goldcrest_api.ports import RemoteCommands
+from goldcrest_api.ports import RemoteCommands, TokenVerifier
 from goldcrest_api.settings import DelegationSettings, Settings
 
 SYSTEM = {
@@ -134,6 +136,8 @@ async def running_gateway(
     remote: RemoteCommands | None = None,
     drain: Drain | None = None,
     delegation_silent: float = 0.0,
+    dialects: Sequence[Dialect] = DIALECTS,
+    verifier: TokenVerifier | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on a free port.
 
@@ -141,6 +145,7 @@ async def running_gateway(
         change: settings that differ from the defaults.
         kubernetes: what another gateway runs on already.
         remote: runs commands; else the stand-in of a login node.
+        verifier: of tokens; else a stand-in that takes ``token-<user>``.
         delegation_silent: seconds for which delegation seems not to have answered.
     """
     shared = kubernetes is not None
@@ -165,7 +170,7 @@ async def running_gateway(
             kube=kube,
             grants=gateway.delegation,
             remote=remote or gateway.node,
-            verifier=gateway.tokens,
+            verifier=verifier or gateway.tokens,
             delegation_silent=lambda: delegation_silent,
             metrics=gateway.metrics,
         )
@@ -181,7 +186,14 @@ async def running_gateway(
 
     try:
         switch = Maintenance(settings.maintenance_file)
-        app = create_app(open_context, settings=settings, maintenance=switch, drain=drain, metrics=gateway.metrics)
+        app = create_app(
+            open_context,
+            settings=settings,
+            maintenance=switch,
+            drain=drain,
+            metrics=gateway.metrics,
+            dialects=dialects,
+        )
         listen = settings.listen
         server = serving(app, head_bytes=listen.head_bytes, head_seconds=listen.head_seconds)
         async with server as url, aiohttp.ClientSession(timeout=_PATIENCE) as session:

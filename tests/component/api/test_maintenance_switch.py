@@ -45,7 +45,7 @@ async def test_gateway_is_switched_off_and_on(tmp_path: Path, caplog: pytest.Log
             assert (reply.status, reply.json()) == (503, {"message": "New network until noon."})
             assert reply.headers["Retry-After"] == "600"
             assert reply.headers["X-Content-Type-Options"] == "nosniff"
-        for path in ("/livez", "/readyz", "/docs", "/openapi.json"):
+        for path in ("/livez", "/readyz", "/docs", "/docs/start.js", "/openapi.json"):
             assert (await gateway.request("GET", path, user=None)).status == 200
         assert (await gateway.request("GET", "/readyz", user=None)).json()["maintenance"] == "on"
         assert gateway.node.asked == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin
@@ -30,6 +31,7 @@ class Page:
     url: str
     text: str
     form: Form | None
+    status: int = 200
 
 
 class Browser:
@@ -43,6 +45,8 @@ class Browser:
     def __init__(self, *, user: str, password: str, server: str, stops_at: str = "http://nowhere.invalid") -> None:
         self._answers = {"username": user, "password": password, "confirm": "yes", "accept": "Yes"}
         self._stops_at = stops_at
+        self.urls: list[str] = []
+        """All that were opened or stopped at."""
         jar = aiohttp.CookieJar(unsafe=True, treat_as_secure_origin=URL(server).origin())
         self._session = aiohttp.ClientSession(cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=60))
 
@@ -52,11 +56,28 @@ class Browser:
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         await self._session.close()
 
-    async def sign_in(self, url: str) -> Page:
-        """Open a page and fill in forms until there is none, or until the browser is sent to ``stops_at``."""
-        page = await self._open("GET", url, None)
+    def cookies(self, url: str) -> SimpleCookie:
+        """Those that a page there is sent, with their attributes."""
+        wanted = self._session.cookie_jar.filter_cookies(URL(url))
+        return SimpleCookie({each.key: each for each in self._session.cookie_jar if each.key in wanted})
+
+    async def open(self, url: str, *, data: dict[str, str] | None = None, follow_all: bool = False) -> Page:
+        """One page, with a form by POST.
+
+        Args:
+            follow_all: also to ``stops_at``.
+        """
+        return await self._open("GET" if data is None else "POST", url, data, stops=not follow_all)
+
+    async def sign_in(self, url: str, *, until: str = "", change: dict[str, str] | None = None) -> Page:
+        """Open a page and fill in forms until there is none, or until the browser is sent to ``stops_at`` or ``until``.
+
+        Args:
+            change: parameters of the login page's URL that somebody on the way changes.
+        """
+        page = await self._open("GET", url, None, change=change)
         for _ in range(_STEPS):
-            if page.form is None:
+            if page.form is None or page.url == until:
                 return page
             filled = {name: self._answers.get(name, value) for name, value in page.form.fields.items()}
             shown = page.text
@@ -65,9 +86,20 @@ class Browser:
                 raise AssertionError(f"the same page again: {shown[:3000]}")
         raise AssertionError(f"no end: {page.url}")
 
-    async def _open(self, method: str, url: str, data: dict[str, str] | None) -> Page:
+    async def _open(
+        self,
+        method: str,
+        url: str,
+        data: dict[str, str] | None,
+        *,
+        stops: bool = True,
+        change: dict[str, str] | None = None,
+    ) -> Page:
         for _ in range(_STEPS):
-            if url.startswith(self._stops_at):
+            if change and set(change) <= set(URL(url).query):
+                url = str(URL(url).update_query(change))
+            self.urls.append(url)
+            if stops and url.startswith(self._stops_at):
                 return Page(url, "", None)
             async with self._session.request(
                 method, URL(url, encoded=True), data=data, allow_redirects=False
@@ -76,7 +108,7 @@ class Browser:
                 if response.status not in (301, 302, 303, 307, 308):
                     parser = _Forms()
                     parser.feed(text)
-                    return Page(url, text, parser.form)
+                    return Page(url, text, parser.form, response.status)
                 url, method, data = urljoin(url, response.headers["Location"]), "GET", None
         raise AssertionError(f"too many redirects, the last to {url}")
 

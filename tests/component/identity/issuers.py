@@ -23,6 +23,10 @@ keycloak = {keycloak}
 
 [oidc.clients.web]
 redirect_uris = ["{redirect}"]
+
+[oidc.clients.web-portal]
+redirect_uris = ["{portal}/callback"]
+token_seconds = 20
 """
 
 
@@ -33,7 +37,11 @@ class Issuers:
         overlay = folder / "overlay.toml"
         self.redirect_port = free_port()
         self.redirect_uri = f"http://127.0.0.1:{self.redirect_port}/callback"
-        overlay.write_text(_OVERLAY.format(light=free_port(), keycloak=free_port(), redirect=self.redirect_uri))
+        self.portal_port = free_port()
+        """Of examples/portal. Its tokens end before the 30 s at which it renews them: each request needs a new one."""
+        ports = {"light": free_port(), "keycloak": free_port()}
+        portal = f"http://127.0.0.1:{self.portal_port}"
+        overlay.write_text(_OVERLAY.format(**ports, redirect=self.redirect_uri, portal=portal))
         paths = Paths(cache=Paths.from_environment().cache, state=folder / "state")
         paths.create()
         self.bed = Bed(config.load([overlay]), paths, Versions.load(), Report())

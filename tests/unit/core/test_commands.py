@@ -44,6 +44,7 @@ from goldcrest.commands import (
     Remove,
     Rename,
     Reservations,
+    ShowQuota,
     StatFile,
     Submit,
     SubmitOptions,
@@ -110,6 +111,7 @@ EXAMPLES: list[Command] = [
     Partitions(),
     Reservations(),
     Kill(job_ids=("12", "12_[1-3]")),
+    ShowQuota("quota-tool"),
     ListReservations(command="rsv-tool"),
     CreateReservation(
         name="course_1",

@@ -61,6 +61,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "slurm.partitions": {},
     "slurm.reservations": {},
     "slurm.kill": {"jobIds": ["12", "12_[1-3]"]},
+    "fs.quota": {"command": "quota-tool"},
     "rsv.list": {"command": "rsvmgmt"},
     "rsv.create": {
         "command": "rsvmgmt",

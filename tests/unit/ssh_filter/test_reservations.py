@@ -41,6 +41,21 @@ def test_another_program_is_not_run(f: Any, session: Any, op: str, command: str)
     assert failure.value.kind == "state"
 
 
+def test_quota(f: Any, session: Any) -> None:
+    """The program of the policy file without arguments; no other, and none where it names none."""
+    session.policy.quota_command = "/opt/site/quota-tool"
+    steps = Steps(f, session, "fs.quota", GOOD["fs.quota"], result("10 GB of 50 GB\n"))
+    assert (steps.programs, steps.answer) == ([["/opt/site/quota-tool"]], result("10 GB of 50 GB\n"))
+    for named, command, words in (
+        ("/opt/site/quota-tool", "rm", "is quota-tool here, not rm"),
+        ("", "quota-tool", "is none here"),
+    ):
+        session.policy.quota_command = named
+        with pytest.raises(f.Failed, match=words) as failure:
+            Steps(f, session, "fs.quota", {"command": command})
+        assert failure.value.kind == "state"
+
+
 def test_path_in_the_policy_file(f: Any, session: Any, tmp_path: Path) -> None:
     """It stands for itself, and is not looked up anywhere."""
     session.policy.reservation_command = "/opt/site/rsvmgmt"

@@ -9,11 +9,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from goldcrest_api.codes import Code, code_of, code_of_status
+from goldcrest_api.codes import Code, code_headers, code_of, code_of_status
+from goldcrest_api.dialect import Fault
+from goldcrest_api.maintenance import MAINTENANCE
 from goldcrest_api.request_scope import note_refusal
-
-CODE_HEADER = "X-Goldcrest-Code"
-RETRYABLE_HEADER = "X-Goldcrest-Retryable"
 
 
 class SortedJson(JSONResponse):
@@ -58,8 +57,7 @@ class Refusal(Exception):
         self.headers = {name: header_text(value) for name, value in (headers or {}).items()}
 
     def response(self) -> Response:
-        code = self.code
-        told = {CODE_HEADER: header_text(code.name), RETRYABLE_HEADER: "true" if code.retryable else "false"}
+        told = {name: header_text(value) for name, value in code_headers(self.code).items()}
         return SortedJson(self.body, status_code=self.status, headers=self.headers | told)
 
     @property
@@ -74,6 +72,18 @@ async def answer_refusal(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)  # noqa: S101  registered for this class only
     note_refusal(request, refusal)
     return refusal.response()
+
+
+def answer_to_fault(fault: Fault) -> Response:
+    """What no route of the dialect answered. A maintenance is told as the original's gateway does (``request-termination``)."""
+    if fault.code == MAINTENANCE:
+        return SortedJson({"message": fault.detail}, status_code=fault.status)
+    body = {"description": fault.title}
+    if fault.detail is not None:
+        body["error"] = fault.detail
+    if fault.status == 429:
+        body["code"] = fault.code.name
+    return SortedJson(body, status_code=fault.status)
 
 
 def header_text(value: str) -> str:

@@ -14,19 +14,13 @@ from goldcrest.telemetry import Trace
 from goldcrest_api.body import read_form
 from goldcrest_api.caller import Caller
 from goldcrest_api.challenge import bearer_challenge
+from goldcrest_api.codes import UNKNOWN_SYSTEM
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.texts import MACHINE_NOT_AVAILABLE, RETRY_AFTER, UNKNOWN_MACHINE
-from goldcrest_api.request_scope import (
-    context_of,
-    maintenance_of,
-    note_code,
-    note_headers,
-    note_system,
-    note_user,
-    trace_of,
-)
-from goldcrest_api.services.rates import Asker
+from goldcrest_api.entering import enter
+from goldcrest_api.maintenance import MAINTENANCE
+from goldcrest_api.request_scope import maintenance_of, note_code, note_system
 from goldcrest_api.services.streams import Stream, TooManyStreams
 from goldcrest_api.system_cache import SystemView
 
@@ -71,15 +65,17 @@ class Call:
             raise Refusal(400, description=prefix, error=sentence)
         system = self.context.systems.get(name)
         if system is None:
-            raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE)
+            raise Refusal(400, description=description, error=error, headers=UNKNOWN_MACHINE, code=UNKNOWN_SYSTEM)
         note_system(self.request, system.name)
         closed = maintenance_of(self.request)
         if name in closed.systems:
-            note_code(self.request, "Maintenance", closed.systems[name])
+            message = closed.systems[name]
+            note_code(self.request, MAINTENANCE.name, message)
             headers = MACHINE_NOT_AVAILABLE | {"Retry-After": str(closed.retry_seconds)}
-            if description is None:
-                raise Refusal(400, description=closed.systems[name], error=error, headers=headers)
-            raise Refusal(400, description=description, error=closed.systems[name], headers=headers)
+            told = {"description": message, "error": error}
+            if description is not None:
+                told = {"description": description, "error": message}
+            raise Refusal(400, **told, headers=headers, code=MAINTENANCE)
         return system
 
     async def form(
@@ -107,25 +103,15 @@ class Call:
 
 async def authenticated(request: Request) -> Call:
     """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told, with 429 when they call too often."""
-    context = context_of(request)
-    value = request.headers.get(context.settings.auth_header_name)
     try:
-        if value is None:
-            raise Unauthenticated("no token was sent", code="TokenMissing")
-        token = value.replace("Bearer ", "").strip()
-        identity = await context.verifier.verify(token)
-        caller = Caller.of(identity, token, route=_route(request))
+        entered = await enter(request, unnamed_prefix=BASE_PATH)
     except Unauthenticated as error:
         raise unauthenticated(error) from error
     except Unavailable as error:
         raise Refusal(
             503, description="Tokens cannot be verified at the moment", error=error.message, headers=RETRY_AFTER
         ) from error
-    note_user(request, caller.user)
-    client = identity.client or (request.client.host if request.client else "")
-    asker = Asker(issuer=caller.issuer, user=caller.user, client=client, route=caller.route)
-    note_headers(request, await context.rates.count(asker))
-    return Call(context, caller, trace_of(request), request)
+    return Call(entered.context, entered.caller, entered.trace, request)
 
 
 @contextmanager
@@ -141,12 +127,6 @@ def stream_slot(call: Call, *, description: str) -> Iterator[Stream]:
         except TooManyStreams as error:
             raise Refusal(429, description=description, error=error.message, headers=RETRY_AFTER) from error
         yield stream
-
-
-def _route(request: Request) -> str:
-    """The route as the table of the dialect has it, wherever that is mounted."""
-    path = str(getattr(request.scope.get("route"), "path", ""))
-    return f"{request.method} {path.removeprefix(BASE_PATH)}" if path else ""
 
 
 def unauthenticated(error: Unauthenticated) -> Refusal:

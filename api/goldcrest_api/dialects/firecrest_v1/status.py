@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goldcrest.models.system import Limits
+from goldcrest_api.codes import UNKNOWN_SYSTEM, code_headers
 from goldcrest_api.context import Context
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
@@ -46,7 +47,7 @@ async def system(request: Request) -> Response:
     call = await authenticated(request)
     view = call.context.systems.get(str(request.path_params["machine"]))
     if view is None:
-        raise Refusal(404, description="System does not exists.")
+        raise Refusal(404, description="System does not exists.", code=UNKNOWN_SYSTEM)
     out, file_systems = await asyncio.gather(
         _system(call, view), call.context.health.file_systems(view, call.caller, call.trace)
     )
@@ -72,7 +73,8 @@ async def filesystems_of(request: Request) -> Response:
     description = f"Filesystem information for system {name}"
     view = call.context.systems.get(name)
     if view is None:
-        return SortedJson({"description": description, "out": f"System '{name}' doesn't exist"}, status_code=404)
+        told = {"description": description, "out": f"System '{name}' doesn't exist"}
+        return SortedJson(told, status_code=404, headers=code_headers(UNKNOWN_SYSTEM))
     return SortedJson({"description": description, "out": await _filesystems(call, view)})
 
 

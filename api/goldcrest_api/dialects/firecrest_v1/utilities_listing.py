@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from goldcrest.commands import ListDirectory
 from goldcrest.commands.listing import Entry, Listed, Skipped, entries
-from goldcrest.errors import CommandFailed
+from goldcrest.errors import AnswerUnusable, CommandFailed
 from goldcrest_api.codes import Code, code_of
 from goldcrest_api.dialects.firecrest_v1 import file_failures, gnu_texts
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
@@ -20,6 +20,7 @@ from goldcrest_api.dialects.firecrest_v1.fields import is_true
 from goldcrest_api.dialects.firecrest_v1.gnu_texts import Failed
 from goldcrest_api.dialects.firecrest_v1.listing import line, page, record
 from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query, invalid
+from goldcrest_api.ports import RemoteAnswer
 
 _SLICE: Final = 1000  # entries between two looks at what else is to be done
 _T = TypeVar("_T")
@@ -47,20 +48,40 @@ async def ls(request: Request) -> Response:
             error = f"Command output exceeded buffer limit ({command.limit} entries)"
             raise invalid(utility.description, error) from refusal.__cause__
         raise
+    try:
+        output = await _output(answer, path, bare, description=utility.description)
+    except (KeyError, TypeError, ValueError) as error:  # of the node's lines, which are read here
+        told = AnswerUnusable("the system's answer cannot be understood: entries of fs.ls")
+        told.__cause__ = error
+        raise utility.refusal(told, utility.step("ls", target=path)) from told
+    shown = page(output, size=query.get("pageSize"), number=query.get("pageNumber"))
+    return SortedJson({"description": "List of contents", "output": shown})
+
+
+async def _output(
+    answer: RemoteAnswer, path: str, bare: tuple[bool, bool], *, description: str
+) -> list[str] | list[dict[str, str]]:
+    """Records, or names alone.
+
+    Raises:
+        Refusal: a part could not be looked at.
+        KeyError, TypeError, ValueError: the node says something else than docs/protocol.md.
+    """
     listed = Listed.of(answer.result)
     lost = [each for each in listed.skipped if each.errno_name != "EPERM"]  # of a link out of what the node serves
     if lost:
-        raise _incomplete(path, lost, description=utility.description)
+        raise _incomplete(path, lost, description=description)
     found = entries(answer.data)
-    output: list[str] | list[dict[str, str]]
-    if any(bare):
-        output = await _each(line, found)
-        if bare[0] and listed.directory:
-            output = ['"."', '".."', *output]
-    else:
-        output = await _each(record, found)
-    shown = page(output, size=query.get("pageSize"), number=query.get("pageNumber"))
-    return SortedJson({"description": "List of contents", "output": shown})
+    if not any(bare):
+        return _whole(await _each(record, found), listed)
+    names = _whole(await _each(line, found), listed)
+    return ['"."', '".."', *names] if bare[0] and listed.directory else names
+
+
+def _whole(made: list[_T], listed: Listed) -> list[_T]:
+    if len(made) != listed.count:
+        raise ValueError(f"{len(made)} entries of {listed.count}")
+    return made
 
 
 async def _each(make: Callable[[Entry], _T], found: Iterable[Entry]) -> list[_T]:

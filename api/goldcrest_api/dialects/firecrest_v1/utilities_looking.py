@@ -10,10 +10,12 @@ from starlette.responses import Response
 
 from goldcrest.commands import Checksum, FileType, StatFile, WhoAmI
 from goldcrest.commands.answers import type_text
+from goldcrest.errors import GoldcrestError
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import is_true
 from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query
+from goldcrest_api.services.quota import quota_of
 
 _ATTRIBUTES: Final = ("mode", "ino", "dev", "nlink", "uid", "gid", "size", "atime", "mtime", "ctime")
 _ANY_SIZE: Final = 2**53 - 1  # bytes; the time limit bounds a checksum
@@ -52,6 +54,17 @@ async def whoami(request: Request) -> Response:
     answer = await utility.run(WhoAmI(), utility.step("id", target=""))
     output = identity(answer.result) if is_true(utility.fields.get("groups")) else answer.result["user"]
     return SortedJson({"description": "User information", "output": output})
+
+
+async def quota(request: Request) -> Response:
+    """What the caller may use and has used, in the words of the site's command. Not part of FirecREST."""
+    utility = await by_query(request, "quota")
+    call = utility.call
+    try:
+        text = await quota_of(call.context.files, system=utility.system, caller=call.caller, trace=call.trace)
+    except GoldcrestError as error:
+        raise utility.refusal(error, utility.step("quota", target="")) from error
+    return SortedJson({"description": "Quota information", "output": text})
 
 
 async def status(request: Request) -> Response:

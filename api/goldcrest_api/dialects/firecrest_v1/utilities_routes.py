@@ -66,6 +66,7 @@ def _add_reading(add: Adder) -> None:
         add("GET", f"/utilities/{path}", endpoint, "utilities", takes=[*_COMMON, *takes])
     add("GET", "/utilities/whoami", utilities_looking.whoami, "utilities",
         takes=[MACHINE, _switch("groups", "ids and groups as well.")])  # fmt: skip
+    add("GET", "/utilities/quota", utilities_looking.quota, "utilities", takes=[MACHINE])
     add("GET", "/utilities/status", utilities_looking.status, "utilities")
 
 
