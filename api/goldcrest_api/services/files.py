@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
-from goldcrest.commands import Command, ReadFile, StatFile, WriteFile
+from goldcrest.commands import Command, Payload, ReadFile, StatFile, WriteFile
 from goldcrest.commands.files import READ_LIMIT
-from goldcrest.errors import CommandFailed, Denied
+from goldcrest.errors import CommandFailed, Denied, OldFilter
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
-from goldcrest_api.spool import Spool
+from goldcrest_api.services.fair_commands import Where
+from goldcrest_api.spool import Spool, Spools
 from goldcrest_api.system_cache import SystemView
 
 _SECONDS_PER_BYTE: Final = 1 / 2**20  # an upload gets a second more for each MiB
@@ -25,11 +26,13 @@ class Files:
     """Runs typed commands as the caller, within the System's time limit.
 
     Args:
+        spools: where uploads wait that cannot go on as they come.
         connect_seconds: time beside the operation's own: for a connection, a certificate, and the answer's way.
     """
 
-    def __init__(self, remote: RemoteCommands, *, connect_seconds: float) -> None:
+    def __init__(self, remote: RemoteCommands, *, spools: Spools, connect_seconds: float) -> None:
         self._remote = remote
+        self.spools = spools
         self._connect_seconds = connect_seconds
 
     async def run(self, command: Command, *, system: SystemView, caller: Caller, trace: Trace) -> RemoteAnswer:
@@ -52,30 +55,70 @@ class Files:
         )
 
     async def write(
-        self, command: WriteFile, spool: Spool, *, system: SystemView, caller: Caller, trace: Trace
+        self,
+        path: str,
+        pieces: AsyncGenerator[bytes, None],
+        *,
+        mode: int,
+        most: int,
+        system: SystemView,
+        caller: Caller,
+        trace: Trace,
     ) -> RemoteAnswer:
-        """Write a file whose bytes wait in a spool.
+        """Write a file, over what is there, with bytes that go on as they come: the node holds back who sends them.
+
+        Args:
+            mode: permission bits of a new file.
+            most: bytes that may come.
+
+        Raises:
+            OSError: the login node wants their digest first, and there is no room for them.
+            GoldcrestError: what kept it from being written; nothing is left of it then. And whatever ``pieces`` raises.
+        """
+        _check_covered(system, caller)
+        first, all_came = await _beginning(pieces)
+        if all_came:
+            data = b"".join(first)
+            command = WriteFile(path, Payload.of(data), mode=mode, overwrite=True)
+            return await self._remote.run(command, payload=data, **self._where(len(data), system, caller, trace))
+        source = _chained(first, pieces)
+        command = WriteFile(path, Payload.streamed(most), mode=mode, overwrite=True)
+        try:
+            return await self._remote.upload(command, source, **self._where(None, system, caller, trace))
+        except OldFilter:
+            with self.spools.open() as spool:
+                async for piece in source:
+                    await spool.write(piece)
+                return await self.write_spooled(path, spool, mode=mode, system=system, caller=caller, trace=trace)
+
+    async def write_spooled(
+        self, path: str, spool: Spool, *, mode: int, system: SystemView, caller: Caller, trace: Trace
+    ) -> RemoteAnswer:
+        """Write a file, over what is there, with bytes that wait in a spool.
 
         Raises:
             GoldcrestError: what kept it from being written; nothing is left of it then.
         """
         _check_covered(system, caller)
-        size = command.content.size
-        seconds = system.spec.limits.seconds + size * _SECONDS_PER_BYTE
-        where: dict[str, Any] = {
+        command = WriteFile(path, await spool.payload(), mode=mode, overwrite=True)
+        where = self._where(spool.size, system, caller, trace)
+        async with aclosing(spool.pieces()) as pieces:
+            if spool.size <= _AT_ONCE:
+                return await self._remote.run(command, payload=b"".join([piece async for piece in pieces]), **where)
+            return await self._remote.upload(command, pieces, **where)
+
+    def _where(self, size: int | None, system: SystemView, caller: Caller, trace: Trace) -> Where:
+        """``size``: None for what comes as fast as the client sends it, who has a time elsewhere; the node has its own limits."""
+        seconds = system.spec.limits.seconds
+        return {
             "system": system.name,
             "spec": system.spec,
             "user": caller.user,
             "basis": caller.basis,
             "trace": trace,
-            "node_seconds": seconds,
+            "seconds": seconds + self._connect_seconds,
+            "node_seconds": None if size is None else seconds + size * _SECONDS_PER_BYTE,
         }
-        quiet = system.spec.limits.seconds + self._connect_seconds
-        async with aclosing(spool.pieces()) as pieces:
-            if size <= _AT_ONCE:
-                payload = b"".join([piece async for piece in pieces])
-                return await self._remote.run(command, payload=payload, seconds=quiet, **where)
-            return await self._remote.upload(command, pieces, seconds=quiet, **where)
 
     async def content(
         self, path: str, size: int, *, system: SystemView, caller: Caller, trace: Trace
@@ -119,6 +162,26 @@ class Files:
     async def _identity(self, path: str, system: SystemView, caller: Caller, trace: Trace) -> tuple[int, int]:
         answer = await self.run(StatFile(path, dereference=True), system=system, caller=caller, trace=trace)
         return int(answer.result["dev"]), int(answer.result["ino"])
+
+
+async def _beginning(pieces: AsyncGenerator[bytes, None]) -> tuple[list[bytes], bool]:
+    """As much as may share a channel, and whether that is all."""
+    first: list[bytes] = []
+    size = 0
+    while size <= _AT_ONCE:
+        piece = await anext(pieces, None)
+        if piece is None:
+            return first, True
+        first.append(piece)
+        size += len(piece)
+    return first, False
+
+
+async def _chained(first: list[bytes], pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    while first:
+        yield first.pop(0)
+    async for piece in pieces:
+        yield piece
 
 
 def _check_covered(system: SystemView, caller: Caller) -> None:
