@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
@@ -24,6 +24,9 @@ from goldcrest_api.system_cache import SystemView
 NAMES_HEADER: Final = "x-goldcrest-names"
 """``escaped``: the paths of this request are written as ``/utilities/ls`` writes names, so that any file can be named."""
 TOO_LARGE: Final = "Failed to upload file. The file is over {bytes} bytes"
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Utility:
         call = files.run(command, system=self.system, caller=self.call.caller, trace=self.call.trace)
         return await self.answered(call, step)
 
-    async def answered(self, call: Awaitable[RemoteAnswer], step: Step) -> RemoteAnswer:
+    async def answered(self, call: Awaitable[_T], step: Step) -> _T:
         """Wait for what was begun on the system.
 
         Raises:

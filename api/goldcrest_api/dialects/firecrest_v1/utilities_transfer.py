@@ -31,16 +31,15 @@ async def download(request: Request) -> Response:
     """The bytes of a file."""
     utility = await by_query(request, "fsize")
     path = utility.path("sourcePath")
-    found = await utility.run(StatFile(path, dereference=True), utility.step("stat", target=path))
-    size = int(found.result["size"])
-    if size > utility.system.spec.limits.file_bytes:
+    call, most = utility.call, utility.system.spec.limits.file_bytes
+    opening = call.context.files.content(path, most=most, system=utility.system, caller=call.caller, trace=call.trace)
+    size, pieces = await utility.answered(opening, utility.step("stat", target=path))
+    if size > most:
         headers = {"X-Size-Limit": "File exceeds size limit"}
         raise Refusal(400, description="Failed to download file", headers=headers, code=Code("TooLarge"))
     headers = {"Content-Disposition": _attachment(path)}
     if not size:
         return Response(headers=headers, media_type=FileResponse.media_type)
-    call = utility.call
-    pieces = call.context.files.content(path, size, system=utility.system, caller=call.caller, trace=call.trace)
     step = utility.step("base64", target=path, description=description_of("base64"))
     # What keeps the file from being read is known with the first piece: then there is still an answer to give.
     try:
