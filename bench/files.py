@@ -4,16 +4,18 @@ connection, with the gateway's memory."""
 from __future__ import annotations
 
 import asyncio
-import json
+import io
+import socket
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
+from urllib.parse import urlsplit
 
 import asyncssh
 
@@ -22,6 +24,7 @@ from blocking import USER, Chain, Target, plain, target_of, verdict
 
 ENTRIES = 10_000
 SMALL, LARGE = 5, 1024  # MiB
+_QUIET_SECONDS = 4
 _CIPHER = "aes128-gcm@openssh.com"
 
 
@@ -76,18 +79,19 @@ class _Way:
 
 async def _transfers(target: Target, folder: str, argv: list[str], size: int, *, rounds: int) -> list[str]:
     gateway = target.pids["gateway"]
-    with tempfile.TemporaryDirectory(prefix="goldcrest-bench-") as temporary:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="goldcrest-bench-"))
         local = Path(temporary) / "local"
         await _call("dd", "if=/dev/urandom", f"of={local}", "bs=1M", f"count={size}")
         source = f"{folder}/source"
         await _call(*argv, "dd", "if=/dev/urandom", f"of={source}", "bs=1M", f"count={size}")
-        curl = _Curl(target)
         async with _sftp(target) as sftp:
+            http = stack.enter_context(_Http(target))
             ways = [
                 _Way("sftp down", lambda: sftp.get(source, f"{temporary}/back"), []),
-                _Way("down", lambda: curl("-o", f"{temporary}/back", f"{target.gateway}/utilities/download?sourcePath={source}"), []),
+                _Way("down", lambda: http.get(f"/utilities/download?sourcePath={source}", f"{temporary}/back"), []),
                 _Way("sftp up", lambda: sftp.put(str(local), f"{folder}/sink"), []),
-                _Way("up", lambda: curl("-o", f"{temporary}/said", "-F", f"targetPath={folder}", "-F", f"file=@{local}", f"{target.gateway}/utilities/upload"), []),
+                _Way("up", lambda: http.put("/utilities/upload", str(local), folder), []),
             ]  # fmt: skip
             await ways[1].act()  # the session is open, and what Python needs once is there
             before = node.resident_bytes(gateway)
@@ -118,19 +122,73 @@ async def _watched(act: Awaitable[None], pid: int) -> int:
     return highest
 
 
-class _Curl:
-    """curl, with its headers by standard input: a token must not stand in a command line."""
+class _Http:
+    """An open connection to the gateway, as sftp has one to the node; in a thread, and as little as can be."""
 
     def __init__(self, target: Target) -> None:
-        self._config = "\n".join(f"header = {json.dumps(f'{name}: {value}')}" for name, value in target.headers.items())
+        url = urlsplit(target.gateway)
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": url.netloc, **target.headers}.items())
+        self._address = url.hostname, url.port
+        self._socket = socket.create_connection(self._address)
+        self._used = time.monotonic()
 
-    async def __call__(self, *argv: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            "curl", "-sS", "--fail-with-body", "-K", "-", *argv, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )  # fmt: skip
-        _, said = await process.communicate(self._config.encode())
-        if process.returncode:
-            raise SystemExit(f"curl failed: {said.decode()}")
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    async def get(self, path: str, local: str) -> None:
+        await asyncio.to_thread(self._get, path, local)
+
+    async def put(self, path: str, local: str, folder: str) -> None:
+        await asyncio.to_thread(self._put, path, local, folder)
+
+    def _send(self, head: str) -> None:
+        if time.monotonic() - self._used > _QUIET_SECONDS:  # the gateway may be closing it just now
+            self._socket.close()
+            self._socket = socket.create_connection(self._address)
+        self._socket.sendall(head.encode())
+
+    def _get(self, path: str, local: str) -> None:
+        self._send(f"GET {path} HTTP/1.1\r\n{self._head}\r\n")
+        with Path(local).open("wb") as file:
+            self._answer(200, file)
+
+    def _put(self, path: str, local: str, folder: str) -> None:
+        begin = (
+            f'--b\r\nContent-Disposition: form-data; name="targetPath"\r\n\r\n{folder}\r\n'
+            '--b\r\nContent-Disposition: form-data; name="file"; filename="local"\r\n\r\n'
+        )
+        end = "\r\n--b--\r\n"
+        size = len(begin) + Path(local).stat().st_size + len(end)
+        more = f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {size}\r\n"
+        self._send(f"POST {path} HTTP/1.1\r\n{self._head}{more}\r\n{begin}")
+        with Path(local).open("rb") as file:
+            self._socket.sendfile(file)
+        self._socket.sendall(end.encode())
+        self._answer(201, io.BytesIO())
+
+    def _answer(self, expected: int, sink: IO[bytes]) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            some = self._socket.recv(65536)
+            if not some:
+                raise SystemExit("the gateway closed the connection")
+            data += some
+        head, _, body = data.partition(b"\r\n\r\n")
+        left = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]) - len(body)
+        sink.write(body)
+        buffer = memoryview(bytearray(1024 * 1024))
+        while left:
+            size = self._socket.recv_into(buffer)
+            if not size:
+                raise SystemExit(f"the gateway closed the connection {left} bytes before the end")
+            sink.write(buffer[:size])
+            left -= size
+        self._used = time.monotonic()
+        if int(head.split()[1]) != expected:
+            raise SystemExit(f"the answer was {head.splitlines()[0].decode()}: {body[:300].decode()}")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
@@ -20,6 +21,7 @@ import files
 import listings
 import observing
 import reading
+import soak
 import streaming
 import submit
 import users
@@ -31,6 +33,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "streaming": streaming.run,
     "files": files.run,
     "users": users.run,
+    "soak": soak.run,
     "observing": observing.run,
     "delegation": delegation.run,
     "listings": listings.run,
@@ -52,8 +55,11 @@ def main() -> int:
         action="store_true",
         help="a million signatures instead of a hundred thousand; a thousand users for ten minutes instead of two; listings for ten instead of one",
     )
+    parser.add_argument(
+        "--seconds", type=float, default=soak.SECONDS, help="of the soak; 300 for its bound (default: %(default)s)"
+    )
     arguments = parser.parse_args()
-    benches = {**BENCHES, **(LONG if arguments.long else {})}
+    benches = {**BENCHES, **(LONG if arguments.long else {}), "soak": partial(soak.run, seconds=arguments.seconds)}
     facts = bed_facts.read()
     print(
         f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}"

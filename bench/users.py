@@ -5,27 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 import node
-from blocking import Target, free_port, target_of, until_listening
-from component.admission.issuer import Issuer
+from beside import Issuer, accounts, own_delegation, own_gateway
+from blocking import Target, target_of
 
 USERS = 1000
 MINUTES, MANY_MINUTES = 2, 10
-FIRST_UID = 50_000
 LOOK_SECONDS = 10.0
 
 
@@ -33,7 +27,7 @@ async def run(facts: dict[str, Any], runs: int, *, minutes: float = MINUTES) -> 
     """Measure on the bed."""
     target = await target_of(facts)
     with ExitStack() as stack:
-        names = stack.enter_context(_accounts(facts))
+        folders = stack.enter_context(accounts(facts, USERS))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="goldcrest-bench-")))
         issuer = Issuer(folder, systems=f'["{target.system}"]')
         delegation, url = stack.enter_context(own_delegation(target, issuer, folder))
@@ -41,7 +35,7 @@ async def run(facts: dict[str, Any], runs: int, *, minutes: float = MINUTES) -> 
         own = replace(
             target, gateway=api, pids={"gateway": gateway, "delegation": delegation, "OPA": target.pids["OPA"]}
         )
-        tokens = {name: issuer.token(name, exp=int(time.time() + 3600)) for name in names}
+        tokens = {folder: issuer.token(name, exp=int(time.time() + 3600)) for name, folder in folders.items()}
         return await measure(own, tokens, minutes=minutes)
 
 
@@ -54,7 +48,7 @@ async def measure(target: Target, tokens: dict[str, str], *, minutes: float) -> 
     """The figures as a table.
 
     Args:
-        tokens: one of each user.
+        tokens: one of each user, by their folders.
     """
     seen = _Seen()
     before = seen.look(target)
@@ -63,14 +57,16 @@ async def measure(target: Target, tokens: dict[str, str], *, minutes: float) -> 
     cpu = target.dedicated.cpu_seconds()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         users = [
-            _user(session, target, token, delay=60 * number / len(tokens), end=end, seen=seen)
-            for number, token in enumerate(tokens.values())
+            _user(session, target, folder, token, delay=60 * number / len(tokens), end=end, seen=seen)
+            for number, (folder, token) in enumerate(tokens.items())
         ]
         await asyncio.gather(*users)
     watching.cancel()
     cpu = target.dedicated.cpu_seconds() - cpu
     ordered = sorted(seen.seconds)
     refused = sum(seen.refusals.values())
+    if not ordered:
+        return "\n".join(f"NOTHING answered: {count} × {what}" for what, count in seen.refusals.items())
     sessions = max(look.sessions for look in seen.looks)
     there = max(look.node - before.node for look in seen.looks)
     return "\n".join(
@@ -121,10 +117,10 @@ async def _watch(target: Target, seen: _Seen) -> None:
 
 
 async def _user(
-    session: aiohttp.ClientSession, target: Target, token: str, *, delay: float, end: float, seen: _Seen
+    session: aiohttp.ClientSession, target: Target, folder: str, token: str, *, delay: float, end: float, seen: _Seen
 ) -> None:
     headers = {"Authorization": f"Bearer {token}", "X-Machine-Name": target.system}
-    url = f"{target.gateway}/utilities/stat?targetPath={target.path}"
+    url = f"{target.gateway}/utilities/stat?targetPath={folder}"
     await asyncio.sleep(delay)
     while time.monotonic() < end:
         began = time.monotonic()
@@ -136,96 +132,3 @@ async def _user(
             what = f"{answer.status} {body.get('error') or body.get('description')}"
             seen.refusals[what] = seen.refusals.get(what, 0) + 1
         await asyncio.sleep(max(0.0, began + 60 - time.monotonic()))
-
-
-# ---- Beside the bed -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def own_delegation(target: Target, issuer: Issuer, folder: Path) -> Iterator[tuple[int, str]]:
-    """One as the running one, which trusts the bench's own issuer; its pid and URL."""
-    socket = folder / "delegation.sock"
-    changes = {
-        "GOLDCREST_DELEGATION_IDENTITY_FILE": str(issuer.identity_file),
-        "GOLDCREST_DELEGATION_AUDIT_FILE": str(folder / "audit.jsonl"),
-        "GOLDCREST_DELEGATION_METRICS_PORT": "0",
-        "GOLDCREST_DELEGATION_LISTEN_SOCKET": str(socket),
-    }
-    without = ("LISTEN_ADDRESS", "LISTEN_PORT", "TLS_CERT", "TLS_KEY")
-    environment = _environment(target.pids["delegation"])
-    for name in without:
-        environment.pop(f"GOLDCREST_DELEGATION_{name}", None)
-    with _process(["goldcrest-delegation", "serve"], environment | changes) as pid:
-        for _ in range(400):
-            if socket.exists():
-                break
-            time.sleep(0.05)
-        yield pid, f"unix:{socket}"
-
-
-@contextmanager
-def own_gateway(target: Target, issuer: Issuer, delegation: str) -> Iterator[tuple[int, str]]:
-    """One as the running one, before that delegation; its pid and URL."""
-    port = free_port()
-    changes = {
-        "GOLDCREST_API_IDENTITY_FILE": str(issuer.identity_file),
-        "GOLDCREST_API_LISTEN__METRICS_PORT": "0",
-        "GOLDCREST_API_DELEGATION__URL": delegation,
-        "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
-        "GOLDCREST_API_LISTEN__PORT": str(port),
-    }
-    with _process(["goldcrest-api"], _environment(target.pids["gateway"]) | changes) as pid:
-        until_listening(port)
-        time.sleep(2)  # its caches are filled
-        yield pid, f"http://127.0.0.1:{port}"
-
-
-def _environment(pid: int) -> dict[str, str]:
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return dict(pair.decode().split("=", 1) for pair in pairs if b"=" in pair)
-
-
-@contextmanager
-def _process(argv: list[str], environment: dict[str, str]) -> Iterator[int]:
-    program = str(Path(sys.executable).with_name(argv[0]))
-    with subprocess.Popen([program, *argv[1:]], env=environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            yield process.pid
-        finally:
-            process.terminate()
-
-
-_MAKE = """
-import os, shutil, sys
-number, uid = int(sys.argv[1]), int(sys.argv[2])
-names = ["gb%04d" % n for n in range(number)]
-files = {"/etc/passwd": "{0}:x:{1}:{1}::/tmp:/bin/bash", "/etc/group": "{0}:x:{1}:", "/etc/shadow": "{0}:*:19000:0:99999:7:::"}
-for path, line in files.items():
-    kept = [each for each in open(path).read().splitlines() if each[:2] != "gb"]
-    new = kept + [line.format(name, uid + n) for n, name in enumerate(names)]
-    with open(path + ".bench", "w") as file:
-        file.write("\\n".join(new) + "\\n")
-    shutil.copystat(path, path + ".bench")
-    os.chown(path + ".bench", os.stat(path).st_uid, os.stat(path).st_gid)
-    os.rename(path + ".bench", path)
-print(" ".join(names))
-"""
-
-
-@contextmanager
-def _accounts(facts: dict[str, Any]) -> Iterator[list[str]]:
-    """A thousand Unix users on the node, for the time of the run."""
-    container = facts["container"]
-    argv = [*container["command"], "exec", "-i", container["name"], "python3", "-"]
-
-    def make(number: int) -> list[str]:
-        done = subprocess.run(
-            [*argv, str(number), str(FIRST_UID)], input=_MAKE, capture_output=True, text=True, check=True
-        )
-        return done.stdout.split()
-
-    names = make(USERS)
-    try:
-        yield names
-    finally:
-        make(0)

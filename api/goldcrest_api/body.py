@@ -83,16 +83,50 @@ async def bounded(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     Raises:
         TooLarge: more than ``limit`` bytes; what is a little more was read, and thrown away.
     """
-    drained = min(limit * _DRAIN_FACTOR, limit + _DRAIN_MOST)
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > drained:
-        raise TooLarge(f"the request's body is {declared} bytes, more than {limit}")
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > drained:
-            break
-        if size <= limit:
-            yield chunk
-    if size > limit:
-        raise TooLarge(f"the request's body is more than {limit} bytes")
+    body = Body(request, limit)
+    while (chunk := await body.next()) is not None:
+        yield chunk
+
+
+class Body:
+    """A request's body within a bound. Whoever is cancelled while it waits for a piece loses none.
+
+    Args:
+        limit: bytes of all of it.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._request = request
+        self._limit = limit
+        self._size = 0
+        self._ended = False
+
+    @property
+    def declared(self) -> int | None:
+        """Bytes that it will have, where the client says so."""
+        declared = self._request.headers.get("content-length", "")
+        return int(declared) if declared.isascii() and declared.isdigit() else None
+
+    async def next(self) -> bytes | None:
+        """The next piece; None at the end.
+
+        Raises:
+            TooLarge: more than the limit; what is a little more was read, and thrown away.
+            ClientDisconnect: the client has gone.
+        """
+        drained = min(self._limit * _DRAIN_FACTOR, self._limit + _DRAIN_MOST)
+        declared = self.declared
+        if declared is not None and declared > drained:
+            raise TooLarge(f"the request's body is {declared} bytes, more than {self._limit}")
+        while not self._ended:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
+            self._size += len(chunk)
+            self._ended = not message.get("more_body", False) or self._size > drained
+            if chunk and self._size <= self._limit:
+                return chunk
+        if self._size > self._limit:
+            raise TooLarge(f"the request's body is more than {self._limit} bytes")
+        return None

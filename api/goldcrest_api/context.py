@@ -31,6 +31,7 @@ from goldcrest_api.services.streams import Streams
 from goldcrest_api.services.submissions import Submissions
 from goldcrest_api.services.task_lookup import TaskLookup
 from goldcrest_api.settings import Settings
+from goldcrest_api.spool import Spools
 from goldcrest_api.system_cache import SystemCache
 from goldcrest_api.task_view import TaskCache
 
@@ -138,7 +139,11 @@ def build_context(
         tasks=TaskLookup(jobs=lookup, tasks=tasks, freshness=fresh_tasks, namespaces=namespaces),
         cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
         lookup=lookup,
-        files=Files(remote, connect_seconds=limits.command_seconds),
+        files=Files(
+            remote,
+            spools=Spools(settings.spool_folder, most=limits.spool_bytes),
+            connect_seconds=limits.command_seconds,
+        ),
         health=SystemHealth(access, remote, remember_seconds=limits.access_seconds),
         reservations=Reservations(remote, seconds=limits.reservation_seconds),
         rates=Rates(settings.rates),

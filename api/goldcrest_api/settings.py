@@ -90,6 +90,9 @@ class LimitSettings(_Part):
     body_seconds: float = Field(
         default=60, gt=0, le=3600, description="Seconds in which a request's body must have arrived, so that slow senders hold nothing."
     )  # fmt: skip
+    spool_bytes: int = Field(
+        default=2**31, ge=0, le=2**50, description="Bytes of all uploads that wait at once (see SPOOL_FOLDER); a further one gets 503. Others go on to the login node as they come and take no room."
+    )  # fmt: skip
     form_fields: int = Field(default=64, ge=4, le=1000, description="Fields of a form.")
     path_script_bytes: int = Field(
         default=16 * _MIB, ge=1024, le=16 * _MIB, description="Bytes of a batch script on the system (jobs/path). The login node reads 16 MiB at most."
@@ -244,7 +247,7 @@ class Settings(BaseSettings):
     ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
     spool_folder: Path = Field(
         default=Path("/tmp"),  # noqa: S108  its files have no names
-        description="Folder in which uploads of more than 512 KiB wait until they are complete, for their digest is signed before they go on. Room for as many as come at once.",
+        description="Folder in which uploads of more than 512 KiB wait until they are complete, where they cannot go on as they come: the form has the file before the targetPath, or the login node's ssh-filter is an older one. Room for LIMITS__SPOOL_BYTES.",
     )
     create_namespaces: bool = Field(
         default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."

@@ -151,6 +151,13 @@ class CommandRefused(GoldcrestError):
         self.reason = reason
 
 
+class OldFilter(CommandRefused):
+    """The node's filter does not know something that a newer one does; it was not asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}; update it with install.sh of this release", reason="operation")
+
+
 class CommandFailed(GoldcrestError):
     """A command was accepted on the node and failed. ``kind``, ``errno_name``, ``path`` and ``what`` as in docs/protocol.md (ERROR)."""
 

@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--args", metavar="JSON", help="its arguments (default: none; for a Job those that follow from it now)"
     )
-    parser.add_argument("--payload", default="{}", metavar="JSON", help="digest and size of its payload")
+    parser.add_argument(
+        "--payload", default="{}", metavar="JSON", help="digest and size of its payload, or the most bytes (stream)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -118,6 +118,8 @@ def _command(value: Mapping[str, Any], kind: str) -> Command | None:
 def _payload(value: Mapping[str, Any]) -> Payload | None:
     if not value:
         return None
+    if set(value) == {"stream"} and type(value["stream"]) is int and 0 <= value["stream"] <= _MOST_BYTES:
+        return Payload.streamed(value["stream"])
     sha256, size = value.get("sha256"), value.get("size")
     if (
         set(value) != {"sha256", "size"}
@@ -126,7 +128,7 @@ def _payload(value: Mapping[str, Any]) -> Payload | None:
         or type(size) is not int
         or not 0 <= size <= _MOST_BYTES
     ):
-        raise InvalidInput("payload needs sha256 (64 hex digits) and size (bytes), and nothing else")
+        raise InvalidInput("payload needs sha256 (64 hex digits) and size (bytes), or stream (bytes), and nothing else")
     return Payload(sha256, size)
 
 

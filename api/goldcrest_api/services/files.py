@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from goldcrest.commands import Command, ReadFile, StatFile, WriteFile
+from goldcrest.commands import Command, Payload, ReadFile, StatFile, WriteFile
 from goldcrest.commands.files import READ_LIMIT
-from goldcrest.errors import CommandFailed, Denied
+from goldcrest.errors import CommandFailed, Denied, OldFilter
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
-from goldcrest_api.spool import Spool
+from goldcrest_api.services.fair_commands import Where
+from goldcrest_api.spool import Spool, Spools
 from goldcrest_api.system_cache import SystemView
 
 _SECONDS_PER_BYTE: Final = 1 / 2**20  # an upload gets a second more for each MiB
@@ -25,11 +28,13 @@ class Files:
     """Runs typed commands as the caller, within the System's time limit.
 
     Args:
+        spools: where uploads wait that cannot go on as they come.
         connect_seconds: time beside the operation's own: for a connection, a certificate, and the answer's way.
     """
 
-    def __init__(self, remote: RemoteCommands, *, connect_seconds: float) -> None:
+    def __init__(self, remote: RemoteCommands, *, spools: Spools, connect_seconds: float) -> None:
         self._remote = remote
+        self.spools = spools
         self._connect_seconds = connect_seconds
 
     async def run(self, command: Command, *, system: SystemView, caller: Caller, trace: Trace) -> RemoteAnswer:
@@ -52,73 +57,217 @@ class Files:
         )
 
     async def write(
-        self, command: WriteFile, spool: Spool, *, system: SystemView, caller: Caller, trace: Trace
+        self,
+        path: str,
+        pieces: AsyncGenerator[bytes, None],
+        *,
+        mode: int,
+        most: int,
+        system: SystemView,
+        caller: Caller,
+        trace: Trace,
     ) -> RemoteAnswer:
-        """Write a file whose bytes wait in a spool.
+        """Write a file, over what is there, with bytes that go on as they come: the node holds back who sends them.
+
+        Args:
+            mode: permission bits of a new file.
+            most: bytes that may come.
+
+        Raises:
+            OSError: the login node wants their digest first, and there is no room for them.
+            GoldcrestError: what kept it from being written; nothing is left of it then. And whatever ``pieces`` raises.
+        """
+        _check_covered(system, caller)
+        first, all_came = await _beginning(pieces)
+        if all_came:
+            data = b"".join(first)
+            command = WriteFile(path, Payload.of(data), mode=mode, overwrite=True)
+            return await self._remote.run(command, payload=data, **self._where(len(data), system, caller, trace))
+        source = _chained(first, pieces)
+        command = WriteFile(path, Payload.streamed(most), mode=mode, overwrite=True)
+        try:
+            return await self._remote.upload(command, source, **self._where(None, system, caller, trace))
+        except OldFilter:
+            with self.spools.open() as spool:
+                async for piece in source:
+                    await spool.write(piece)
+                return await self.write_spooled(path, spool, mode=mode, system=system, caller=caller, trace=trace)
+
+    async def write_spooled(
+        self, path: str, spool: Spool, *, mode: int, system: SystemView, caller: Caller, trace: Trace
+    ) -> RemoteAnswer:
+        """Write a file, over what is there, with bytes that wait in a spool.
 
         Raises:
             GoldcrestError: what kept it from being written; nothing is left of it then.
         """
         _check_covered(system, caller)
-        size = command.content.size
-        seconds = system.spec.limits.seconds + size * _SECONDS_PER_BYTE
-        where: dict[str, Any] = {
+        command = WriteFile(path, await spool.payload(), mode=mode, overwrite=True)
+        where = self._where(spool.size, system, caller, trace)
+        async with aclosing(spool.pieces()) as pieces:
+            if spool.size <= _AT_ONCE:
+                return await self._remote.run(command, payload=b"".join([piece async for piece in pieces]), **where)
+            return await self._remote.upload(command, pieces, **where)
+
+    def _where(self, size: int | None, system: SystemView, caller: Caller, trace: Trace) -> Where:
+        """``size``: None for what comes as fast as the client sends it, who has a time elsewhere; the node has its own limits."""
+        seconds = system.spec.limits.seconds
+        return {
             "system": system.name,
             "spec": system.spec,
             "user": caller.user,
             "basis": caller.basis,
             "trace": trace,
-            "node_seconds": seconds,
+            "seconds": seconds + self._connect_seconds,
+            "node_seconds": None if size is None else seconds + size * _SECONDS_PER_BYTE,
         }
-        quiet = system.spec.limits.seconds + self._connect_seconds
-        async with aclosing(spool.pieces()) as pieces:
-            if size <= _AT_ONCE:
-                payload = b"".join([piece async for piece in pieces])
-                return await self._remote.run(command, payload=payload, seconds=quiet, **where)
-            return await self._remote.upload(command, pieces, seconds=quiet, **where)
 
     async def content(
-        self, path: str, size: int, *, system: SystemView, caller: Caller, trace: Trace
-    ) -> AsyncGenerator[bytes, None]:
-        """The first ``size`` bytes of a file as they come; a slow reader holds the node back.
+        self, path: str, *, most: int, system: SystemView, caller: Caller, trace: Trace
+    ) -> tuple[int, AsyncGenerator[bytes, None]]:
+        """The size of a file, and its bytes as they come; a slow reader holds the node back.
 
-        Close it (``contextlib.aclosing``) when not all is read.
+        Reading begins while the size is asked for. Close the bytes (``contextlib.aclosing``) when not all are read.
+
+        Args:
+            most: bytes; of a larger file there are none.
 
         Raises:
-            CommandFailed: also ``changed``: the file became shorter, or another took its place.
-            GoldcrestError: what kept it from being run.
+            GoldcrestError: why nothing is known of the file. What keeps it from being read is raised by its bytes: also CommandFailed
+                ``changed``: it became shorter, or another took its place.
         """
         _check_covered(system, caller)
-        first = await self._identity(path, system, caller, trace) if size > READ_LIMIT else None
-        for offset in range(0, size, READ_LIMIT):
-            length = min(READ_LIMIT, size - offset)
-            received = 0
-            pieces = self._remote.stream(
-                ReadFile(path, offset=offset, length=length),
-                system=system.name,
-                spec=system.spec,
-                user=caller.user,
-                basis=caller.basis,
-                trace=trace,
-                seconds=system.spec.limits.seconds + self._connect_seconds,
-            )
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    received += len(piece)
-                    yield piece
-            if received < length:
-                raise CommandFailed(
-                    f"the file became shorter while it was read: {offset + received} of {size} bytes",
-                    kind="changed",
-                    path=path,
-                )
-            # Each part opens the path anew: what was renamed over it meanwhile is another file.
-            if first is not None and await self._identity(path, system, caller, trace) != first:
-                raise CommandFailed("another file took its place while it was read", kind="changed", path=path)
+        reader = _Reader(self, path, system, caller, trace)
+        first = _Ahead(reader.part(0, min(READ_LIMIT, most)))
+        try:
+            found = await self.run(StatFile(path, dereference=True), system=system, caller=caller, trace=trace)
+        except BaseException:
+            await first.close()
+            raise
+        size = int(found.result["size"])
+        if 0 < size <= most:
+            return size, reader.pieces(first, size, _identity(found))
+        await first.close()
+        return size, _nothing()
 
-    async def _identity(self, path: str, system: SystemView, caller: Caller, trace: Trace) -> tuple[int, int]:
-        answer = await self.run(StatFile(path, dereference=True), system=system, caller=caller, trace=trace)
-        return int(answer.result["dev"]), int(answer.result["ino"])
+    def read(
+        self, path: str, offset: int, length: int, *, system: SystemView, caller: Caller, trace: Trace
+    ) -> AsyncGenerator[bytes, None]:
+        """A part of a file as it comes.
+
+        Raises:
+            GoldcrestError: what kept it from being read.
+        """
+        where = self._where(None, system, caller, trace)
+        return self._remote.stream(ReadFile(path, offset=offset, length=length), **where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one file in parts, of which each opens its path anew."""
+
+    files: Files
+    path: str
+    system: SystemView
+    caller: Caller
+    trace: Trace
+
+    def part(self, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        return self.files.read(self.path, offset, length, system=self.system, caller=self.caller, trace=self.trace)
+
+    async def pieces(self, part: _Ahead, size: int, file: tuple[int, int]) -> AsyncGenerator[bytes, None]:
+        """All of it; the end of a part only when it is known to be of the same file."""
+        offset = 0
+        try:
+            while True:
+                end, last = min(offset + READ_LIMIT, size), b""
+                async for piece in part:
+                    if offset == end:
+                        break  # it has grown since
+                    if last:
+                        yield last
+                    last = piece[: end - offset]
+                    offset += len(last)
+                if offset < end:
+                    raise _changed(self.path, f"the file became shorter while it was read: {offset} of {size} bytes")
+                await part.close()
+                if size > READ_LIMIT:  # what was renamed over it meanwhile is another file
+                    if end < size:
+                        part = _Ahead(self.part(end, min(READ_LIMIT, size - end)))
+                    stat = StatFile(self.path, dereference=True)
+                    found = await self.files.run(stat, system=self.system, caller=self.caller, trace=self.trace)
+                    if _identity(found) != file:
+                        raise _changed(self.path, "another file took its place while it was read")
+                yield last
+                if end == size:
+                    return
+        finally:
+            await part.close()
+
+
+class _Ahead:
+    """Pieces of which the first is asked for at once, not when somebody wants it."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        self._pieces = pieces
+        self._first: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(pieces))
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        if self._first is not None:
+            first = await self._first
+            self._first = None
+            if first is None:
+                return
+            yield first
+        async for piece in self._pieces:
+            yield piece
+
+    async def close(self) -> None:
+        """No more are wanted."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.cancel()
+            await asyncio.wait((first,))
+            if not first.cancelled():
+                first.exception()  # nobody asks any more
+        await self._pieces.aclose()
+
+
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(pieces, None)
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""
+
+
+def _identity(found: RemoteAnswer) -> tuple[int, int]:
+    return int(found.result["dev"]), int(found.result["ino"])
+
+
+def _changed(path: str, message: str) -> CommandFailed:
+    return CommandFailed(message, kind="changed", path=path)
+
+
+async def _beginning(pieces: AsyncGenerator[bytes, None]) -> tuple[list[bytes], bool]:
+    """As much as may share a channel, and whether that is all."""
+    first: list[bytes] = []
+    size = 0
+    while size <= _AT_ONCE:
+        piece = await anext(pieces, None)
+        if piece is None:
+            return first, True
+        first.append(piece)
+        size += len(piece)
+    return first, False
+
+
+async def _chained(first: list[bytes], pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    while first:
+        yield first.pop(0)
+    async for piece in pieces:
+        yield piece
 
 
 def _check_covered(system: SystemView, caller: Caller) -> None:

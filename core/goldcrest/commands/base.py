@@ -19,17 +19,32 @@ JOB_ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Bytes that travel beside the arguments; their digest and size are what is signed."""
+    """Bytes that travel beside the arguments; their digest and size are what is signed, or the most bytes where they are not known yet."""
 
     sha256: str
+    """Empty: not known before all has been sent, see :meth:`streamed`."""
     size: int
+    """Bytes; at most, where the digest is not known."""
 
     @classmethod
     def of(cls, data: bytes) -> Payload:
         return cls(sha256_hex(data), len(data))
 
+    @classmethod
+    def streamed(cls, most: int) -> Payload:
+        """One that is sent on as it comes: its digest and size follow it (END of docs/protocol.md).
+
+        Args:
+            most: bytes.
+        """
+        return cls("", most)
+
+    @property
+    def is_streamed(self) -> bool:
+        return not self.sha256
+
     def dump(self) -> dict[str, Json]:
-        return {"sha256": self.sha256, "size": self.size}
+        return {"stream": self.size} if self.is_streamed else {"sha256": self.sha256, "size": self.size}
 
 
 class Command:
@@ -113,6 +128,8 @@ def command_from(op: str, args: Mapping[str, Any], payload: Payload | None = Non
     cls = _REGISTRY.get(op)
     if cls is None:
         raise InvalidInput(f"unknown operation {op!r}")
+    if payload is not None and payload.is_streamed and not cls.streams_payload:
+        raise InvalidInput(f"{op}: digest and size of the payload are missing")
     command = cls.from_args(args, payload)
     if command.args() != dict(args):
         raise InvalidInput(f"arguments of {op} are not in their canonical form")

@@ -116,7 +116,7 @@ class ReadFile(Command):
 class WriteFile(Command):
     """Write a file in one step: what is there is the old file or the whole new one. The bytes are the payload.
 
-    They are written as they arrive, and their digest is compared before the file gets its name.
+    They are written as they arrive, and their digest, which was signed or follows them, is compared before the file gets its name.
     """
 
     path: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self
+from itertools import islice
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import orjson
 
@@ -13,6 +14,7 @@ from goldcrest.canonical import Json
 from goldcrest.commands.base import Arguments, Command, Payload, check_file, check_number, register
 
 ENTRIES_LIMIT = 1_000_000  # that a list may be asked for; the node's own limit is lower by default
+_AT_ONCE: Final = 200  # lines that are parsed at once
 _ENTRY_BYTES = 32 * 1024  # bytes of one line at most: two names of 4096 bytes, each of which JSON may make four or six
 
 
@@ -76,9 +78,8 @@ class ListDirectory(Command):
         return command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One line of a list."""
+class Entry(NamedTuple):
+    """One line of a list. A tuple: of a large folder there are many, and a dataclass takes four times as long to make."""
 
     name: str
     """As :mod:`goldcrest.commands.names` says; may have control characters."""
@@ -146,9 +147,10 @@ def entries(content: bytes) -> Iterator[Entry]:
     Raises:
         ValueError, KeyError, TypeError: the node said something else than docs/protocol.md.
     """
-    for line in content.split(b"\n"):
-        if line:
-            yield _entry(orjson.loads(line))
+    lines = filter(None, content.split(b"\n"))
+    # Many at once: each call of the parser takes as long as reading a line does.
+    while some := list(islice(lines, _AT_ONCE)):
+        yield from map(_entry, orjson.loads(b"[%b]" % b",".join(some)))
 
 
 def _entry(value: object) -> Entry:
@@ -156,15 +158,15 @@ def _entry(value: object) -> Entry:
         raise TypeError("a line of a list is no object")
     device = value.get("rdev")
     return Entry(
-        name=str(value["name"]),
-        type=str(value["type"])[:1],
-        target=str(value.get("target", "")),
-        mode=int(value["mode"]) & 0o7777,
-        acl=value["acl"] is True,
-        links=int(value["links"]),
-        user=str(value["user"]),
-        group=str(value["group"]),
-        size=int(value["size"]),
-        mtime=int(value["mtime"]),
-        device=(int(device[0]), int(device[1])) if device is not None else None,
+        str(value["name"]),
+        str(value["type"])[:1],
+        str(value.get("target", "")),
+        int(value["mode"]) & 0o7777,
+        value["acl"] is True,
+        int(value["links"]),
+        str(value["user"]),
+        str(value["group"]),
+        int(value["size"]),
+        int(value["mtime"]),
+        (int(device[0]), int(device[1])) if device is not None else None,
     )

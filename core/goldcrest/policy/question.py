@@ -105,7 +105,7 @@ class Question:
     Args:
         operation: of a command (``slurm.submit``), ``session``, or of a resource (``job.create``, ``job.cancel``).
         args: typed arguments of the command, as they are signed.
-        payload: digest and size of the command's payload.
+        payload: digest and size of the command's payload, or the most bytes of one that is sent on as it comes (``stream``).
         fields: effective fields of the resource, see :func:`asked_by`.
         resources: what they ask for at most, see :func:`goldcrest.sbatch.resources`.
         wildcards: subjects of the account reviews that hold a wildcard (T7); policy denies unless it lists them.

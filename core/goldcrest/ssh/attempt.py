@@ -9,10 +9,11 @@ from typing import Final
 
 from goldcrest.authority import Basis
 from goldcrest.commands.base import Command
-from goldcrest.errors import AnswerLost, CommandRefused, SystemUnreachable, TooLarge
+from goldcrest.errors import AnswerLost, CommandRefused, OldFilter, SystemUnreachable, TooLarge
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
+from goldcrest.ssh.hello import PAYLOAD_END
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.telemetry import Log, Trace
 
@@ -52,6 +53,7 @@ class Attempt:
 
         Raises:
             CommandRefused: the operation is not enabled there.
+            OldFilter: it takes no payload whose digest follows it.
             TooLarge: the payload.
         """
         hello = channel.hello
@@ -62,6 +64,8 @@ class Attempt:
                 f"{self.command.op} is not enabled on login host {self.where} (ssh-filter {hello.version})",
                 reason="operation",
             )
+        if self.command.payload is not None and self.command.payload.is_streamed and PAYLOAD_END not in hello.features:
+            raise OldFilter(f"ssh-filter {hello.version} on login host {self.where} takes no payload of unknown digest")
         limit = hello.limits.payload
         if self.command.streams_payload and hello.limits.stream is not None:
             limit = hello.limits.stream

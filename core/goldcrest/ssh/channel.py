@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import asyncssh
 
 from goldcrest.errors import GoldcrestError
-from goldcrest.ssh.frames import BrokenFrame, Frame, FrameParser, FrameType, data_frames, request_frame, request_frames
+from goldcrest.ssh.frames import (
+    BrokenFrame,
+    Frame,
+    FrameParser,
+    FrameType,
+    data_frames,
+    end_frame,
+    request_frame,
+    request_frames,
+)
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
+from goldcrest.ssh.payloads import Pieces
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
 
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
@@ -46,11 +56,14 @@ class Progress:
         self.took = took
 
 
-async def while_moving(work: Coroutine[Any, Any, _T], progress: Progress, seconds: float) -> _T:
+async def while_moving(
+    work: Coroutine[Any, Any, _T], progress: Progress, seconds: float, *, excused: Callable[[], bool]
+) -> _T:
     """Wait for something that takes as long as it likes, but does not stand still.
 
     Args:
         seconds: without anything sent.
+        excused: whether there is nothing to send now.
 
     Raises:
         TimeoutError: it stood still.
@@ -61,7 +74,10 @@ async def while_moving(work: Coroutine[Any, Any, _T], progress: Progress, second
         while not task.done():
             left = progress.moved + seconds - time.monotonic()
             if left <= 0:
-                raise TimeoutError
+                if not excused():
+                    raise TimeoutError
+                progress.moved = time.monotonic()
+                continue
             await asyncio.wait((task,), timeout=left)
         return task.result()
     finally:
@@ -170,7 +186,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     async def call(
         self,
         certificate: bytes,
-        payload: bytes | AsyncIterable[bytes],
+        payload: bytes | Pieces,
         *,
         progress: Progress,
         most: int,
@@ -260,7 +276,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self,
         request_id: int,
         certificate: bytes,
-        payload: bytes | AsyncIterable[bytes],
+        payload: bytes | Pieces,
         progress: Progress,
         receiver: Collected | Streamed,
         seconds: float | None,
@@ -419,7 +435,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
 
 
 async def _frames(
-    request_id: int, certificate: bytes, payload: bytes | AsyncIterable[bytes], seconds: float | None
+    request_id: int, certificate: bytes, payload: bytes | Pieces, seconds: float | None
 ) -> AsyncGenerator[bytes, None]:
     if isinstance(payload, bytes):
         for frame in request_frames(request_id, certificate, payload, seconds=seconds):
@@ -429,6 +445,9 @@ async def _frames(
     async for piece in payload:
         for frame in data_frames(request_id, piece):
             yield frame
+    if payload.end is not None:
+        size, sha256 = payload.end
+        yield end_frame(request_id, size, sha256)
 
 
 def printable(data: bytes) -> str:

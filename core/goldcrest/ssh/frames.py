@@ -24,6 +24,7 @@ class FrameType(IntEnum):
     DATA = 2
     CANCEL = 3
     TIMED = 4
+    END = 5
     ANSWER = 17
     REFUSED = 18
     ERROR = 19
@@ -109,6 +110,11 @@ def data_frames(request_id: int, payload: bytes, *, start: int = 0) -> Iterator[
     """Encoded DATA frames with the bytes of the payload from ``start`` on."""
     for place in range(start, len(payload), PIECE):
         yield Frame(request_id, FrameType.DATA, payload[place : place + PIECE]).encode()
+
+
+def end_frame(request_id: int, size: int, sha256: bytes) -> bytes:
+    """The encoded frame behind a payload whose size and digest were not signed: what they are."""
+    return Frame(request_id, FrameType.END, size.to_bytes(8, "big") + sha256).encode()
 
 
 class FrameParser:

@@ -18,6 +18,8 @@ NOISE_LIMIT: Final = 64 * 1024  # bytes before the marker line
 HELLO_LIMIT: Final = 16 * 1024  # bytes of the marker line itself
 
 _LEAST_FRAME: Final = CERTIFICATE_LIMIT + PIECE + 16  # bytes of the largest frame that this client sends
+PAYLOAD_END: Final = "payload-end"
+"""The feature of filters that take a payload whose digest follows it."""
 _SID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -56,6 +58,8 @@ class Hello:
     operations: frozenset[str]
     limits: Limits
     protocol: tuple[int, ...] = (PROTOCOL,)
+    features: frozenset[str] = frozenset()
+    """What it can do that older ones of its protocol cannot."""
 
     def encode(self) -> bytes:
         """The marker line, with the newlines around it."""
@@ -66,6 +70,7 @@ class Hello:
             "system": self.system,
             "user": self.user,
             "operations": sorted(self.operations),
+            **({"features": sorted(self.features)} if self.features else {}),
             "limits": {
                 "frame": self.limits.frame,
                 "payload": self.limits.payload,
@@ -105,6 +110,7 @@ class Hello:
             operations=frozenset(_list_of(value, "operations", str)),
             limits=_limits(value.get("limits")),
             protocol=tuple(protocol),
+            features=frozenset(_list_of(value, "features", str)) if "features" in value else frozenset(),
         )
 
 

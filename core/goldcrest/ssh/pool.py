@@ -19,6 +19,7 @@ from goldcrest.ssh.connection import Connection
 from goldcrest.ssh.connections import Connections
 from goldcrest.ssh.following import followed
 from goldcrest.ssh.keys import EphemeralKey
+from goldcrest.ssh.payloads import Pieces
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.telemetry import Trace
@@ -184,12 +185,14 @@ class SshPool:
         them, so that neither side holds much. It has a channel of its own. Pieces that were asked for are gone: nothing is repeated then.
 
         Args:
-            pieces: the bytes that ``command.payload`` describes, in pieces of any size.
+            pieces: the bytes that ``command.payload`` describes, in pieces of any size. With a streamed payload they are whatever comes, up
+                to its most; their digest is made here, and compared by the node.
             seconds: without a piece sent, and until the answer behind the last one; the whole may take longer. Default: the settings'
                 ``command_seconds``.
             node_seconds: for all of it on the node. Default, and at most: what the node's policy file says.
 
         Raises:
+            OldFilter: the payload is a streamed one, which the node's filter does not take. No piece was asked for.
             As :meth:`run`. Whatever ``pieces`` raises ends the command, and leaves nothing on the node.
         """
         limit = self._settings.command_seconds if seconds is None else seconds
@@ -208,8 +211,7 @@ class SshPool:
         limit: float,
         node_seconds: float | None,
     ) -> Answer:
-        size = command.payload.size if command.payload else 0
-        counted = _Counted(pieces, size=size, op=command.op)
+        outgoing = Pieces(pieces, command)
         while True:
             connection: Connection | None = None
             channel: Channel | None = None
@@ -218,31 +220,32 @@ class SshPool:
                     async with asyncio.timeout(limit):
                         connection = await self._connection(attempt)
                         channel = await stack.enter_async_context(connection.stream_channel())
-                        attempt.check_allowed(channel, size)
+                        attempt.check_allowed(channel, outgoing.known)
+                        outgoing.bound(channel.hello.limits.stream if channel.hello else None)
                         certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"
                     call = channel.call(
                         certificate,
-                        counted,
+                        outgoing,
                         progress=attempt.progress,
                         most=_most(command, self._settings),
                         data_is_result=True,
                         seconds=node_seconds,
                     )
-                    result, _ = await while_moving(call, attempt.progress, limit)
+                    result, _ = await while_moving(call, attempt.progress, limit, excused=lambda: outgoing.waits)
                 return Answer(result, b"", connection.key.endpoint.name)
             except TimeoutError:
                 raise attempt.unanswered(_too_late(attempt, limit)) from None
             except ChannelLost as lost:
-                if counted.begun and not attempt.progress.sent:
+                if outgoing.begun and not attempt.progress.sent:
                     raise SystemUnreachable(
                         f"{attempt.unanswered(lost.reason).message}, while the payload was sent"
                     ) from None
-                if counted.begun:
+                if outgoing.begun:
                     raise attempt.unanswered(lost.reason) from None
                 attempt.lost(lost, connection)
             except CommandRefused as refused:
-                if counted.begun:
+                if outgoing.begun:
                     raise
                 await attempt.refused(refused, channel)
 
@@ -319,31 +322,6 @@ class SshPool:
         )
 
 
-class _Counted:
-    """Pieces of a payload, of which there must be as many bytes as were signed: a node would wait for more, or refuse all."""
-
-    def __init__(self, pieces: AsyncIterable[bytes], *, size: int, op: str) -> None:
-        self._pieces = pieces
-        self._left = size
-        self._op = op
-        self.begun = False
-
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        self.begun = True
-        last = b""  # kept back until it is known that nothing follows: with it, the node would take the payload as complete
-        async for piece in self._pieces:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise InvalidInput(f"{self._op}: the payload has more bytes than were signed")
-            if last and piece:
-                yield last
-            last = piece or last
-        if self._left:
-            raise InvalidInput(f"{self._op}: the payload has {self._left} bytes less than were signed")
-        if last:
-            yield last
-
-
 def _most(command: Command, settings: SshSettings) -> int:
     """Bytes of data that the answer may have."""
     return min(command.content_limit if command.sends_content else _RESULT, settings.answer_bytes)
@@ -355,6 +333,8 @@ def _too_late(attempt: Attempt, seconds: float) -> str:
 
 def _check_payload(command: Command, payload: bytes) -> None:
     """Its digest is checked on the node; a wrong size would leave the node waiting."""
+    if command.payload is not None and command.payload.is_streamed:
+        raise InvalidInput(f"{command.op}: a payload whose digest is not known is sent by upload()")
     expected = command.payload.size if command.payload else 0
     if len(payload) != expected:
         raise InvalidInput(f"{command.op}: the payload has {len(payload)} bytes, not {expected}")

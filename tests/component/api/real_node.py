@@ -79,6 +79,7 @@ async def running_site(
     *,
     limits: Mapping[str, int] | None = None,
     change: Mapping[str, Any] | None = None,
+    old_filter: bool = False,
     **policy: Any,
 ) -> AsyncIterator[Site]:
     """All of it, until the end.
@@ -86,12 +87,14 @@ async def running_site(
     Args:
         limits: ``spec.limits`` of the System.
         change: settings of the gateway.
+        old_filter: the node's filter takes no streamed payloads.
         policy: of the filter.
     """
     root, folder = _folders()
     authority = TinyAuthority()
     authority.before_command = _as_delegation_reads_it
-    node = await LoginNode(authority, RealFilter(authority, root, run_as=USER, roots=[str(folder)], **policy)).start()
+    real = RealFilter(authority, root, run_as=USER, older=old_filter, roots=[str(folder)], **policy)
+    node = await LoginNode(authority, real).start()
     pool = SshPool(authority, SshSettings(backoff_first_seconds=0.05))
     system = {
         "apiVersion": "hpc.goldcrest.dev/v1alpha1",

@@ -107,14 +107,45 @@ async def test_upload_without_a_folder(site: Site) -> None:
     assert reply.json() == {"description": "Error on upload operation", "error": "'targetPath' not specified"}
 
 
-async def test_fields_behind_the_file(site: Site) -> None:
-    """Their order is the client's."""
+def behind(site: Site, content: bytes) -> aiohttp.FormData:
+    """A form with its fields behind the file."""
     form = aiohttp.FormData()
-    form.add_field("file", b"x", filename="f")
+    form.add_field("file", content, filename="f")
     form.add_field("targetPath", site.path())
-    reply = await site.gateway.request("POST", "/utilities/upload", user=USER, machine=SYSTEM, data=form)
-    assert reply.status == 201
-    assert left_behind(site) == ["f"]
+    return form
+
+
+@pytest.mark.parametrize("size", [1, 3_000_000])
+async def test_fields_behind_the_file(tmp_path: Path, size: int) -> None:
+    """Their order is the client's: such files wait until it is known where they belong; of all that wait there is a bound."""
+    change = {"spool_folder": tmp_path, "limits": {"spool_bytes": 3_000_000}}
+    async with running_site(tmp_path, change=change, limits={"maxFileSizeMiB": 10}) as site:
+
+        async def send(content: bytes) -> Reply:
+            return await site.gateway.request(
+                "POST", "/utilities/upload", user=USER, machine=SYSTEM, data=behind(site, content)
+            )
+
+        content = os.urandom(size)
+        assert (await send(content)).status == 201
+        assert (site.folder / "f").read_bytes() == content
+        reply = await send(content + b"x" * 3_000_000)
+        assert (reply.status, reply.json()["error"]) == (503, "The gateway has no room for the file now")
+        assert (reply.headers["X-Goldcrest-Code"], reply.headers["X-Goldcrest-Retryable"]) == ("GatewayFull", "true")
+        assert (await send(b"again")).status == 201  # what waited was given back
+        assert (await upload(site, content + b"x" * 1_000_000, name="g")).status == 201  # does not wait
+        assert (site.folder / "f").read_bytes() == b"again"
+
+
+async def test_an_older_login_node(tmp_path: Path) -> None:
+    """That wants the digest first: files wait until they are complete, within the same bound."""
+    change = {"spool_folder": tmp_path, "limits": {"spool_bytes": 2_000_000}}
+    async with running_site(tmp_path, change=change, old_filter=True) as site:
+        content = os.urandom(2_000_000)
+        assert (await upload(site, content)).status == 201
+        assert (site.folder / "file.bin").read_bytes() == content
+        assert (await upload(site, content + b"x")).status == 503
+        assert (site.folder / "file.bin").read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -156,6 +187,32 @@ async def test_too_large(tmp_path: Path) -> None:
         status, headers, body = await download(site, site.path("large"))
         assert (status, json.loads(body)) == (400, {"description": "Failed to download file"})
         assert headers["X-Size-Limit"] == "File exceeds size limit"
+
+
+async def test_folder_that_is_missing_is_told_once_all_has_come(tmp_path: Path) -> None:
+    """Most clients read no answer before they have sent everything; the connection is good for the next request."""
+    async with running_site(tmp_path, limits={"maxFileSizeMiB": 40}) as site:
+        for content in (b"x" * 30_000_000, b"x" * 43_000_000):
+            reply = await upload(site, content, folder=site.path("missing"))
+            assert (reply.status, reply.headers.get("X-Invalid-Path")) == (
+                (400, "path is an invalid path") if len(content) < 40_000_000 else (413, None)
+            )
+
+
+async def test_file_that_is_sent_slowly(tmp_path: Path) -> None:
+    """The node waits with us, beyond the time that a command may take."""
+    async with running_site(
+        tmp_path, limits={"utilitiesSeconds": 1}, change={"limits": {"command_seconds": 1}}
+    ) as site:
+        parts = [os.urandom(300_000) for _ in range(3)]
+
+        async def slow() -> Any:
+            for part in parts:
+                yield part
+                await asyncio.sleep(2.5)
+
+        assert (await upload(site, slow())).status == 201
+        assert (site.folder / "file.bin").read_bytes() == b"".join(parts)
 
 
 async def test_request_that_is_cut(site: Site) -> None:
@@ -314,16 +371,14 @@ async def test_node_that_is_cut_in_the_middle(tmp_path: Path) -> None:
 
 
 async def test_large_files_both_ways(tmp_path: Path) -> None:
-    """80 MiB, more than one command reads at once: the same bytes; uploads pass through a file without a name."""
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    async with running_site(tmp_path, limits={"maxFileSizeMiB": 90}, change={"spool_folder": spool}) as site:
+    """80 MiB, more than one command reads at once: the same bytes; uploads go on as they come, and wait nowhere."""
+    change = {"spool_folder": tmp_path / "missing", "limits": {"spool_bytes": 0}}
+    async with running_site(tmp_path, limits={"maxFileSizeMiB": 90}, change=change) as site:
         local = tmp_path / "local"
         local.write_bytes(os.urandom(80 * 2**20))
         with local.open("rb") as file:
             reply = await upload(site, file)
         assert reply.status == 201, reply
-        assert list(spool.iterdir()) == []
         gc.collect()
         digest = hashlib.sha256(local.read_bytes()).hexdigest()
         status, _, body = await download(site, site.path("file.bin"))

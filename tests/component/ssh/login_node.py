@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import pwd
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -224,13 +223,19 @@ async def probe(spec: SystemSpec, *, seconds: float = 10) -> None:
 class RealFilter:
     """Runs ssh-filter of this checkout on each channel, as the user of this process or as another one."""
 
-    def __init__(self, authority: TinyAuthority, folder: Path, *, run_as: str | None = None, **policy: Any) -> None:
+    def __init__(
+        self, authority: TinyAuthority, folder: Path, *, run_as: str | None = None, older: bool = False, **policy: Any
+    ) -> None:
+        """``older``: it takes no streamed payloads."""
         self._authority = authority
         self._ids: dict[str, Any] = {}
         self._filter = FILTER
         if run_as is not None:  # who may not enter the checkout
             self._filter = folder / "ssh-filter"
-            shutil.copy(FILTER, self._filter)
+            text = FILTER.read_text()
+            feature, known = '"features": ["payload-end"],', 'set(payload) == {"stream"}'
+            assert feature in text and known in text
+            self._filter.write_text(text.replace(feature, "").replace(known, "False") if older else text)
             self._filter.chmod(0o755)
             account = pwd.getpwnam(run_as)
             self._ids = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
@@ -316,6 +321,7 @@ class ScriptedFilter:
         operations: tuple[str, ...] = ("sys.whoami", "fs.stat", "fs.mkdir", "fs.read", "fs.write", "slurm.queue"),
         commands: int = 16,
         payload: int = 16 * 1024 * 1024,
+        features: tuple[str, ...] = (),
     ) -> None:
         self.on_request = on_request
         self.noise = noise
@@ -323,6 +329,7 @@ class ScriptedFilter:
         self.system = system
         self.protocol = protocol
         self.operations = operations
+        self.features = features
         self.limits = Limits(frame=1024 * 1024 + 64 * 1024, payload=payload, output=1024 * 1024, commands=commands)
         self.on_frame: Callable[[Frame], None] = lambda frame: None  # each frame, before anything else
         self.runs: list[_Run] = []
@@ -354,6 +361,7 @@ class _Run:
             operations=frozenset(script.operations),
             limits=script.limits,
             protocol=script.protocol,
+            features=frozenset(script.features),
         )
         self.process.stdout.write(script.noise + hello.encode())
         parser = FrameParser()

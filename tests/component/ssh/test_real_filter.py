@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import os
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 import pytest
 
-from component.ssh.login_node import SYSTEM, RealFilter, spec_of
+from component.ssh.login_node import SYSTEM, RealFilter, Request, ScriptedFilter, spec_of
 from goldcrest.authority import ByToken
 from goldcrest.commands import (
     ChangeOwner,
@@ -28,7 +28,9 @@ from goldcrest.commands import (
 )
 from goldcrest.commands.answers import PartRead
 from goldcrest.commands.listing import Listed, entries
-from goldcrest.errors import CommandFailed, CommandRefused, InvalidInput, SystemUnreachable
+from goldcrest.errors import CommandFailed, CommandRefused, InvalidInput, OldFilter, SystemUnreachable, TooLarge
+from goldcrest.ssh import channel as channel_module
+from goldcrest.ssh.frames import data_frames
 from goldcrest.telemetry import Trace
 
 pytestmark = [
@@ -259,6 +261,67 @@ async def test_uploads_that_are_not_what_was_signed(where, make_pool, tmp_path, 
             break
         await asyncio.sleep(0.1)
     assert list((tmp_path / "upload").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 3_000_001])
+async def test_uploads_of_which_nothing_is_known_before(where, make_pool, tmp_path, size):
+    """Size and digest follow the bytes, which may be as many as was signed; a source that pauses longer than the node may is waited for."""
+    content = os.urandom(size)
+    pool = make_pool()
+    command = WriteFile(str(tmp_path / "x"), Payload.streamed(size))
+    await pool.run(WhoAmI(), **where)
+    pause = 0.6 if size == 262_144 else 0.0
+    answer = await pool.upload(command, _pieces(content, pause=pause), seconds=0.5 if pause else None, **where)
+    assert answer.result == {"size": size}
+    assert (tmp_path / "x").read_bytes() == content
+    with pytest.raises(InvalidInput, match="upload"):
+        await pool.run(command, payload=content, **where)
+
+
+@pytest.mark.parametrize("change", ["more", "an error", "other bytes"])
+async def test_streamed_uploads_that_come_to_nothing(where, make_pool, tmp_path, change, monkeypatch):
+    """Too many bytes, a client that goes away, bytes that are altered behind the digest: no file, and the pool works on."""
+    content = os.urandom(3_000_000)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in _pieces(content):
+            yield piece
+            if change == "an error":
+                raise RuntimeError("the client went away")
+
+    if change == "other bytes":
+        monkeypatch.setattr(channel_module, "data_frames", _altering)
+    pool = make_pool()
+    (tmp_path / "upload").mkdir()
+    command = WriteFile(str(tmp_path / "upload" / "x"), Payload.streamed(2_999_999 if change == "more" else 3_000_000))
+    kind = {"other bytes": CommandRefused, "an error": RuntimeError}.get(change, TooLarge)
+    with pytest.raises(kind):
+        await pool.upload(command, pieces(), **where)
+    assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
+    for _ in range(50):  # a CANCEL is on its way
+        if not list((tmp_path / "upload").iterdir()):
+            break
+        await asyncio.sleep(0.1)
+    assert list((tmp_path / "upload").iterdir()) == []
+
+
+def _altering(request_id: int, piece: bytes, *, start: int = 0) -> Iterator[bytes]:
+    return data_frames(request_id, bytes([piece[0] ^ 1]) + piece[1:], start=start)
+
+
+async def test_an_older_filter_is_not_asked_for_a_streamed_payload(start_node, make_pool):
+    """Said before a certificate is made and before a piece is asked for, so that another way is open."""
+    script = ScriptedFilter(_nothing, user=USER)
+    node = await start_node(script)
+    where = {"system": SYSTEM, "spec": spec_of(node), "user": USER, "basis": ByToken("token"), "trace": Trace.new()}
+    source = _pieces(b"x")
+    with pytest.raises(OldFilter, match="update it"):
+        await make_pool().upload(WriteFile("/scratch/x", Payload.streamed(10)), source, **where)
+    assert script.seen == []
+    assert [piece async for piece in source] == [b"x"]
+
+
+async def _nothing(request: Request) -> None: ...
 
 
 async def test_an_upload_that_the_node_cannot_write(where, make_pool, tmp_path):

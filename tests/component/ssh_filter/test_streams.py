@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import struct
@@ -18,7 +19,7 @@ from component.ssh_filter.node import ANSWER, DATA, ERROR, REFUSED, REQUEST, UID
 
 pytestmark = pytest.mark.component
 
-TIMED = 4
+TIMED, END = 4, 5
 MIB = 1024 * 1024
 
 
@@ -108,6 +109,111 @@ def test_nothing_is_left_of_half_a_file(node: Node, end: str) -> None:
         assert (got.type, got.json["reason"]) == (REFUSED, "payload")
     assert left(node.home) == ["x"]
     assert (node.home / "x").read_bytes() == b"old"
+
+
+def begin_streamed(channel: Channel, most: int, first: bytes = b"", name: str = "x") -> int:
+    """A write of which only the most bytes are signed."""
+    args = {"path": str(channel.node.home / name), "mode": 0o600, "overwrite": True}
+    command = {**channel.command("fs.write", args), "payload": {"stream": most}}
+    request_id = channel.next_id()
+    channel.send(request_frame(request_id, channel.node.certificate(command).build(), first))
+    return request_id
+
+
+def end_of(data: bytes, *, size: int | None = None) -> bytes:
+    """The body of an END."""
+    return struct.pack(">Q", len(data) if size is None else size) + hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 5 * MIB])
+def test_a_payload_whose_digest_follows_it(node: Node, size: int) -> None:
+    """The file has its name with END, not before; the log has the digest. Up to the most that was signed, which may be all."""
+    channel = node.open()
+    assert channel.hello["features"] == ["payload-end"]
+    data = os.urandom(size)
+    request_id = begin_streamed(channel, size, data[:10])
+    send(channel, request_id, data[10:])
+    assert channel.ask("sys.whoami", {})["uid"] == UID  # all of it was taken
+    assert left(node.home) == []
+    channel.send(frame(request_id, END, end_of(data)))
+    got = channel.finish(request_id)
+    assert (got.type, got.json) == (ANSWER, {"size": size})
+    assert (node.home / "x").read_bytes() == data
+    channel.end()
+    (line,) = [line for line in node.log_lines() if "op=fs.write" in line]
+    assert f"bytes={size} sha256={hashlib.sha256(data).hexdigest()}" in line
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        end_of(b"x" * 2999),
+        end_of(b"x" * 2999 + b"y"),
+        end_of(b"x" * 3000, size=2999),
+        end_of(b"x" * 3000) + b"x",
+        end_of(b"x" * 3000)[:-1],
+        b"",
+    ],
+)
+def test_an_end_that_is_not_of_what_came(node: Node, body: bytes) -> None:
+    """Refused, whatever of size and digest differs; the old file stays, and nothing beside it."""
+    (node.home / "x").write_bytes(b"old")
+    channel = node.open()
+    request_id = begin_streamed(channel, 5000, b"x" * 1000)
+    send(channel, request_id, b"x" * 2000)
+    channel.send(frame(request_id, END, body))
+    got = channel.finish(request_id)
+    assert (got.type, got.json["reason"]) == (REFUSED, "payload")
+    assert left(node.home) == ["x"]
+    assert (node.home / "x").read_bytes() == b"old"
+    channel.send(frame(request_id, END, body))  # of a request that is over: it was on its way
+    assert channel.ask("sys.whoami", {})["uid"] == UID
+
+
+@pytest.mark.parametrize("end", ["closed", "killed", "cancelled", "silence"])
+def test_nothing_is_left_without_an_end(node: Node, end: str) -> None:
+    """However much of it came: as much as was signed, too."""
+    if end == "silence":
+        node.policy["idleSeconds"] = 1
+    channel = node.open()
+    request_id = begin_streamed(channel, 3000, b"x" * 3000)
+    if end == "closed":
+        assert channel.end() == 0
+    elif end == "killed":
+        assert channel.ask("sys.whoami", {})["uid"] == UID
+        channel.process.send_signal(signal.SIGKILL)
+        channel.process.wait()
+    elif end == "cancelled":
+        channel.send(frame(request_id, 3))
+        assert channel.finish(request_id).json["kind"] == "cancelled"
+    else:
+        assert channel.finish(request_id).json["kind"] == "timeout"
+    assert left(node.home) == []
+
+
+@pytest.mark.parametrize(("signed", "limit"), [(1000, 2000), (2000, 1000)])
+def test_more_than_a_streamed_payload_may_have(node: Node, signed: int, limit: int) -> None:
+    """Than was signed, or than the node takes: refused with the byte that is too much."""
+    node.policy["streamLimit"] = limit
+    channel = node.open()
+    request_id = begin_streamed(channel, signed, b"x" * 1000)
+    send(channel, request_id, b"x")
+    got = channel.finish(request_id)
+    assert (got.type, got.json["reason"], got.json["message"]) == (
+        REFUSED,
+        "payload",
+        "more than 1000 bytes of payload",
+    )
+    assert left(node.home) == []
+
+
+def test_an_end_where_none_belongs(node: Node) -> None:
+    """A payload whose digest was signed ends by itself: no other one may be put in its place."""
+    channel = node.open()
+    request_id = begin(channel, "x", b"x" * 3000, b"x" * 1000)
+    channel.send(frame(request_id, END, end_of(b"x" * 1000)))
+    assert channel.process.wait(10) == 118
+    assert left(node.home) == []
 
 
 def test_longer_than_its_time(node: Node) -> None:

@@ -292,6 +292,18 @@ def test_bad_environments_are_refused(environment: dict[str, str]) -> None:
         submit_payload(environment, b"")
 
 
+def test_streamed_payloads() -> None:
+    """Of an upload only the most bytes are signed; a submission is signed with its digest."""
+    args = {"path": "/scratch/x", "mode": 0o644, "overwrite": True}
+    command = command_from("fs.write", args, Payload.streamed(100))
+    assert command.body(system="cluster", user="alice", sid="0" * 32)["payload"] == {"stream": 100}
+    with pytest.raises(InvalidInput, match="between"):
+        command_from("fs.write", args, Payload.streamed(2**41))
+    submit = next(example for example in EXAMPLES if example.op == "slurm.submit")
+    with pytest.raises(InvalidInput, match="digest"):
+        command_from("slurm.submit", submit.args(), Payload.streamed(100))
+
+
 def test_the_payload_of_a_submission_has_header_and_script() -> None:
     """u32 length, header, script: as docs/protocol.md says."""
     payload = submit_payload({"B": "2", "A": "1"}, b"#!/bin/sh\n")

@@ -71,6 +71,24 @@ def test_a_whole_traceparent() -> None:
     assert certificate_request({**GOOD, "trace": header}).trace == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
+WRITE = {**GOOD, "op": "fs.write", "args": {"path": "/x", "mode": 0, "overwrite": False}}
+
+
+def test_a_streamed_payload() -> None:
+    """Of an upload that is sent on as it comes the most bytes are signed."""
+    assert certificate_request({**WRITE, "payload": {"stream": 5}}).body()["payload"] == {"stream": 5}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"stream": -1}, {"stream": True}, {"stream": "5"}, {"stream": 2**53}, {"stream": 5, "size": 5}, {"stream": None}],
+)
+def test_payloads_that_are_none(payload: dict[str, Any]) -> None:
+    """Refused; as is a payload of unknown digest of what is not written as it comes."""
+    with pytest.raises(InvalidInput, match="payload"):
+        certificate_request({**WRITE, "payload": payload})
+
+
 @given(value=JSON)
 @settings(max_examples=200, deadline=None)
 def test_anything(value: object) -> None:

@@ -21,6 +21,7 @@ from goldcrest.ssh.frames import (
     Frame,
     FrameParser,
     FrameType,
+    end_frame,
     request_body,
     request_frame,
     request_frames,
@@ -54,6 +55,8 @@ def test_golden_frames(vector):
         seconds = vector["milliseconds"] / 1000 if "milliseconds" in vector else None
         assert split_request_body(frame.body[0 if seconds is None else 4 :]) == (certificate, payload)
         assert request_frame(frame.id, certificate, payload, seconds=seconds).hex() == vector["bytes"]
+    if "sha256" in vector:
+        assert end_frame(frame.id, vector["size"], bytes.fromhex(vector["sha256"])).hex() == vector["bytes"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["broken"], ids=by_name)
@@ -70,10 +73,14 @@ def test_golden_commands(vector):
     if command["kind"] == "session":
         body = session_body(system=command["system"], user=command["user"])
     else:
-        payload = Payload(**command["payload"]) if command["payload"] else None
+        payload = _payload(command["payload"]) if command["payload"] else None
         typed = command_from(command["op"], command["args"], payload)
         body = typed.body(system=command["system"], user=command["user"], sid=command["sid"])
     assert f"{vector['path']} v1.{b64url(canonical(body))}" == vector["forceCommand"]
+
+
+def _payload(form):
+    return Payload.streamed(form["stream"]) if "stream" in form else Payload(**form)
 
 
 @settings(deadline=None)

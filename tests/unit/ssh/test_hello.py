@@ -56,6 +56,7 @@ def test_golden_hellos(vector, step):
     )
     assert sorted(hello.operations) == expected["operations"]
     assert list(hello.protocol) == expected["protocol"]
+    assert sorted(hello.features) == expected.get("features", [])
     assert {name: getattr(hello.limits, name) for name in expected["limits"]} == expected["limits"]
 
 

@@ -316,7 +316,10 @@ def test_text_beyond_ascii_is_canonical_as_it_is(f: Any, session: Any, certifica
         {"sha256": "A" * 64, "size": 1},
         {"sha256": "0" * 63, "size": 1},
         {"sha256": "0" * 64, "size": 1, "stream": 1},
-        {"stream": 100},
+        {"stream": -1},
+        {"stream": True},
+        {"stream": "1"},
+        {"stream": 1, "size": 1},
         {"sha256": "0" * 64, "size": 5 * 1024**3 + 1},
         {},
     ],
@@ -325,6 +328,25 @@ def test_form_of_the_payload(f: Any, session: Any, certificate: Certificate, pay
     """fs.write needs a digest and a size within the limit, and nothing else."""
     args = {"path": "/home/alice/x", "mode": 0o644, "overwrite": False}
     assert reason(f, session, certificate.but(command=command("fs.write", args, payload=payload))) == "payload"
+
+
+def test_a_streamed_payload(f: Any, session: Any, certificate: Certificate) -> None:
+    """Its most bytes are signed, and the node's own limit counts as well. Only operations that use it as it comes may have one."""
+    args = {"path": "/home/alice/x", "mode": 0o644, "overwrite": False}
+    for most, limit in ((0, 0), (100, 100), (2**50, 5 * 1024**3)):
+        made = check(f, session, certificate.but(command=command("fs.write", args, payload={"stream": most})).build())
+        assert session.check_operation(made)[1:] == (None, limit)
+    submit = {
+        "token": "goldcrest:00000000:" + "0" * 32,
+        "jobDirectory": "/home/alice/j",
+        "workDirectory": "/home/alice",
+        "scriptName": "job",
+        "hold": True,
+        "options": {},
+    }
+    assert (
+        reason(f, session, certificate.but(command=command("slurm.submit", submit, payload={"stream": 9}))) == "payload"
+    )
 
 
 def test_payload_where_none_belongs(f: Any, session: Any, certificate: Certificate) -> None:

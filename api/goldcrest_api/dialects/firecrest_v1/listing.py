@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import lru_cache
+from typing import Final, TypeVar
 
 from goldcrest.commands.listing import Entry
 from goldcrest.commands.names import name_bytes
 from goldcrest_api.dialects.firecrest_v1.c_quotes import escaped, quoted
 
 Record = dict[str, str]
+_DAY: Final = 86_400  # seconds
 _T = TypeVar("_T")
 
 
@@ -24,7 +26,7 @@ def record(entry: Entry) -> Record:
         "user": entry.user,
         "group": entry.group,
         "permissions": entry.permissions,
-        "last_modified": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry.mtime)),
+        "last_modified": _time(entry.mtime),
         "size": str(entry.size) if device is None else f"{device[0]}, {device[1]}",
     }
 
@@ -44,6 +46,16 @@ def page(items: Sequence[_T], *, size: str | None, number: str | None) -> Sequen
     if length < 1 or index < 1 or start >= len(items):
         return items
     return items[start : start + length]
+
+
+def _time(mtime: int) -> str:
+    day, second = divmod(mtime, _DAY)
+    return f"{_date(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+
+
+@lru_cache(maxsize=4096)  # files of a folder are of few days
+def _date(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * _DAY))
 
 
 def _name(text: str) -> str:

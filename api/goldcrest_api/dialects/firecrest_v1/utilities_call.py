@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
-from goldcrest.commands import Command, WriteFile
+from goldcrest.commands import Command
 from goldcrest.commands.base import check_file
 from goldcrest.commands.names import name_text
 from goldcrest.errors import GoldcrestError, InvalidInput
@@ -19,12 +19,14 @@ from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import escaped_outcome, outcome
 from goldcrest_api.dialects.firecrest_v1.file_failures import Step
 from goldcrest_api.ports import RemoteAnswer
-from goldcrest_api.spool import Spool
 from goldcrest_api.system_cache import SystemView
 
 NAMES_HEADER: Final = "x-goldcrest-names"
 """``escaped``: the paths of this request are written as ``/utilities/ls`` writes names, so that any file can be named."""
 TOO_LARGE: Final = "Failed to upload file. The file is over {bytes} bytes"
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +85,18 @@ class Utility:
         Raises:
             Refusal: it failed.
         """
-        try:
-            return await self.call.context.files.run(
-                command, system=self.system, caller=self.call.caller, trace=self.call.trace
-            )
-        except GoldcrestError as error:
-            raise self.refusal(error, step) from error
+        files = self.call.context.files
+        call = files.run(command, system=self.system, caller=self.call.caller, trace=self.call.trace)
+        return await self.answered(call, step)
 
-    async def write(self, command: WriteFile, spool: Spool, step: Step) -> None:
-        """Write a file whose bytes wait in a spool.
+    async def answered(self, call: Awaitable[_T], step: Step) -> _T:
+        """Wait for what was begun on the system.
 
         Raises:
             Refusal: it failed.
         """
         try:
-            await self.call.context.files.write(
-                command, spool, system=self.system, caller=self.call.caller, trace=self.call.trace
-            )
+            return await call
         except GoldcrestError as error:
             raise self.refusal(error, step) from error
 

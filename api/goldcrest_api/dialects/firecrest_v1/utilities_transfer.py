@@ -10,17 +10,17 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest.commands import StatFile, WriteFile
+from goldcrest.commands import StatFile
 from goldcrest.commands.names import name_text
-from goldcrest.errors import CommandFailed, GoldcrestError, InvalidInput, TooLarge
+from goldcrest.errors import CommandFailed, GoldcrestError, TooLarge
 from goldcrest_api.codes import Code
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import CLOSE
 from goldcrest_api.dialects.firecrest_v1.fields import outcome
+from goldcrest_api.dialects.firecrest_v1.file_failures import Step
 from goldcrest_api.dialects.firecrest_v1.utilities_call import TOO_LARGE, Utility, beginning, by_query, description_of
 from goldcrest_api.file_response import FileResponse
-from goldcrest_api.multipart_stream import Received, receive
-from goldcrest_api.spool import Spool
+from goldcrest_api.multipart_stream import IncomingForm
 
 _NEW_MODE: Final = 0o666  # the node's umask is taken off
 _NAME_BYTES: Final = 255  # NAME_MAX of Linux
@@ -31,16 +31,15 @@ async def download(request: Request) -> Response:
     """The bytes of a file."""
     utility = await by_query(request, "fsize")
     path = utility.path("sourcePath")
-    found = await utility.run(StatFile(path, dereference=True), utility.step("stat", target=path))
-    size = int(found.result["size"])
-    if size > utility.system.spec.limits.file_bytes:
+    call, most = utility.call, utility.system.spec.limits.file_bytes
+    opening = call.context.files.content(path, most=most, system=utility.system, caller=call.caller, trace=call.trace)
+    size, pieces = await utility.answered(opening, utility.step("stat", target=path))
+    if size > most:
         headers = {"X-Size-Limit": "File exceeds size limit"}
         raise Refusal(400, description="Failed to download file", headers=headers, code=Code("TooLarge"))
     headers = {"Content-Disposition": _attachment(path)}
     if not size:
         return Response(headers=headers, media_type=FileResponse.media_type)
-    call = utility.call
-    pieces = call.context.files.content(path, size, system=utility.system, caller=call.caller, trace=call.trace)
     step = utility.step("base64", target=path, description=description_of("base64"))
     # What keeps the file from being read is known with the first piece: then there is still an answer to give.
     try:
@@ -53,39 +52,59 @@ async def download(request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """Write a file into a directory, over what is there. It appears when it is whole; a request that is cut leaves nothing."""
     utility = await beginning(request, "upload")
-    context = utility.call.context
-    limits = context.settings.limits
+    limits = utility.call.context.settings.limits
     most = utility.system.spec.limits.file_bytes
+    form = IncomingForm(request, name="file", limit=most, fields=limits.form_fields, seconds=limits.body_seconds)
     try:
-        with Spool(context.settings.spool_folder) as spool:
-            received = await receive(
-                request, spool.write, name="file", limit=most, fields=limits.form_fields, seconds=limits.body_seconds
-            )
-            await _write(utility.with_fields(received.fields), received, spool)
-    except TooLarge as error:
-        raise Refusal(413, description=TOO_LARGE.format(bytes=most), headers=CLOSE) from error
-    except InvalidInput as error:
-        raise Refusal(400, description=_NOT_UPLOADED, error=error.message, headers=CLOSE) from error
+        try:
+            await form.begin()
+            await _receive(utility, form)
+        except (GoldcrestError, Refusal, OSError):
+            await form.drain()
+            raise
+    except (GoldcrestError, Refusal) as error:
+        if form.error is None:
+            raise
+        if isinstance(form.error, TooLarge):
+            raise Refusal(413, description=TOO_LARGE.format(bytes=most), headers=CLOSE) from error
+        raise Refusal(400, description=_NOT_UPLOADED, error=form.error.message, headers=CLOSE) from error
     except OSError as error:  # of the spool
         told = "The gateway has no room for the file now"
         raise Refusal(503, description=_NOT_UPLOADED, error=told, code=Code("GatewayFull", retryable=True)) from error
     return SortedJson({"description": "File upload successful", "output": ""}, status_code=201)
 
 
-async def _write(utility: Utility, received: Received, spool: Spool) -> None:
-    folder = utility.path()
-    if not received.file_name:
+async def _receive(utility: Utility, form: IncomingForm) -> None:
+    files, system, call = utility.call.context.files, utility.system, utility.call
+    if form.file_name is None or "targetPath" in form.fields:
+        path, step, mode = await _target(utility, form)
+        writing = files.write(
+            path, form.pieces(), mode=mode, most=form.most, system=system, caller=call.caller, trace=call.trace
+        )
+        await utility.answered(writing, step)
+        return
+    # Where it is to go is behind it.
+    with files.spools.open() as spool:
+        async for piece in form.pieces():
+            await spool.write(piece)
+        path, step, mode = await _target(utility, form)
+        writing = files.write_spooled(path, spool, mode=mode, system=system, caller=call.caller, trace=call.trace)
+        await utility.answered(writing, step)
+
+
+async def _target(utility: Utility, form: IncomingForm) -> tuple[str, Step, int]:
+    """Which file to write, and with what mode."""
+    folder = utility.with_fields(form.fields).path()
+    if not form.file_name:
         raise Refusal(400, description=_NOT_UPLOADED, error="No file in query")
-    if not is_component(received.file_name):
+    if not is_component(form.file_name):
         raise Refusal(400, description=_NOT_UPLOADED, error="Filename has invalid char")
-    path = f"{folder.rstrip('/')}/{name_text(received.file_name.encode())}"
+    path = f"{folder.rstrip('/')}/{name_text(form.file_name.encode())}"
     step = utility.step("cat", target=path)
-    mode = await _mode_of(utility, path)
-    payload = await spool.payload()
-    await utility.write(WriteFile(path, payload, mode=mode, overwrite=True), spool, step)
+    return path, step, await _mode_of(utility, path, step)
 
 
-async def _mode_of(utility: Utility, path: str) -> int:
+async def _mode_of(utility: Utility, path: str, step: Step) -> int:
     """Permission bits for what is written: of the file that is there, so that overwriting it opens it to nobody."""
     call = utility.call
     try:
@@ -95,9 +114,9 @@ async def _mode_of(utility: Utility, path: str) -> int:
     except CommandFailed as error:
         if error.errno_name == "ENOENT":
             return _NEW_MODE
-        raise utility.refusal(error, utility.step("cat", target=path)) from error
+        raise utility.refusal(error, step) from error
     except GoldcrestError as error:
-        raise utility.refusal(error, utility.step("cat", target=path)) from error
+        raise utility.refusal(error, step) from error
     return int(found.result["mode"]) & 0o777
 
 
