@@ -29,8 +29,7 @@ from blocking import verdict
 SUBMISSIONS, CLIENTS = 1000, 50
 USERS = ("alice", "bob")  # half of the clients each
 PARALLEL = (4, 8, 16)  # of the floor: `sbatch` at once
-TRIED = 150  # `sbatch` to find out which of these is best
-POLL_SECONDS = 0.2
+POLL_FIRST_SECONDS, POLL_MOST_SECONDS = 0.1, 1.0  # between two questions: half as long again each time
 SCRIPT = b"#!/bin/bash\nsleep 3600\n"
 FILTER = "goldcrest-ssh-filter"
 
@@ -40,14 +39,20 @@ async def run(facts: dict[str, Any], runs: int) -> str:
     count = SUBMISSIONS if runs >= 10 else 50 * max(1, runs)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, cancel_all, facts)
-        floor = Floor(facts, [await stack.enter_async_context(connected(facts, user)) for user in _users(max(PARALLEL))])
+        floor = Floor(
+            facts, [await stack.enter_async_context(connected(facts, user)) for user in _users(max(PARALLEL))]
+        )
         await floor.prepare()
-        tried = {parallel: (await floor.measure(TRIED, parallel)).rate for parallel in PARALLEL}
+        tried = {parallel: (await floor.measure(count // 10, parallel)).rate for parallel in PARALLEL}
         parallel = max(tried, key=lambda one: tried[one])
         before = await floor.measure(count, parallel)
+        print(row("floor: bare sbatch", before), flush=True)
         held = await floor.measure(count, parallel, held=True)
+        print(row("sbatch --hold, scontrol release", held), flush=True)
         ours = await through_rest(facts, count)
+        print(row(f"REST, {CLIENTS} clients, until the id", ours), flush=True)
         after = await floor.measure(count, parallel)
+        print(row("floor: bare sbatch, again", after), flush=True)
     return "\n".join(lines(tried, before, held, ours, after))
 
 
@@ -72,21 +77,20 @@ class Measured:
         return {name: 1000 * seconds / len(self.seconds) for name, seconds in self.cpu.items()}
 
 
+def row(name: str, one: Measured) -> str:
+    """One run, in a line."""
+    times = ", ".join(
+        f"{what} {one.milliseconds(share):.0f}" for what, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))
+    )
+    return f"{name:<34}{one.rate:7.1f} /s   {times} ms   load {os.getloadavg()[0]:.1f}"
+
+
 def lines(tried: dict[int, float], before: Measured, held: Measured, ours: Measured, after: Measured) -> list[str]:
     """Rows of the table."""
     floor = statistics.mean((before.rate, after.rate))
     p50 = ours.milliseconds(0.5)
     rows = [
         "sbatch at once: " + ", ".join(f"{parallel} → {rate:.0f}/s" for parallel, rate in tried.items()),
-        *(
-            f"{name:<34}{one.rate:7.1f} /s   p50 {one.milliseconds(0.5):6.0f}   p95 {one.milliseconds(0.95):6.0f}   max {one.milliseconds(1):6.0f} ms"
-            for name, one in (
-                ("floor: bare sbatch", before),
-                ("floor: bare sbatch, again", after),
-                ("sbatch --hold, scontrol release", held),
-                (f"REST, {CLIENTS} clients, until the id", ours),
-            )
-        ),
         verdict("rate", ours.rate / floor, "× floor", least=0.5),
         verdict("who waits longest", ours.milliseconds(1) / p50, "× median", most=5),
         "",
@@ -127,6 +131,7 @@ async def _one(session: aiohttp.ClientSession, token: str, system: str) -> float
         body = await answer.json()
         if answer.status != 201:
             raise SystemExit(f"the submission was refused: {answer.status} {body}")
+    pause = POLL_FIRST_SECONDS
     while True:
         async with session.get(f"/tasks/{body['task_id']}", headers=headers) as answer:
             task = (await answer.json())["task"]
@@ -134,7 +139,8 @@ async def _one(session: aiohttp.ClientSession, token: str, system: str) -> float
             return time.perf_counter() - began
         if task["status"] == "400":
             raise SystemExit(f"the job was refused: {task['data']}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(POLL_MOST_SECONDS, 1.5 * pause)
 
 
 # ---- The floor ------------------------------------------------------------------------------------------------------
@@ -195,9 +201,9 @@ def cancel_all(facts: dict[str, Any]) -> None:
     """Cancel every job of the users, and wait until none is left."""
     container = facts["container"]
     inside = [*container["command"], "exec", container["name"]]
-    for user in USERS:
-        subprocess.run([*inside, "scancel", f"--user={user}"], check=True, capture_output=True)
     for _ in range(300):
+        for user in USERS:
+            subprocess.run([*inside, "scancel", f"--user={user}"], check=True, capture_output=True)
         asked = [*inside, "squeue", "--noheader", f"--user={','.join(USERS)}", "--format=%i"]
         if not subprocess.run(asked, check=True, capture_output=True).stdout.strip():
             return

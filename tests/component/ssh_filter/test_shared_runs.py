@@ -12,7 +12,9 @@ from component.ssh_filter.test_programs import submission
 
 pytestmark = pytest.mark.component
 
-SBATCH = 'exec 9>>"$OUT/number"; flock 9; number=$(cat "$OUT/number"); echo $((number + 1)) > "$OUT/number"; echo $number'
+SBATCH = (
+    'exec 9>>"$OUT/number"; flock 9; number=$(cat "$OUT/number"); echo $((number + 1)) > "$OUT/number"; echo $number'
+)
 SHOW = """
 if [ "$1 $2" = "--local -o" ]; then
     while read -r word kind id; do
@@ -68,7 +70,10 @@ def calls(node: Node) -> list[str]:
 def submitted(node: Node, channel: Channel, count: int) -> dict[int, str]:
     """Job ids of submissions, by number, made one after the other."""
     script = submission(b"#!/bin/sh\ntrue\n")
-    ids = {number: channel.ask("slurm.submit", arguments(node, number), script)["stdout"].strip() for number in range(count)}
+    ids = {
+        number: channel.ask("slurm.submit", arguments(node, number), script)["stdout"].strip()
+        for number in range(count)
+    }
     (node.scratch / "calls").write_text("")
     return ids
 
