@@ -23,12 +23,14 @@ import observing
 import reading
 import soak
 import streaming
+import submissions
 import submit
 import users
 from goldcrest_bed import facts as bed_facts
 
 BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "submit": submit.run,
+    "submissions": submissions.run,
     "blocking": blocking.run,
     "streaming": streaming.run,
     "files": files.run,

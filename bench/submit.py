@@ -85,12 +85,12 @@ async def bare_sbatch(facts: dict[str, Any], runs: int) -> list[float]:
     return times
 
 
-async def access_token(facts: dict[str, Any]) -> str:
-    """A token of alice."""
+async def access_token(facts: dict[str, Any], user: str = "alice") -> str:
+    """A token of a user."""
     form = {
         "grant_type": "client_credentials",
-        "client_id": "alice-client",
-        "client_secret": facts["oidc"]["clients"]["alice-client"]["secret"],
+        "client_id": f"{user}-client",
+        "client_secret": facts["oidc"]["clients"][f"{user}-client"]["secret"],
     }
     async with aiohttp.ClientSession() as session, session.post(facts["oidc"]["token_endpoint"], data=form) as answer:
         return str((await answer.json())["access_token"])

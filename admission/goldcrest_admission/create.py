@@ -128,6 +128,10 @@ class CreateReview:
                 {"op": "add", "path": pointer("metadata", "annotations", name), "value": value}
                 for name, value in added.items()
             ]
+        elif mapping(review.new, "metadata").get("managedFields"):
+            # Nobody applies it again from a file: without this record of who set what the API server needs not keep it with each write
+            # of a status, and whoever watches need not read it.
+            patch.append({"op": "remove", "path": pointer("metadata", "managedFields")})
         present = finalizers_of(review.new)
         if review.made_kind in FINALIZED_KINDS and FINALIZER not in present:
             patch.append({"op": "add", "path": pointer("metadata", "finalizers"), "value": [*present, FINALIZER]})

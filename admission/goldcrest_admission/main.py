@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import uvicorn
+import uvloop
 
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.metrics_page import metrics_page
@@ -50,7 +51,8 @@ def _run(action: str) -> int:
         _init(settings)
     else:
         configure_logging("admission", level=settings.log_level)
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     return 0
 
 

@@ -80,6 +80,11 @@ class Command:
         return None
 
     @property
+    def affinity(self) -> str:
+        """Commands with the same one are best carried out by the same filter, which knows of the first what the next ones need."""
+        return ""
+
+    @property
     def content_limit(self) -> int:
         """Bytes of content that are asked for at most; more is a breach of the protocol. 0 for operations without."""
         return 0

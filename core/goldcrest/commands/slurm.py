@@ -87,6 +87,10 @@ class Submit(SlurmCommand):
 
     op: ClassVar[str] = "slurm.submit"
 
+    @property
+    def affinity(self) -> str:
+        return self.token  # whoever submitted it knows that the job is of this token
+
     def args(self) -> dict[str, Json]:
         args: dict[str, Json] = {
             "token": self.token,
@@ -167,6 +171,10 @@ class _TokenAndJob(SlurmCommand):
     job_id: str
 
     idempotent: ClassVar[bool] = True
+
+    @property
+    def affinity(self) -> str:
+        return self.token  # whoever submitted it knows that the job is of this token
 
     def args(self) -> dict[str, Json]:
         return self.on_cluster({"token": self.token, "jobId": self.job_id})

@@ -64,30 +64,32 @@ def _alias(model: type[BaseModel], name: str, field: FieldInfo) -> str:
 
 
 def frozen_rules(model: type[BaseModel]) -> list[Schema]:
-    """One rule for each field that must not change, at the level of spec.
+    """One rule at the level of spec that keeps all fields that must not change, and names the one that did.
 
-    On the field itself, ``self == oldSelf`` is skipped when an optional field is added or removed (measured).
+    On the fields themselves, ``self == oldSelf`` is skipped when an optional field is added or removed (measured). With a rule for each
+    field the API server spent two milliseconds on every write of a status, in which spec is as it was: so that is looked at first.
     """
-    rules = []
+    same = {}
     for name, field in model.model_fields.items():
         alias = _alias(model, name, field)
         if alias in MUTABLE_SPEC_FIELDS:
             continue
         if field.is_required():
-            rule = f"self.{alias} == oldSelf.{alias}"
+            same[alias] = f"self.{alias} == oldSelf.{alias}"
         else:
-            rule = (
+            same[alias] = (
                 f"has(self.{alias}) == has(oldSelf.{alias}) && (!has(self.{alias}) || self.{alias} == oldSelf.{alias})"
             )
-        rules.append(
-            {
-                "rule": rule,
-                "message": f"{alias}: field is immutable",
-                "fieldPath": f".{alias}",
-                "reason": "FieldValueForbidden",
-            }
-        )
-    return rules
+    kept = " && ".join(f"({rule})" for rule in same.values())
+    changed = ", ".join(f"({rule}) ? '' : '{alias}'" for alias, rule in same.items())
+    return [
+        {
+            "rule": f"self == oldSelf || ({kept})",
+            "message": "field is immutable",
+            "messageExpression": f"[{changed}].filter(name, name != '')[0] + ': field is immutable'",
+            "reason": "FieldValueForbidden",
+        }
+    ]
 
 
 _JOB_RULES: list[Schema] = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -119,15 +120,18 @@ class Connection:
     # Channels.
 
     @asynccontextmanager
-    async def shared_channel(self, size: int) -> AsyncIterator[Channel]:
+    async def shared_channel(self, size: int, *, affinity: str = "") -> AsyncIterator[Channel]:
         """A channel for a command with a payload of ``size`` bytes; others may use it at the same time.
+
+        Args:
+            affinity: commands with the same one get the same channel, as long as it has room.
 
         Raises:
             ChannelLost: the connection was cut.
             LoginRefused: the filter does not start any more.
         """
         with self._use():
-            channel = await self._reserve_shared(size)
+            channel = await self._reserve_shared(size, affinity)
             try:
                 yield channel
             finally:
@@ -147,7 +151,7 @@ class Connection:
             finally:
                 channel.release(0)
 
-    async def _reserve_shared(self, size: int) -> Channel:
+    async def _reserve_shared(self, size: int, affinity: str) -> Channel:
         called = False
         try:
             while True:
@@ -160,8 +164,11 @@ class Connection:
                 if least.load >= _QUEUE and self._may_open(len(channels)):
                     self._open_shared()  # not waited for: what is there serves until then
                 if least.has_room(size) and (called or not self._shared_line):
-                    least.reserve(size)
-                    return least
+                    chosen = _preferred(channels, affinity) if affinity else least
+                    if not chosen.has_room(size):
+                        chosen = least
+                    chosen.reserve(size)
+                    return chosen
                 await self._shared_line.wait(in_front=called)
                 called = True
         finally:
@@ -357,6 +364,11 @@ def _hint(channel: Channel) -> str:
         f"{instead}: their login shell may be none (nologin), or the user's start-up files (.bashrc, .profile) print, ask, "
         "wait or end the shell: they should do so for interactive shells only"
     )
+
+
+def _preferred(channels: Sequence[Channel], affinity: str) -> Channel:
+    """The same one for the same affinity, while it is there; each gets about as many (rendezvous hashing)."""
+    return max(channels, key=lambda channel: zlib.crc32(f"{channel.sid}{affinity}".encode()))
 
 
 def _jittered(seconds: float, chance: Callable[[], float] = random.random) -> float:

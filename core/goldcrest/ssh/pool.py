@@ -276,7 +276,7 @@ class SshPool:
                 connection = await self._connection(attempt)
                 # What is written as it arrives takes no memory there that others would wait for.
                 held = 0 if attempt.command.streams_payload else len(payload)
-                async with connection.shared_channel(held) as channel:
+                async with connection.shared_channel(held, affinity=attempt.command.affinity) as channel:
                     attempt.check_allowed(channel, len(payload))
                     certificate = await self._certificate(attempt, channel)
                     attempt.progress.step = "sending"

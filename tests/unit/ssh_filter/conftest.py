@@ -56,6 +56,7 @@ def session(f: Any, ca: ed25519.Ed25519PrivateKey, key: ed25519.Ed25519PrivateKe
     session.home, session.shell = "/home/alice", "/bin/bash"
     session.groups = {UID: "alice", 30000: "project"}
     session.sid = SID
+    session.submissions = f.Submissions()
     session.operations = sorted(f.OPERATIONS)
     session.roots = [b"/home"]
     session.client_address = b"192.0.2.7"

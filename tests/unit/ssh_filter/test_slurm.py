@@ -36,6 +36,8 @@ class Steps:
         try:
             while True:
                 run = steps.throw(value) if isinstance(value, Exception) else steps.send(value)
+                if isinstance(run, f.Shared):
+                    run = run.alone()
                 self.runs.append(run)
                 value = left.pop(0)
                 if callable(value):
@@ -132,6 +134,19 @@ def test_release_and_hold_of_the_own_submission(f: Any, session: Any, op: str, v
     done = Steps(f, session, op, {"token": TOKEN, "jobId": "1"}, result(record()), result("", 0))
     assert done.programs == [[*SHOW, "1"], ["scontrol", verb, "1"]]
     assert done.answer == result()
+
+
+def test_what_this_process_submitted_is_released_without_a_look(f: Any, session: Any) -> None:
+    """sbatch itself said that the job is of this token; of any other pair, or on another cluster, Slurm is asked."""
+    session.submissions.add({"token": TOKEN}, "1")
+    done = Steps(f, session, "slurm.release", {"token": TOKEN, "jobId": "1"}, result("", 0))
+    assert done.programs == [["scontrol", "release", "1"]]
+    for arguments in (
+        {"token": TOKEN, "jobId": "2"},
+        {"token": OTHER, "jobId": "1"},
+        {"token": TOKEN, "jobId": "1", "cluster": "second"},
+    ):
+        assert f.OPERATIONS["slurm.hold"].function(session, arguments, b"").send(None).arguments[-2] == "-o"
 
 
 @pytest.mark.parametrize(
