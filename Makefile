@@ -62,7 +62,7 @@ faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## Fuzz the parsers for hours (FUZZ_SECONDS of each guided by coverage, FUZZ_EXAMPLES of each other)
-	FUZZ_SECONDS=$${FUZZ_SECONDS:-1800} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) --timeout=0 tests/fuzz
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-1800} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(PYTEST) -rP --timeout=0 tests/fuzz
 
 .PHONY: guards
 guards: .venv/.ready ## Take each guard out of a copy of the code, and show that its test then fails

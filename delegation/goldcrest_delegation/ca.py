@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from goldcrest.canonical import Json, b64url, canonical, sha256_hex
@@ -43,10 +44,15 @@ class Certificate:
 
 
 class CertificateAuthority:
-    """Makes user certificates with the CA's key."""
+    """Makes user certificates with the CA's key.
 
-    def __init__(self, key: CaKey) -> None:
+    Args:
+        source_addresses: networks that they are of use from; none: all.
+    """
+
+    def __init__(self, key: CaKey, *, source_addresses: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         self._key = key
+        self._source_addresses = ",".join(map(str, source_addresses))
 
     @property
     def public_line(self) -> str:
@@ -91,6 +97,7 @@ class CertificateAuthority:
             valid_after=at - BACKDATED_SECONDS,
             valid_before=at + VALID_SECONDS,
             force_command=force_command,
+            source_addresses=self._source_addresses,
         )
         return Draft(signed, serial, key_id, sha256_hex(body))
 

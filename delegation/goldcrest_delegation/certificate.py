@@ -30,6 +30,7 @@ _HEAD = ssh_string(b"ssh-ed25519-cert-v01@openssh.com")
 _NO_EXTENSIONS = ssh_string(b"")
 _RESERVED = ssh_string(b"")
 _FORCE_COMMAND = ssh_string(b"force-command")
+_SOURCE_ADDRESS = ssh_string(b"source-address")  # behind it: options are sorted by their names
 
 
 def to_be_signed(
@@ -43,6 +44,7 @@ def to_be_signed(
     valid_after: int,
     valid_before: int,
     force_command: str,
+    source_addresses: str = "",
 ) -> bytes:
     """Everything of the certificate but the signature.
 
@@ -50,7 +52,11 @@ def to_be_signed(
         public_key: 32 raw bytes of the Ed25519 key that is certified.
         authority: public key of the CA in wire form.
         valid_after, valid_before: epoch seconds; the second is exclusive.
+        source_addresses: networks that it is of use from, with commas; empty: all.
     """
+    options = _FORCE_COMMAND + ssh_string(ssh_string(force_command.encode()))
+    if source_addresses:
+        options += _SOURCE_ADDRESS + ssh_string(ssh_string(source_addresses.encode()))
     return b"".join(
         (
             _HEAD,
@@ -60,7 +66,7 @@ def to_be_signed(
             ssh_string(key_id.encode()),
             ssh_string(ssh_string(principal.encode())),
             _VALIDITY.pack(valid_after, valid_before),
-            ssh_string(_FORCE_COMMAND + ssh_string(ssh_string(force_command.encode()))),
+            ssh_string(options),
             _NO_EXTENSIONS,
             _RESERVED,
             ssh_string(authority),

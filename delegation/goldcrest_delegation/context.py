@@ -109,7 +109,7 @@ class Context:
             Unavailable: the CA's ssh-agent does not answer.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
-        authority = CertificateAuthority(await _ca_key(settings, stack))
+        authority = CertificateAuthority(await _ca_key(settings, stack), source_addresses=settings.source_addresses)
         audit = AuditLog(settings.audit_file)
         stack.callback(audit.close)
         metrics = Metrics()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -40,6 +41,11 @@ class Settings(BaseSettings):
     )
     ca_public_key_file: Path | None = Field(
         default=None, description="SSH user CA in an agent: file with its public key, as ssh-keygen writes it."
+    )
+    source_addresses: list[IPv4Network | IPv6Network] = Field(
+        default_factory=list,
+        description="Networks that login hosts see the gateway and the operator come from (behind a jump host: that host's), as a JSON "
+        "list: certificates are of use from there only. Empty: from anywhere.",
     )
     grant_key_file: Path = Field(
         description="Ed25519 private key in PEM that grants are signed with, mode 0400 or 0600 and ours. Never the CA key."

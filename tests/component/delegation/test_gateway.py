@@ -9,7 +9,18 @@ import jwt
 import pytest
 
 from component.admission.stage import JOB, SYSTEM, Stage, service_account
-from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, post, rest_job, shown, signed_command
+from component.delegation.callers import (
+    PUBLIC_KEY,
+    SID,
+    TRACE,
+    another_delegation,
+    authority,
+    of,
+    post,
+    rest_job,
+    shown,
+    signed_command,
+)
 from goldcrest.authority import Authority, ByToken
 from goldcrest.commands import Cancel, Queue, StatFile, WhoAmI
 from goldcrest.errors import (
@@ -73,6 +84,20 @@ async def test_a_session(stage: Stage, tmp_path: Path) -> None:
             trace=TRACE,
         )
     assert signed_command(shown(wire, tmp_path))["kind"] == "session"
+
+
+async def test_networks_that_are_configured(stage: Stage, tmp_path: Path) -> None:
+    """Every certificate then says from where it is of use."""
+    with another_delegation(stage, SOURCE_ADDRESSES='["192.0.2.0/28"]') as path:
+        async with authority(stage, "goldcrest-api", socket=path) as gateway:
+            made = await gateway.session_certificate(
+                public_key=PUBLIC_KEY,
+                system="cluster",
+                user="alice",
+                basis=ByToken(stage.issuer.token("alice")),
+                trace=TRACE,
+            )
+    assert "source-address 192.0.2.0/28" in shown(made, tmp_path)["text"]
 
 
 async def test_many_at_once(stage: Stage) -> None:

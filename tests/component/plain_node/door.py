@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,11 @@ def make_account(
 class SigningAuthority:
     """Delegation's signature without its questions: the certificates are made by its own code."""
 
-    def __init__(self, keys: Path) -> None:
+    def __init__(self, keys: Path, source_addresses: tuple[str, ...] = ()) -> None:
         make_ca_key(keys / "ca")
-        self._authority = CertificateAuthority(FileKey.load(keys / "ca"))
+        self._authority = CertificateAuthority(
+            FileKey.load(keys / "ca"), source_addresses=[ip_network(text) for text in source_addresses]
+        )
         self.commands = 0
 
     async def session_certificate(
@@ -122,8 +125,10 @@ class SigningAuthority:
 class Door:
     """The control plane's own SSH client before one node."""
 
-    def __init__(self, machine: Machine, keys: Path, settings: SshSettings) -> None:
-        self.authority = SigningAuthority(keys)
+    def __init__(
+        self, machine: Machine, keys: Path, settings: SshSettings, *, source_addresses: tuple[str, ...] = ()
+    ) -> None:
+        self.authority = SigningAuthority(keys, source_addresses)
         self.pool = SshPool(self.authority, settings)  # type: ignore[arg-type]
         host_key = " ".join(machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
         self.spec = SystemSpec.model_validate(

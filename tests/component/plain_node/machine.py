@@ -133,6 +133,38 @@ class Machine:
             assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def beside(self, *argv: str) -> None:
+        """Run one of this machine's own programs, as root, among the node's mounts; paths are this machine's."""
+        inside = ("nsenter", "-t", str(self._init), "-m", "--")
+        done = subprocess.run([*inside, *argv], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+
+    @contextmanager
+    def folder_with_a_quota(self, name: str, *, kibibytes: int) -> Iterator[None]:
+        """A folder of the node that holds so much and no more, by the quota of a file system of its own (btrfs)."""
+        apt.ensure(
+            ["btrfs-progs"], why="a folder with a quota", log=Paths.from_environment().logs / "apt.log", report=Report()
+        )
+        image, top = self._folder / "quota.img", self._folder / "quota"
+        top.mkdir()
+        with image.open("wb") as file:
+            file.truncate(120 * 2**20)
+        self.beside("mkfs.btrfs", "--quiet", str(image))
+        self.beside("mount", "-o", "loop", str(image), str(top))
+        try:
+            self.beside("btrfs", "subvolume", "create", str(top / "limited"))
+            self.beside("btrfs", "quota", "enable", str(top))
+            self.beside("btrfs", "qgroup", "limit", f"{kibibytes}K", str(top / "limited"))
+            self.beside("chmod", "1777", str(top / "limited"))
+            self.path(name).mkdir()
+            self.beside("mount", "--bind", str(top / "limited"), f"{self._inside}{name}")
+            try:
+                yield
+            finally:
+                self.beside("umount", f"{self._inside}{name}")
+        finally:
+            self.beside("umount", str(top))
+
     def running(self, user: str) -> list[str]:
         """What runs as this user: argument lists. Not what has ended, of which nobody takes note where there is no init."""
         lines = self.run("ps", "-u", user, "-o", "stat=,args=", check=False).stdout.splitlines()

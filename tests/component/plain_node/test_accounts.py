@@ -5,17 +5,18 @@ Start-up files are hostile input (T4): the user's own shell runs them before the
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-import asyncssh
 import pytest
 
-from component.plain_node.door import FILTER_PATH, Door
+from component.plain_node.door import FILTER_PATH, Door, knock_at
 from component.plain_node.machine import Machine
+from component.ssh_filter.knocking import hello
 from goldcrest.commands import StatFile, WhoAmI
 from goldcrest.errors import CommandFailed, SystemUnreachable
+from goldcrest.ssh import SshSettings
 
 pytestmark = pytest.mark.component
 
@@ -194,25 +195,43 @@ async def test_a_full_disk(node: Machine, account: Accounts, make_door: Doors) -
         node.run("umount", "/scratch/full")
 
 
-async def test_nothing_of_the_clients_environment(node: Machine, account: Accounts, make_door: Doors) -> None:
+async def test_a_full_quota(node: Machine, account: Accounts, make_door: Doors) -> None:
+    """Likewise where the disk has room, but not for this: `Disk quota exceeded`, by a file system that counts."""
+    user = account()
+    with node.folder_with_a_quota("/scratch/quota", kibibytes=300):
+        door = make_door(node)
+        assert await door.write("/scratch/quota/small", b"x" * 20_000, user)
+        with pytest.raises(CommandFailed, match="Disk quota exceeded") as full:
+            await door.write("/scratch/quota/data", b"x" * 2**20, user)
+        assert (full.value.errno_name, full.value.path) == ("EDQUOT", "/scratch/quota/data")
+        assert [path.name for path in node.path("/scratch/quota").iterdir()] == ["small"]
+        assert await door.write("/scratch/quota/other", b"x" * 20_000, user)
+
+
+async def test_certificates_for_some_addresses(node: Machine, account: Accounts, keys: Path) -> None:
+    """As delegation makes them where GOLDCREST_DELEGATION_SOURCE_ADDRESSES is set: sshd and filter take them from there, and from nowhere else."""
+    user = account()
+    for networks, opens in ((("192.0.2.0/28", "127.0.0.0/8"), True), (("192.0.2.0/28",), False)):
+        door = Door(node, keys, SshSettings(), source_addresses=networks)
+        try:
+            if opens:
+                assert (await door.run(WhoAmI(), user))["user"] == user
+            else:
+                with pytest.raises(SystemUnreachable, match="refused the login"):
+                    await door.run(WhoAmI(), user)
+        finally:
+            await door.pool.close()
+    assert node.log_lines("not from a permitted source address (127.0.0.1)")
+
+
+async def test_nothing_of_the_clients_environment(node: Machine, account: Accounts, keys: Path) -> None:
     """What a client sends with `env` requests reaches neither the login shell nor the filter (no AcceptEnv)."""
     user = account(files={".bashrc": "env >~/seen\n"})
-    door = make_door(node)
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    certificate = await door.authority.session_certificate(
-        public_key=key.export_public_key("openssh") and key.public_data[-32:], system="cluster", user=user,
-        basis=None, trace="t",
-    )  # fmt: skip
-    line = b"ssh-ed25519-cert-v01@openssh.com " + base64.b64encode(certificate)
     wanted = {"LD_PRELOAD": "/tmp/evil.so", "BASH_ENV": "/tmp/evil", "SLURM_CONF": "/tmp/evil", "SBATCH_WRAP": "id",
               "PATH": "/tmp/evil", "LC_ALL": "evil", "LANG": "evil", "GOLDCREST_EVIL": "1"}  # fmt: skip
-    async with asyncssh.connect(
-        "127.0.0.1", node.port, username=user, known_hosts=None, config=None, agent_path=None,
-        client_keys=[(key, asyncssh.import_certificate(line))], preferred_auth="publickey",
-    ) as connection:  # fmt: skip
-        process = await connection.create_process("env", env=wanted, encoding=None)
-        while not (await process.stdout.readline()).startswith(b"GOLDCREST-FILTER "):
-            pass
+    knocker = knock_at(node, keys)
+    async with knocker.connect(knocker.certificate(user=user), user=user) as connection:
+        assert (await hello(await connection.create_process("env", env=wanted, encoding=None)))["user"] == user
     seen = node.path(f"/home/{user}/seen").read_text()
     assert f"USER={user}\n" in seen
     assert "evil" not in seen

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import subprocess
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,19 @@ def test_the_same_bytes_as_the_reference() -> None:
         force_command="do",
     )
     assert wire.startswith(ours)
+
+
+def test_only_from_where_we_are(tmp_path: Path) -> None:
+    """Networks that are configured are a critical option, behind the command, as OpenSSH's own tool reads it; a mistake is no network."""
+    networks = [ip_network("192.0.2.0/28"), ip_network("2001:db8::7")]
+    wire = issue(CertificateAuthority(FileKey(KEYS["ed25519"]), source_addresses=networks))
+    options = parsed(wire).critical_options
+    assert list(options) == [b"force-command", b"source-address"]
+    assert options[b"source-address"] == b"192.0.2.0/28,2001:db8::7/128"
+    path = tmp_path / "id-cert.pub"
+    path.write_text("ssh-ed25519-cert-v01@openssh.com " + base64.b64encode(wire).decode())
+    shown = subprocess.run(["ssh-keygen", "-L", "-f", path], check=True, capture_output=True, text=True).stdout
+    assert "source-address 192.0.2.0/28,2001:db8::7/128" in shown
 
 
 def test_no_two_alike() -> None:

@@ -31,6 +31,13 @@ def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{PREFIX}GRANT_KEY_FILE: Field required" in capsys.readouterr().err
 
 
+def test_a_network_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said by name, instead of certificates that are of no use, or of use from everywhere."""
+    monkeypatch.setenv(f"{PREFIX}SOURCE_ADDRESSES", '["192.0.2.7/28"]')
+    assert main([]) == 2
+    assert f"{PREFIX}SOURCE_ADDRESSES" in capsys.readouterr().err
+
+
 def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """init makes the keys, says where the public halves are, and keeps keys that are there."""
     for name, value in {
