@@ -281,7 +281,7 @@ class Stage:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             data = response.read()
-        except (http.client.RemoteDisconnected, ConnectionError):
+        except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             connection.close()
             if kept is None:
                 raise
