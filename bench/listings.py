@@ -157,7 +157,7 @@ def _fill(stage: Stage, machine: Machine, *, users: int, rows: int) -> None:
                 SEPARATOR.join((job, job, "N/A", "normal", user, "RUNNING", *times, "1", f"n{row}", f"step-{row}"))
             )
         machine.write(f"{FOLDER}/listings/{user}", "\n".join(lines) + "\n", mode=0o644)
-        stage.may("alice", stage.namespace(f"hpc-{user}"), accounts=[user])
+        stage.may("alice", stage.namespace(f"hpc-{user}"), accounts=[f"cluster:{user}"])
 
 
 async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows: int) -> str:
@@ -168,14 +168,14 @@ async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows
         beside = [asyncio.create_task(bench.watch(gateway, version)), asyncio.create_task(bench.look())]
         try:
             with bench_operator(stage) as operator:
-                await asyncio.sleep(5)
+                await operator.until_active()
                 size, _ = bench.database()
                 cpu, asked, began = bench.cpu(operator), operator.metrics(), time.monotonic()
                 await bench.ask(people, seconds=seconds)
                 took = time.monotonic() - began
                 used = {name: (now - cpu[name]) / took for name, now in bench.cpu(operator).items()}
                 await asyncio.sleep(5)  # what is under way
-                queries = operator.metrics()["task_queries_total"] - asked.get("task_queries_total", 0)
+                queries = operator.metrics().get("task_queries_total", 0) - asked.get("task_queries_total", 0)
                 end, in_use = bench.database()
         finally:
             for task in beside:
