@@ -53,6 +53,8 @@ class _Seen:
     began: dict[str, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
+    """What was said to the first that was refused so."""
     live: int = 0
     most_live: int = 0
     most_bytes: float = 0.0
@@ -86,6 +88,7 @@ class Listings:
             raw = await people.create(Kind.TASK, body, namespace=f"hpc-{user}")
         except GoldcrestError as error:
             self.seen.outcomes[f"refused: {error.code}"] += 1
+            self.seen.words.setdefault(error.code, error.message[:200])
         else:
             self.seen.began.setdefault(raw["metadata"]["uid"], began)
 
@@ -190,6 +193,7 @@ async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows
     return "\n".join(
         [
             f"{rate:g} listings of {rows} jobs a second for {took:.0f} s, {users} users: {done} answered, not so: {others or 'none'}",
+            *(f"    {code}: {message}" for code, message in seen.words.items()),
             f"answered after                p50 {statistics.median(seen.seconds):.2f} s, "
             f"p95 {statistics.quantiles(seen.seconds, n=20)[-1]:.2f} s; {queries:.0f} questions of the operator",
             f"etcd's file                   {largest / 10**6:.0f} MB at most, of it in use at the end {in_use / 10**6:.0f} MB; "

@@ -121,9 +121,9 @@ class FakeSlurm:
         seconds: float | None = None,
     ) -> Answer:
         await asyncio.sleep(0)
+        self.asked.append((command.op, user))
         self.authorise(command, spec, user, basis)
         self.calls.append(command.op)
-        self.asked.append((command.op, user))
 
         def begin() -> None:
             if isinstance(command, Submit):
