@@ -53,6 +53,8 @@ class _Seen:
     began: dict[str, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
+    """What was said to the first that was refused so."""
     live: int = 0
     most_live: int = 0
     most_bytes: float = 0.0
@@ -86,6 +88,7 @@ class Listings:
             raw = await people.create(Kind.TASK, body, namespace=f"hpc-{user}")
         except GoldcrestError as error:
             self.seen.outcomes[f"refused: {error.code}"] += 1
+            self.seen.words.setdefault(error.code, error.message[:200])
         else:
             self.seen.began.setdefault(raw["metadata"]["uid"], began)
 
@@ -157,7 +160,7 @@ def _fill(stage: Stage, machine: Machine, *, users: int, rows: int) -> None:
                 SEPARATOR.join((job, job, "N/A", "normal", user, "RUNNING", *times, "1", f"n{row}", f"step-{row}"))
             )
         machine.write(f"{FOLDER}/listings/{user}", "\n".join(lines) + "\n", mode=0o644)
-        stage.may("alice", stage.namespace(f"hpc-{user}"), accounts=[user])
+        stage.may("alice", stage.namespace(f"hpc-{user}"), accounts=[f"cluster:{user}"])
 
 
 async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows: int) -> str:
@@ -168,14 +171,14 @@ async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows
         beside = [asyncio.create_task(bench.watch(gateway, version)), asyncio.create_task(bench.look())]
         try:
             with bench_operator(stage) as operator:
-                await asyncio.sleep(5)
+                await operator.until_active()
                 size, _ = bench.database()
                 cpu, asked, began = bench.cpu(operator), operator.metrics(), time.monotonic()
                 await bench.ask(people, seconds=seconds)
                 took = time.monotonic() - began
                 used = {name: (now - cpu[name]) / took for name, now in bench.cpu(operator).items()}
                 await asyncio.sleep(5)  # what is under way
-                queries = operator.metrics()["task_queries_total"] - asked.get("task_queries_total", 0)
+                queries = operator.metrics().get("task_queries_total", 0) - asked.get("task_queries_total", 0)
                 end, in_use = bench.database()
         finally:
             for task in beside:
@@ -190,6 +193,7 @@ async def measure(stage: Stage, *, seconds: float, users: int, rate: float, rows
     return "\n".join(
         [
             f"{rate:g} listings of {rows} jobs a second for {took:.0f} s, {users} users: {done} answered, not so: {others or 'none'}",
+            *(f"    {code}: {message}" for code, message in seen.words.items()),
             f"answered after                p50 {statistics.median(seen.seconds):.2f} s, "
             f"p95 {statistics.quantiles(seen.seconds, n=20)[-1]:.2f} s; {queries:.0f} questions of the operator",
             f"etcd's file                   {largest / 10**6:.0f} MB at most, of it in use at the end {in_use / 10**6:.0f} MB; "

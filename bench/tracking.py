@@ -147,6 +147,14 @@ class OperatorProcess:
                 found[name] = found.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
         return found
 
+    async def until_active(self, *, seconds: float = 120) -> None:
+        """Until it holds the Lease."""
+        while not (await asyncio.to_thread(self.metrics)).get("lease_held"):
+            assert self._process.poll() is None, "the operator has ended"
+            if time.monotonic() - self.began > seconds:
+                raise TimeoutError("the operator does not come up")
+            await asyncio.sleep(0.5)
+
     async def until_tracking(self, jobs: int, *, seconds: float = 300) -> float:
         """Seconds from its start until it has seen all jobs in Slurm and has nothing left to do."""
         while time.monotonic() - self.began < seconds:

@@ -27,6 +27,7 @@ from goldcrest.commands import (
 )
 from goldcrest.commands.base import check_job_id, check_path, check_token
 from goldcrest.commands.cluster import on_cluster
+from goldcrest.commands.queries import ListJobs
 from goldcrest.commands.slurm import submit_payload
 from goldcrest.errors import InvalidInput
 from goldcrest.models.job import JobResource, JobSpec
@@ -114,17 +115,24 @@ def containment_commands(job: JobResource, *, cluster_id: str, cluster: str | No
 
 
 def observer_commands_allow(
-    command: Command, *, cluster: str | None = None, file_systems: Collection[str] = ()
+    command: Command,
+    *,
+    cluster: str | None = None,
+    file_systems: Collection[str] = (),
+    public_queue: bool = False,
 ) -> bool:
     """Whether an observer account may run this: a closed list of read-only queries without a user (trust, promises).
 
     Args:
         cluster: ``spec.scheduler.cluster`` of the System, which says nothing about other clusters.
         file_systems: paths of the System's file systems, of which it may look whether they answer.
+        public_queue: the System says that Slurm shows each job to everybody: then it may list them for all.
     """
     match command:
         case StatFile(path=path, dereference=True):
             return path in file_systems
+        case ListJobs(scope="all", job_ids=(), details=False):
+            return public_queue and command.cluster == cluster
         case Queue(scope="all") | Account(scope="all") | JobUsage(scope="all") | Describe():
             return command.cluster == cluster
     return False

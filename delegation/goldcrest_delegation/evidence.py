@@ -106,8 +106,9 @@ class ResourceEvidence:
         if reference.kind is Kind.SYSTEM:
             spec = parse_model(SystemSpec, raw.get("spec"), what="spec")
             looked_at = frozenset(system.path for system in spec.file_systems)
+            public = spec.scheduler.queue_is_public is True
             return ObserverStanding(
-                reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster, looked_at
+                reference, spec.scheduler.observer, spec.filter_path, spec.scheduler.cluster, looked_at, public
             )
         return await self._asked_for(reference, raw, blocked, trail)
 

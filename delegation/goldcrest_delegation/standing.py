@@ -134,6 +134,7 @@ class ObserverStanding:
 
     Args:
         file_systems: paths that the System names, which may be looked at.
+        public_queue: the System says that Slurm shows each job to everybody.
     """
 
     resource: ResourceReference
@@ -141,6 +142,7 @@ class ObserverStanding:
     filter_path: str
     cluster: str | None = None
     file_systems: frozenset[str] = frozenset()
+    public_queue: bool = False
 
     @property
     def requester(self) -> str:
@@ -157,7 +159,7 @@ class ObserverStanding:
             raise Denied(f"{request.user} is not the observer of System {self.resource.name}")
         command = request.command
         if command is not None and not observer_commands_allow(
-            command, cluster=self.cluster, file_systems=self.file_systems
+            command, cluster=self.cluster, file_systems=self.file_systems, public_queue=self.public_queue
         ):
             raise Denied(f"{request.operation} with these arguments is not on an observer's list of queries")
         return Question(

@@ -89,7 +89,12 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     pool = SshPool(authority, settings.ssh, metrics.measures)
     recorder = Recorder(kube)
     operations = SlurmOperations(pool)
-    queries = SharedQueries(ask=operations.answer, vouch=Voucher(authority).vouch, metrics=metrics)
+    queries = SharedQueries(
+        ask=operations.answer,
+        vouch=Voucher(authority).vouch,
+        metrics=metrics,
+        system_uid=lambda name: store.system_uid(name),
+    )
     store = Store(cluster_id=cluster_id, changed=queries.changed)
     known_tasks = TaskStore()
     queue = WorkQueue[Key](

@@ -3,6 +3,9 @@
 Each Task that is answered with another's query is vouched for by delegation first, exactly as if it asked itself: a certificate for its
 very command is requested and thrown away. So nobody gets an answer that delegation, policy or a block list would have refused, and the
 audit log has every one.
+
+Where the System says that Slurm shows each job to everybody, the listing of all jobs is the observer's, and is shared between users too; its
+age is in the result. Everything else is asked as the user alone: only Slurm knows what it shows to whom.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from goldcrest.commands import Command
+from goldcrest.authority import ByResource
+from goldcrest.commands import Command, ListJobs
 from goldcrest.errors import GoldcrestError, SystemUnreachable
+from goldcrest.wellknown import Kind
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.scheduler.interface import Target
 from goldcrest_operator.scheduler.operations import OperationFailed
@@ -55,6 +60,7 @@ class SharedQueries:
     Args:
         ask: asks the scheduler.
         vouch: returns when delegation says that this Task may ask this.
+        system_uid: uid of a System; empty when it is not known.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class SharedQueries:
         ask: Ask,
         vouch: Vouch,
         metrics: Metrics,
+        system_uid: Callable[[str], str] = lambda _: "",
         seconds: float = SHARED_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
@@ -70,6 +77,7 @@ class SharedQueries:
         self._ask = ask
         self._vouch = vouch
         self._metrics = metrics
+        self._system_uid = system_uid
         self._seconds = seconds
         self._clock = clock
         self._epoch = epoch
@@ -86,6 +94,11 @@ class SharedQueries:
             OperationFailed, SiteRefused, Denied, NotFound, Unavailable.
         """
         self._forget_old()
+        public = self._as_observer(target, command)
+        if public is not None:
+            await self._vouch(target, command)
+            with contextlib.suppress(_OfSomebodyElse):
+                return await self._observed(public, target, command)
         key = (target.system, target.user, command)
         query = self._queries.get(key)
         if query is not None and self._is_fresh(query, target):
@@ -101,6 +114,30 @@ class SharedQueries:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _as_observer(self, target: Target, command: Command) -> Target | None:
+        """Who asks for everybody, where everybody is shown the same."""
+        scheduler = target.spec.scheduler
+        uid = self._system_uid(target.system)
+        if scheduler.queue_is_public is not True or scheduler.observer is None or not uid:
+            return None
+        if not isinstance(command, ListJobs) or command.scope != "all" or command.job_ids or command.details:
+            return None
+        basis = ByResource(Kind.SYSTEM.value, "", target.system, uid)
+        return replace(target, user=scheduler.observer, basis=basis)
+
+    async def _observed(self, observer: Target, target: Target, command: Command) -> Answered:
+        key = (observer.system, observer.user, command)
+        query = self._queries.get(key)
+        if query is not None and self._is_fresh(query, target):
+            return await self._shared(query, target)
+        self._count(target, "asked")
+        try:
+            return await _of(self._begin(key, observer, command))
+        except (OperationFailed, SystemUnreachable):
+            raise
+        except GoldcrestError as error:  # the observer's own: it is asked as the user
+            raise _OfSomebodyElse from error
 
     async def _shared(self, query: _Query, target: Target) -> Answered:
         if not self._is_fresh(query, target):  # while delegation was asked

@@ -161,6 +161,10 @@ class Store:
     def system(self, name: str) -> Raw | None:
         return self._systems.get(name)
 
+    def system_uid(self, name: str) -> str:
+        """Empty when it is not there."""
+        return str(self._systems[name]["metadata"]["uid"]) if name in self._systems else ""
+
     def put_system(self, raw: Raw) -> bool:
         """Keep it, unless a later version is known; whether it was kept."""
         name = raw["metadata"]["name"]
@@ -259,7 +263,7 @@ def _known(raw: Raw, *, job: JobResource | None = None, token: str | None = None
         if not finished and job_id is None:
             waits_for = tuple(sorted({other.name for other in job.spec.dependencies if other.name is not None}))
     return Known(
-        content=orjson.dumps(kept),
+        content=bytes(memoryview(orjson.dumps(kept))),  # a copy: its own buffer is ten times as large as what is in it
         version=meta["resourceVersion"],
         namespace=meta["namespace"],
         name=meta["name"],

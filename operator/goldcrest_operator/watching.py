@@ -28,6 +28,7 @@ from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.workqueue import WorkQueue
 
 DEFAULT_SHARD = "default"
+_PAGE = 250  # objects of one answer: here nobody waits for the event loop as the gateway's callers do
 
 
 class _Told:
@@ -137,7 +138,8 @@ class Watch:
             heard=lambda: self._note(Kind.TASK),
         )
         return tuple(
-            Reflector(self._kube, kind, told, labels=labels) for kind, told in ((Kind.JOB, jobs), (Kind.TASK, tasks))
+            Reflector(self._kube, kind, told, labels=labels, page=_PAGE)
+            for kind, told in ((Kind.JOB, jobs), (Kind.TASK, tasks))
         )
 
     def _note(self, kind: Kind) -> None:

@@ -44,11 +44,12 @@ operation_allowed(question) if {
 	question.operation in {"session", "slurm.cancel", "slurm.find", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage"}
 }
 
-# An observer asks, and never changes anything. Which paths it may look at is delegation's to compare with the System.
+# An observer asks, and never changes anything. Which paths it may look at, and whether it may list for others, is delegation's to compare
+# with the System.
 operation_allowed(question) if {
 	question.subject.via == "Observer"
 	question.trigger == "observe"
-	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage", "fs.stat"}
+	question.operation in {"session", "slurm.queue", "slurm.describe", "slurm.account", "slurm.usage", "slurm.jobs", "fs.stat"}
 }
 
 gateway_operation(operation) if operation in {"session", "sys.whoami"}

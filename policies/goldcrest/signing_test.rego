@@ -55,6 +55,7 @@ test_a_token_is_enough_for_reservations if {
 test_an_observer_only_asks if {
 	allowed("Observer", "observe", "slurm.queue")
 	allowed("Observer", "observe", "fs.stat")
+	allowed("Observer", "observe", "slurm.jobs")
 	not allowed("Observer", "observe", "fs.read")
 	not allowed("Observer", "observe", "slurm.cancel")
 	not allowed("Observer", "request", "slurm.queue")

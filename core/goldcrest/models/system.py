@@ -75,6 +75,10 @@ class Scheduler(Model):
         default=None,
         description="Unix user whose read-only queries follow all jobs at once; without one, each user's jobs are asked for as that user.",
     )
+    queue_is_public: bool | None = Field(
+        default=None,
+        description="true: Slurm shows each job to everybody who asks (no jobs in PrivateData, no partition hidden from anybody). Listings of all jobs are then answered from one query of the observer.",
+    )
 
 
 class FileSystem(Model):

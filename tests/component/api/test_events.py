@@ -222,8 +222,10 @@ async def test_history_that_is_gone(gateway: Gateway) -> None:
         await gateway.kubernetes.remove("jobs", f"r-{removed}")
         gateway.kubernetes.compact()
         await gateway.kubernetes.start_again()
-        (job,) = await source.whole()
-        assert job["task_id"] == kept
+        told = await source.whole()
+        if len(told) > 1:  # tasks were listed anew before jobs; each kind says so by itself
+            told = await source.whole()
+        assert [job["task_id"] for job in told] == [kept]
 
 
 @pytest.mark.parametrize(

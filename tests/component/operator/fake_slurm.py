@@ -102,6 +102,7 @@ class FakeSlurm:
         self.remembers = True  # False: the user takes the marks away
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.calls: list[str] = []
+        self.asked: list[tuple[str, str]] = []
         self._next = 100
 
     def carrying(self, token: str) -> list[BatchJob]:
@@ -120,6 +121,7 @@ class FakeSlurm:
         seconds: float | None = None,
     ) -> Answer:
         await asyncio.sleep(0)
+        self.asked.append((command.op, user))
         self.authorise(command, spec, user, basis)
         self.calls.append(command.op)
 
@@ -138,7 +140,8 @@ class FakeSlurm:
         if raw is None or raw["metadata"]["uid"] != basis.uid:
             raise NotFound(f"{basis.kind} {basis.name}")
         if basis.kind == Kind.SYSTEM:
-            if user != spec.scheduler.observer or not observer_commands_allow(command):
+            public = spec.scheduler.queue_is_public is True
+            if user != spec.scheduler.observer or not observer_commands_allow(command, public_queue=public):
                 raise Denied(f"{command.op} is not on an observer's list")
             return
         if basis.kind == Kind.TASK:

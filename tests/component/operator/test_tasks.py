@@ -29,8 +29,8 @@ def result(world: World, name: str = "ask") -> Any:
     return json.loads(task.status.result.inline)
 
 
-async def running(world: World) -> None:
-    world.add_system()
+async def running(world: World, **scheduler: Any) -> None:
+    world.add_system(**scheduler)
     await world.operator()
 
 
@@ -157,6 +157,42 @@ async def test_an_answer_is_not_shared_with_whom_delegation_refuses(world: World
     assert forged.status.result is None
     assert "does not follow" in (forged.status.message or "")
     assert world.slurm.calls.count("slurm.jobs") == 1
+
+
+async def test_where_everybody_sees_all_one_query_is_everybodys(world: World) -> None:
+    """The observer's listing answers all users, with delegation's word for each; what is of one user is still asked as that user."""
+    await running(world, observer="watcher", queueIsPublic=True)
+    for user in ("alice", "bob", "carol"):
+        world.add_task(f"all-{user}", run_as=user, listJobs={"scope": "all"})
+    world.add_task("own-alice", listJobs={"scope": "own"})
+    world.add_task("some-bob", run_as="bob", listJobs={"scope": "all", "jobIds": ["7"]})
+    for name in ("all-alice", "all-bob", "all-carol", "own-alice", "some-bob"):
+        assert await ended(world, name) == "Succeeded"
+    assert world.vouched == ["slurm.jobs"] * 3
+    assert sorted(user for op, user in world.slurm.asked if op == "slurm.jobs") == ["alice", "bob", "watcher"]
+
+
+@pytest.mark.parametrize(
+    "scheduler", [{"observer": "watcher"}, {"observer": "watcher", "queueIsPublic": False}, {"queueIsPublic": True}]
+)
+async def test_nobody_is_answered_by_the_observer_unless_the_system_says_so(
+    world: World, scheduler: dict[str, Any]
+) -> None:
+    """An observer alone, which may see more than users do, says nothing to them; nor does a word without an observer."""
+    await running(world, **scheduler)
+    world.add_task(run_as="bob", listJobs={"scope": "all"})
+    assert await ended(world) == "Succeeded"
+    assert [user for op, user in world.slurm.asked if op == "slurm.jobs"] == ["bob"]
+
+
+async def test_a_refused_task_gets_nothing_of_the_observers_listing(world: World) -> None:
+    """Delegation is asked for each Task before the observer's answer is given to it."""
+    await running(world, observer="watcher", queueIsPublic=True)
+    world.store_offset = 60
+    world.slurm.denies_tasks = True
+    world.add_task("forged", listJobs={"scope": "all"})
+    assert await ended(world, "forged") == "Failed"
+    assert [op for op, _ in world.slurm.asked if op == "slurm.jobs"] == []
 
 
 async def test_another_users_question_is_another_query(world: World) -> None:

@@ -79,7 +79,12 @@ class Operator:
         kube, metrics = world.kube, Metrics()
         self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
         operations = SlurmOperations(world.slurm)
-        self.queries = SharedQueries(ask=operations.answer, vouch=world.vouch, metrics=metrics)
+        self.queries = SharedQueries(
+            ask=operations.answer,
+            vouch=world.vouch,
+            metrics=metrics,
+            system_uid=lambda name: self.store.system_uid(name),
+        )
         self.store = Store(
             cluster_id=CLUSTER, changed=self.queries.changed, clock=lambda: time.monotonic() + world.store_offset
         )

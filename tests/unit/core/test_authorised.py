@@ -28,6 +28,7 @@ from goldcrest.commands import (
     Find,
     Hold,
     JobUsage,
+    ListJobs,
     ListReservations,
     Queue,
     ReadFile,
@@ -529,6 +530,19 @@ def test_for_the_cluster_of_the_system(resource: JobResource, system: SystemSpec
     assert [on_cluster(command, None) for command in commands] == list(asked(resource, without) or ())
     for command in containment_commands(resource, cluster_id=CLUSTER, cluster=cluster):
         assert command.args().get("cluster") == cluster
+
+
+def test_an_observer_lists_for_others_where_the_system_says_so() -> None:
+    """All jobs as everybody sees them; never with what is read in the user's rights, nor one user's or single ones."""
+    assert observer_commands_allow(ListJobs(scope="all"), public_queue=True)
+    assert not observer_commands_allow(ListJobs(scope="all"))
+    assert not observer_commands_allow(ListJobs(scope="all", cluster="second"), public_queue=True)
+    for command in (
+        ListJobs(scope="own"),
+        ListJobs(scope="all", job_ids=("7",)),
+        ListJobs(scope="own", details=True),
+    ):
+        assert not observer_commands_allow(command, public_queue=True)
 
 
 @pytest.mark.parametrize("cluster", [None, "second"])
