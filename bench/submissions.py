@@ -30,8 +30,9 @@ SUBMISSIONS, CLIENTS = 1000, 50
 USERS = ("alice", "bob")  # half of the clients each
 PARALLEL = (4, 8, 16)  # of the floor: `sbatch` at once
 POLL_FIRST_SECONDS, POLL_MOST_SECONDS = 0.1, 1.0  # between two questions: half as long again each time
+TOKEN_SECONDS = 120  # those of the bed live for five minutes
 SCRIPT = b"#!/bin/bash\nsleep 3600\n"
-FILTER = "goldcrest-ssh-filter"
+FILTER = "ssh-filter"
 
 
 async def run(facts: dict[str, Any], runs: int) -> str:
@@ -115,10 +116,19 @@ async def through_rest(facts: dict[str, Any], count: int) -> Measured:
             await _one(session, tokens[user], facts["system"]["name"])
         left = iter(range(count))
 
-        async def client(token: str) -> list[float]:
-            return [await _one(session, token, facts["system"]["name"]) for _ in left]
+        async def client(user: str) -> list[float]:
+            return [await _one(session, tokens[user], facts["system"]["name"]) for _ in left]
 
-        return await _measured(facts, [lambda user=user: client(tokens[user]) for user in _users(CLIENTS)])
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(TOKEN_SECONDS)
+                tokens.update({user: await submit.access_token(facts, user) for user in USERS})
+
+        renewing = asyncio.create_task(renew())
+        try:
+            return await _measured(facts, [lambda user=user: client(user) for user in _users(CLIENTS)])
+        finally:
+            renewing.cancel()
 
 
 async def _one(session: aiohttp.ClientSession, token: str, system: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from component.admission.stage import JOB, Answer
+from component.admission.stage import API, JOB, Answer
 from component.attacks.attack_stage import GATEWAY, OPERATOR, AttackStage, remove
 from component.attacks.forgery import with_payload
 from component.delegation.callers import PUBLIC_KEY, SID, TRACE, authority, of, rest_job
@@ -111,6 +111,21 @@ def test_changed_after_it_was_granted(stage: AttackStage) -> None:
     grant = delegations_key(stage).sign(claims_of(task_id), type_=GRANT_TYPE)
     for more in ({"partition": "debug"}, {"script": {"inline": "rm -rf ~"}}, {"environment": {"A": "b"}}):
         stage.refused(create(stage, grant, task_id, **more), "the grant is for another specSha256")
+
+
+async def test_no_record_of_who_set_what(stage: AttackStage) -> None:
+    """Of what is made through REST nobody keeps managed fields, nor begins to with a status; of what people make they stay."""
+    made = await rest_job(stage, secrets.token_hex(16))
+    assert "managedFields" not in made["metadata"]
+    path = f"{API}/namespaces/{made['metadata']['namespace']}/jobs/{made['metadata']['name']}/status"
+    status = {"status": {"phase": "Pending", "observedGeneration": 1}}
+    written = stage.call(OPERATOR, "PATCH", path, status, content_type="application/merge-patch+json")
+    assert written.status == 200, written
+    assert "managedFields" not in written.body["metadata"]
+    remove(stage, made)
+    stage.may("alice", "team", accounts=["cluster:alice"], name="alice-in-team")
+    own = stage.create_job("alice", JOB, namespace="team")
+    assert own.body["metadata"]["managedFields"]
 
 
 async def test_copied(stage: AttackStage) -> None:

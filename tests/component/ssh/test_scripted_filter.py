@@ -13,7 +13,7 @@ import pytest
 
 from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, probe, spec_of
 from goldcrest.authority import ByToken
-from goldcrest.commands import MakeDirectory, Payload, ReadFile, StatFile, WhoAmI, WriteFile
+from goldcrest.commands import MakeDirectory, Payload, ReadFile, Release, StatFile, WhoAmI, WriteFile
 from goldcrest.errors import (
     AnswerLost,
     CommandFailed,
@@ -573,6 +573,29 @@ async def test_a_channel_that_is_being_counted_is_not_opened_again(start_node, m
     assert connection._open_shared() is opening
     await asyncio.sleep(0)
     assert (connection.channel_count, node.channels) == (2, 2)
+
+
+async def test_one_submission_has_one_channel(start_node, make_pool):
+    """What names the same token goes where it went before, however busy that is; both channels have their share."""
+    sids: dict[str, set[str]] = {}
+    used: set[str] = set()
+
+    async def slowly(request: Request) -> None:
+        await asyncio.sleep(0.01)
+        used.add(request.command["sid"])
+        if request.command["op"] == "slurm.release":
+            sids.setdefault(request.command["args"]["token"], set()).add(request.command["sid"])
+        request.answer()
+
+    node = await start_node(ScriptedFilter(slowly, operations=("fs.stat", "slurm.release")))
+    pool = make_pool()
+    while len(used) < 2:
+        await asyncio.gather(*(pool.run(IDEMPOTENT, **to(node)) for _ in range(50)))
+    releases = [Release(f"goldcrest:01234567:{number:032x}", "1") for number in range(24)]
+    for _ in range(2):
+        await asyncio.gather(*(pool.run(release, **to(node)) for release in releases))
+    assert [len(one) for one in sids.values()] == [1] * 24
+    assert len(set.union(*sids.values())) == 2
 
 
 async def test_the_nodes_limit_of_commands_is_kept(start_node, make_pool):
