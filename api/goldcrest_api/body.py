@@ -98,14 +98,12 @@ class Body:
     def __init__(self, request: Request, limit: int) -> None:
         self._request = request
         self._limit = limit
+        self._drained = min(limit * _DRAIN_FACTOR, limit + _DRAIN_MOST)
         self._size = 0
         self._ended = False
-
-    @property
-    def declared(self) -> int | None:
+        declared = request.headers.get("content-length", "")
+        self.declared = int(declared) if declared.isascii() and declared.isdigit() else None
         """Bytes that it will have, where the client says so."""
-        declared = self._request.headers.get("content-length", "")
-        return int(declared) if declared.isascii() and declared.isdigit() else None
 
     async def next(self) -> bytes | None:
         """The next piece; None at the end.
@@ -114,17 +112,15 @@ class Body:
             TooLarge: more than the limit; what is a little more was read, and thrown away.
             ClientDisconnect: the client has gone.
         """
-        drained = min(self._limit * _DRAIN_FACTOR, self._limit + _DRAIN_MOST)
-        declared = self.declared
-        if declared is not None and declared > drained:
-            raise TooLarge(f"the request's body is {declared} bytes, more than {self._limit}")
+        if self.declared is not None and self.declared > self._drained:
+            raise TooLarge(f"the request's body is {self.declared} bytes, more than {self._limit}")
         while not self._ended:
             message = await self._request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             chunk: bytes = message.get("body", b"")
             self._size += len(chunk)
-            self._ended = not message.get("more_body", False) or self._size > drained
+            self._ended = not message.get("more_body", False) or self._size > self._drained
             if chunk and self._size <= self._limit:
                 return chunk
         if self._size > self._limit:

@@ -199,22 +199,6 @@ async def test_folder_that_is_missing_is_told_once_all_has_come(tmp_path: Path) 
             )
 
 
-async def test_file_that_is_sent_slowly(tmp_path: Path) -> None:
-    """The node waits with us, beyond the time that a command may take."""
-    async with running_site(
-        tmp_path, limits={"utilitiesSeconds": 1}, change={"limits": {"command_seconds": 1}}
-    ) as site:
-        parts = [os.urandom(300_000) for _ in range(3)]
-
-        async def slow() -> Any:
-            for part in parts:
-                yield part
-                await asyncio.sleep(2.5)
-
-        assert (await upload(site, slow())).status == 201
-        assert (site.folder / "file.bin").read_bytes() == b"".join(parts)
-
-
 async def test_request_that_is_cut(site: Site) -> None:
     """The client goes away in the middle: neither a file nor a part of one, and the gateway serves on."""
     host, _, port = site.gateway.url.removeprefix("http://").partition(":")

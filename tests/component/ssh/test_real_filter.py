@@ -265,17 +265,25 @@ async def test_uploads_that_are_not_what_was_signed(where, make_pool, tmp_path, 
 
 @pytest.mark.parametrize("size", [0, 1, 262_144, 3_000_001])
 async def test_uploads_of_which_nothing_is_known_before(where, make_pool, tmp_path, size):
-    """Size and digest follow the bytes, which may be as many as was signed; a source that pauses longer than the node may is waited for."""
+    """Size and digest follow the bytes, which may be as many as was signed."""
     content = os.urandom(size)
     pool = make_pool()
     command = WriteFile(str(tmp_path / "x"), Payload.streamed(size))
     await pool.run(WhoAmI(), **where)
-    pause = 0.6 if size == 262_144 else 0.0
-    answer = await pool.upload(command, _pieces(content, pause=pause), seconds=0.5 if pause else None, **where)
+    answer = await pool.upload(command, _pieces(content), **where)
     assert answer.result == {"size": size}
     assert (tmp_path / "x").read_bytes() == content
     with pytest.raises(InvalidInput, match="upload"):
         await pool.run(command, payload=content, **where)
+
+
+async def test_a_slow_source_is_waited_for(where, make_pool, tmp_path):
+    """Longer than the node may stand still: how long clients may pause is told elsewhere."""
+    pool = make_pool()
+    command = WriteFile(str(tmp_path / "x"), Payload.streamed(400_000))
+    await pool.upload(WriteFile(str(tmp_path / "y"), Payload.streamed(1)), _pieces(b"x"), **where)  # there is a channel
+    source = _pieces(bytes(400_000), size=200_000, pause=3.5)
+    assert (await pool.upload(command, source, seconds=3, **where)).result == {"size": 400_000}
 
 
 @pytest.mark.parametrize("change", ["more", "an error", "other bytes"])
