@@ -70,14 +70,19 @@ class SystemHealth:
             return Health.REFUSING
         return Health.READY
 
-    async def file_systems(self, system: SystemView, caller: Caller, trace: Trace) -> list[tuple[FileSystem, bool]]:
-        """Each file system of the spec, and whether it answers."""
-        return list(
-            await asyncio.gather(*(self._file_system(system, one, caller, trace) for one in system.spec.file_systems))
-        )
+    async def file_systems(
+        self, system: SystemView, caller: Caller, trace: Trace, *, anew: bool = False
+    ) -> list[tuple[FileSystem, bool]]:
+        """Each file system of the spec, and whether it answers.
+
+        Args:
+            anew: whether what was seen as this caller before does not count. What the operator saw does: no request makes it look.
+        """
+        looks = (self._file_system(system, one, caller, trace, anew=anew) for one in system.spec.file_systems)
+        return list(await asyncio.gather(*looks))
 
     async def _file_system(
-        self, system: SystemView, one: FileSystem, caller: Caller, trace: Trace
+        self, system: SystemView, one: FileSystem, caller: Caller, trace: Trace, *, anew: bool
     ) -> tuple[FileSystem, bool]:
         seen = next((seen for seen in system.file_systems if (seen.name, seen.path) == (one.name, one.path)), None)
         if seen is not None and seen.state != "Unknown" and not _is_old(system):
@@ -86,7 +91,7 @@ class SystemHealth:
             return one, False  # nothing of it answers
         key = (system.name, one.path, caller.issuer, caller.subject, caller.user)
         until, answers = self._looks.get(key, (0.0, False))
-        if self._clock() >= until:
+        if anew or self._clock() >= until:
             answers = await self._look(system, one, caller, trace)
             self._remember(key, answers)
         return one, answers

@@ -89,6 +89,26 @@ async def test_caller_looks_where_nobody_else_does(tmp_path: Path, given: dict[s
         assert reply.json()["out"][0] == row(SCRATCH, up=False)
 
 
+async def test_caller_wants_a_look_anew(tmp_path: Path) -> None:
+    """With ``Cache-Control: no-cache`` what was seen for this caller before does not count; what the operator saw does."""
+    systems = (seen(scratch="Unknown", home="Unknown"), seen("good", scratch="Up", home="Down"))
+    async with running_gateway(tmp_path, systems=systems) as gateway:
+        gateway.node.directories.add("/home")
+        path = "/status/filesystems/cluster"
+        assert (await gateway.request("GET", path)).json()["out"][0] == row(SCRATCH, up=False)
+        gateway.node.directories.add("/scratch")
+        assert (await gateway.request("GET", path)).json()["out"][0] == row(SCRATCH, up=False)
+        anew = {"Cache-Control": "no-cache"}
+        assert (await gateway.request("GET", path, headers=anew)).json()["out"][0] == row(SCRATCH, up=True)
+        assert (await gateway.request("GET", path)).json()["out"][0] == row(SCRATCH, up=True)
+        gateway.node.directories.remove("/scratch")
+        shown = (await gateway.request("GET", "/status/systems/cluster", headers=anew)).json()["out"]
+        assert shown["description"] == "Filesystem scratch is not available"
+        asked = len(gateway.node.asked)
+        assert (await gateway.request("GET", "/status/filesystems/good", headers=anew)).status == 200
+        assert len(gateway.node.asked) == asked
+
+
 async def test_system_that_hangs_delays_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The look at it has an end, and the others are there in the answer."""
     monkeypatch.setattr("goldcrest_api.services.health._LOOK_SECONDS", 0.3)

@@ -25,7 +25,7 @@ keycloak = {keycloak}
 redirect_uris = ["{redirect}"]
 
 [oidc.clients.web-portal]
-redirect_uris = ["{portal}/callback"]
+redirect_uris = ["{portal}/callback", "{process}/callback"]
 token_seconds = 20
 """
 
@@ -40,8 +40,13 @@ class Issuers:
         self.portal_port = free_port()
         """Of examples/portal. Its tokens end before the 30 s at which it renews them: each request needs a new one."""
         ports = {"light": free_port(), "keycloak": free_port()}
-        portal = f"http://127.0.0.1:{self.portal_port}"
-        overlay.write_text(_OVERLAY.format(**ports, redirect=self.redirect_uri, portal=portal))
+        self.process_port = free_port()
+        """Likewise, where it is a process of its own."""
+        portals = {
+            "portal": f"http://127.0.0.1:{self.portal_port}",
+            "process": f"http://127.0.0.1:{self.process_port}",
+        }
+        overlay.write_text(_OVERLAY.format(**ports, **portals, redirect=self.redirect_uri))
         paths = Paths(cache=Paths.from_environment().cache, state=folder / "state")
         paths.create()
         self.bed = Bed(config.load([overlay]), paths, Versions.load(), Report())

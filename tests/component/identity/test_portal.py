@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -150,6 +151,37 @@ async def test_log_in_and_call(portal: Portal, caplog: pytest.LogCaptureFixture)
         assert "access_token" not in login
         cookie = browser.cookies(portal.url)["portal"]
         assert (cookie["httponly"], cookie["samesite"]) == (True, "Lax")
+
+
+async def test_all_that_the_process_writes(portal: Portal, issuers: Issuers, tmp_path: Path) -> None:
+    """As docs/portal.md starts it: one line a call, with its trace; neither code, token, secret nor the cookie."""
+    url = f"http://127.0.0.1:{issuers.process_port}"
+    settings = {**portal.app.state.settings, "PORTAL_URL": url}
+    log = tmp_path / "written"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(REPOSITORY / "examples" / "portal" / "portal.py"), env=settings, stdout=out, stderr=out
+        )
+    try:
+        async with portal.person() as browser:
+
+            async def asks_to_log_in() -> bool:
+                with contextlib.suppress(aiohttp.ClientError):
+                    return (await browser.open(url + "/")).status == 401
+                return False
+
+            await portal.gateway.eventually(asks_to_log_in, seconds=60)
+            page = await browser.sign_in(url + "/login", until=url + "/")
+            assert "You are <b>alice</b>" in page.text
+            cookie = browser.cookies(url)["portal"].value
+            (code,) = {parse_qs(urlsplit(each).query)["code"][0] for each in browser.urls if "code=" in each}
+    finally:
+        process.terminate()
+        await process.wait()
+    written = log.read_text()
+    assert re.search(r"portal GET / trace=[0-9a-f]{32}\n", written)
+    for secret in (code, cookie, settings["PORTAL_CLIENT_SECRET"], "eyJ", "Bearer"):
+        assert secret not in written
 
 
 async def test_job_is_submitted_once(portal: Portal) -> None:

@@ -49,7 +49,7 @@ async def system(request: Request) -> Response:
     if view is None:
         raise Refusal(404, description="System does not exists.", code=UNKNOWN_SYSTEM)
     out, file_systems = await asyncio.gather(
-        _system(call, view), call.context.health.file_systems(view, call.caller, call.trace)
+        _system(call, view), call.context.health.file_systems(view, call.caller, call.trace, anew=_anew(request))
     )
     silent = [one.name for one, answers in file_systems if not answers]
     if silent and out["status"] == _AVAILABLE:
@@ -110,7 +110,7 @@ async def _system(call: Call, view: SystemView) -> dict[str, str]:
 
 
 async def _filesystems(call: Call, view: SystemView) -> list[dict[str, Any]]:
-    found = await call.context.health.file_systems(view, call.caller, call.trace)
+    found = await call.context.health.file_systems(view, call.caller, call.trace, anew=_anew(call.request))
     return [
         {
             "name": one.name,
@@ -121,6 +121,11 @@ async def _filesystems(call: Call, view: SystemView) -> list[dict[str, Any]]:
         }
         for one, answers in found
     ]
+
+
+def _anew(request: Request) -> bool:
+    """Whether what is remembered shall not count (contract 3.1)."""
+    return "no-cache" in request.headers.get("cache-control", "").lower()
 
 
 def _service(call: Call, name: str, *, down_code: int) -> dict[str, Any]:
