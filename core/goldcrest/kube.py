@@ -220,7 +220,7 @@ class Kube:
                 return found
             query = {**query, "continue": following}
 
-    async def current_version(self, kind: Kind, *, namespace: str) -> str:
+    async def current_version(self, kind: Kind, *, namespace: str | None = None) -> str:
         """The resource version of the store now."""
         path = resource_path(kind, namespace=namespace)
         page = await self.request("GET", path, query={"limit": "1"}, accept=_METADATA)
