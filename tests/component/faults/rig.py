@@ -27,8 +27,8 @@ from component.plain_node.machine import Machine, fresh_machine
 NAMESPACE, USER, OBSERVER = "team", "alice", "watcher"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/goldcrest/leases/goldcrest-operator-default"
 QUICK = {
-    "LEASE__DURATION_SECONDS": "4",
-    "LEASE__RENEW_DEADLINE_SECONDS": "3",
+    "LEASE__DURATION_SECONDS": "10",
+    "LEASE__RENEW_DEADLINE_SECONDS": "8",
     "LEASE__RETRY_SECONDS": "0.5",
     "RETRY__FIRST_SECONDS": "0.2",
     "RETRY__MOST_SECONDS": "2",
