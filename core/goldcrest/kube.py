@@ -379,7 +379,7 @@ def _error(status: int, data: Raw) -> GoldcrestError:
         case 409:
             return AlreadyExists(message) if reason == "AlreadyExists" else Conflict(message)
         case 410:
-            return ResourceVersionTooOld(message)
+            return ResourceVersionTooOld(f"the Kubernetes API answered 410: {message}")
         case 429 if "denied the request" in message:  # a webhook said so; the API server's own 429 is about its load
             return QuotaExceeded(message)
     if reason == "Expired":

@@ -74,12 +74,14 @@ class FaultStage(AttackStage):
     def start_operator(self, **environment: str) -> None:
         """The process as users start it; ``environment`` as long as it is not stopped."""
         self.operator_environment = environment
-        (self.folder / "operator-token").write_text(self.caller_token("goldcrest-operator"))
+        token = self.folder / "operator-token"
+        if not token.exists():  # it counts for an hour, and the API server that gives it may be away
+            token.write_text(self.caller_token("goldcrest-operator"))
         settings = {
             **QUICK,
             "KUBECONFIG": str(self.kubeconfig(OPERATOR)),
             "DELEGATION__URL": f"unix:{self.delegation_socket}",
-            "DELEGATION__TOKEN_FILE": str(self.folder / "operator-token"),
+            "DELEGATION__TOKEN_FILE": str(token),
             "LISTEN_HOST": "127.0.0.1",
             "HEALTH_PORT": str(free_port()),
             "METRICS_PORT": str(free_port()),
