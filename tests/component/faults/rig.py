@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +49,7 @@ class FaultStage(AttackStage):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._more: dict[str, str] = {}
-        self.audit_file = folder / "audit" / "audit.jsonl"
-        self.audit_file.parent.mkdir()
+        self.audit_file = Path(tempfile.mkdtemp(prefix="goldcrest-audit-")) / "audit.jsonl"
         mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "goldcrest-test", str(self.audit_file.parent)]
         subprocess.run(mount, check=True)  # a file system of its own, which a test can fill
         self.proxy = FaultProxy(self.port, self.tls.ca, self.tls.server("proxy"))
@@ -67,7 +67,8 @@ class FaultStage(AttackStage):
         self.stop_operator()
         super().stop()
         self.proxy.stop()
-        subprocess.run(["umount", "-l", str(self.audit_file.parent)], check=False)
+        subprocess.run(["umount", "-l", str(self.audit_file.parent)], check=True)
+        self.audit_file.parent.rmdir()
 
     # ---- The operator ----
 
