@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from goldcrest.errors import InvalidInput
 from goldcrest.kube import Raw
+from goldcrest.reflector import newer
 from goldcrest.telemetry import Log
 from goldcrest.wellknown import Kind
 
@@ -149,23 +150,38 @@ class ResourceCache(Generic[V]):
 
     def retain(self, uids: Set[str], *, resource_version: str) -> None:
         """A whole list was applied: what was not in it is gone, but for later writes of our own."""
-        for uid, known in list(self._by_uid.items()):
-            if uid not in uids and not newer(known.resource_version, resource_version):
+        for uid in self._by_uid.keys() - uids:
+            if not self._is_own_later(uid, resource_version):
                 self._drop(uid)
         self._position = resource_version
 
-    def listed(self, raw: Raw) -> None:
-        """An object of a list."""
-        self.apply(raw)
+    def listed(self, raw: Raw, *, resource_version: str) -> None:
+        """An object of a list of this version. It counts, also where a later version was known: then the store was put back."""
+        view = self._view(raw)
+        if view is not None and not self._is_own_later(view.uid, resource_version):
+            self._put(view)
 
-    def apply(self, raw: Raw) -> V | None:
-        """An object was added or changed; what is known of it now, None when it cannot be read."""
+    def _is_own_later(self, uid: str, resource_version: str) -> bool:
+        """Whether we wrote it after the list was made. A list that is older than what the watch told is of an earlier state that the store was
+        put back to: then nothing is."""
+        known = self._by_uid.get(uid)
+        if known is None or newer(self._position, resource_version):
+            return False
+        return newer(known.resource_version, resource_version)
+
+    def _view(self, raw: Raw) -> V | None:
         try:
-            view = self._read(raw)
+            return self._read(raw)
         except (InvalidInput, KeyError, TypeError) as error:
             # One object that a newer or older release wrote must not hide all the others.
             name = (raw.get("metadata") or {}).get("name")
             _log.warning("cache.unreadable", kind=self.kind.value, name=name, reason=str(error))
+            return None
+
+    def apply(self, raw: Raw) -> V | None:
+        """An object was added or changed; what is known of it now, None when it cannot be read."""
+        view = self._view(raw)
+        if view is None:
             return None
         known = self._by_uid.get(view.uid)
         if known is not None and not newer(view.resource_version, known.resource_version):
@@ -193,14 +209,3 @@ class ResourceCache(Generic[V]):
             for index in self._indexes:
                 index.drop(view)
         return view
-
-
-def newer(left: str, right: str) -> bool:
-    """Whether resource version ``left`` is later than ``right``.
-
-    They are decimal numbers that grow (KEP-5504); should one be something else, the later arrival counts as newer.
-    """
-    try:
-        return int(left) > int(right)
-    except ValueError:
-        return left != right

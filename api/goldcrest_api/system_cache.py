@@ -67,7 +67,7 @@ class SystemCache:
         """A whole list was applied: what was not in it is gone."""
         self._by_name = {name: view for name, view in self._by_name.items() if view.uid in uids}
 
-    def listed(self, raw: Raw) -> None:
+    def listed(self, raw: Raw, *, resource_version: str) -> None:
         self.apply(raw)
 
     def apply(self, raw: Raw) -> None:

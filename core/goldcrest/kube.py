@@ -220,7 +220,7 @@ class Kube:
                 return found
             query = {**query, "continue": following}
 
-    async def current_version(self, kind: Kind, *, namespace: str) -> str:
+    async def current_version(self, kind: Kind, *, namespace: str | None = None) -> str:
         """The resource version of the store now."""
         path = resource_path(kind, namespace=namespace)
         page = await self.request("GET", path, query={"limit": "1"}, accept=_METADATA)
@@ -379,7 +379,7 @@ def _error(status: int, data: Raw) -> GoldcrestError:
         case 409:
             return AlreadyExists(message) if reason == "AlreadyExists" else Conflict(message)
         case 410:
-            return ResourceVersionTooOld(message)
+            return ResourceVersionTooOld(f"the Kubernetes API answered 410: {message}")
         case 429 if "denied the request" in message:  # a webhook said so; the API server's own 429 is about its load
             return QuotaExceeded(message)
     if reason == "Expired":

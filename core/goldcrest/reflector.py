@@ -27,8 +27,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0  # seconds between attempts, doubled ea
 class Sink(Protocol):
     """Where a reflector puts what it learns. Called on the event loop, never concurrently."""
 
-    def listed(self, raw: Raw) -> object:
-        """An object of a list, in no order; the list ends with :meth:`retain`."""
+    def listed(self, raw: Raw, *, resource_version: str) -> object:
+        """An object of a list of that version, in no order; the list ends with :meth:`retain`."""
 
     def apply(self, raw: Raw) -> object:
         """An object is new or changed."""
@@ -79,7 +79,7 @@ class Reflector:
         while True:
             began = time.monotonic()
             try:
-                if self._position is None:
+                if self._position is None or await self._went_back(self._position):
                     self._position = await self._list()
                 await self._watch(self._position)
                 if time.monotonic() - began > _SHORTEST_WATCH:
@@ -108,6 +108,15 @@ class Reflector:
             self._lost_at = time.monotonic()
         self._opened_at = float("inf")
 
+    async def _went_back(self, position: str) -> bool:
+        """Whether the store is at an earlier version than the watch was: it was put back (a restored snapshot of etcd). A watch from
+        ``position`` would be silent until that is passed."""
+        now = await self._kube.current_version(self.kind)
+        if not newer(position, now):
+            return False
+        _log.error("reflector.store_went_back", kind=self.kind.value, position=position, now=now)
+        return True
+
     async def _list(self) -> str:
         uids: set[str] = set()
         following: asyncio.Task[Raw] | None = self._ask_page()
@@ -119,7 +128,8 @@ class Reflector:
                 following = self._ask_page(meta["continue"]) if meta.get("continue") else None
                 async for raw in in_turns(page.get("items") or []):
                     uids.add(raw["metadata"]["uid"])
-                    self._sink.listed(raw)  # page by page: 10 000 scripts would not fit into memory at once
+                    # Page by page: 10 000 scripts would not fit into memory at once. All have the same version.
+                    self._sink.listed(raw, resource_version=str(meta["resourceVersion"]))
         finally:
             if following is not None:
                 following.cancel()
@@ -155,3 +165,14 @@ class Reflector:
                 self._position = str(event.object["metadata"]["resourceVersion"])
                 self._sink.advance(self._position)
                 self._lost_at = None
+
+
+def newer(left: str, right: str) -> bool:
+    """Whether resource version ``left`` is later than ``right``.
+
+    They are decimal numbers that grow (KEP-5504); should one be something else, the later arrival counts as newer.
+    """
+    try:
+        return int(left) > int(right)
+    except ValueError:
+        return left != right

@@ -171,6 +171,7 @@ class EventReason(StrEnum):
     WAITING = "Waiting"  # something that is needed does not answer; it goes on by itself
     DOUBLE_CANCELLED = "DoubleCancelled"  # the sweep of T10.5
     CLEANUP_ABANDONED = "CleanupAbandoned"
+    UNCLAIMED = "Unclaimed"  # of a System: jobs in its queue that were submitted from here, and have no Job
 
 
 class Via(StrEnum):

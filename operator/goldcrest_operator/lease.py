@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from goldcrest.errors import Conflict, GoldcrestError, NotFound
 from goldcrest.kube import Raw, pause
@@ -28,6 +28,14 @@ class LeaseLost(GoldcrestError):
     """This process is not, or not certainly, the active one: it must not do anything."""
 
     code = "LeaseLost"
+
+
+class StoreWentBack(LeaseLost):
+    """Kubernetes has the state of an earlier time again: etcd was restored from a snapshot. All that this process knows may be of a history
+    that has not happened, and the watch says nothing until the old versions are passed: begin anew.
+    """
+
+    code = "StoreWentBack"
 
 
 class Requests(Protocol):
@@ -86,6 +94,7 @@ class Lease:
         self._renewed_at: float | None = None
         self._seen_version = ""
         self._seen_at = 0.0
+        self._newest: int | None = None
 
     @property
     def held(self) -> bool:
@@ -102,12 +111,18 @@ class Lease:
             raise LeaseLost("the Lease is not held, or was not renewed in time")
 
     async def acquire(self, stop: asyncio.Event) -> bool:
-        """Wait until the Lease is ours; false when ``stop`` was set before."""
+        """Wait until the Lease is ours; false when ``stop`` was set before.
+
+        Raises:
+            StoreWentBack: what was read meanwhile is not true any more.
+        """
         while not stop.is_set():
             try:
                 if await self._try(take=True):
                     _log.info("lease.acquired", lease=self._name, identity=self.identity)
                     return True
+            except LeaseLost:
+                raise
             except GoldcrestError as error:
                 _log.warning("lease.failed", lease=self._name, code=error.code, message=error.message)
             if await pause(self._times.retry, stop):
@@ -138,7 +153,7 @@ class Lease:
         Raises:
             LeaseLost: it is not.
         """
-        stored = await self._kube.request("GET", f"{self._path}/{self._name}")
+        stored = await self._read()
         if stored.get("spec", {}).get("holderIdentity") != self.identity:
             self._renewed_at = None
             raise LeaseLost("another operator has the Lease")
@@ -162,7 +177,7 @@ class Lease:
         """Renew it if it is ours, and take it if it is free and ``take``; whether that was done."""
         asked_at = self._clock()
         try:
-            stored = await self._kube.request("GET", f"{self._path}/{self._name}")
+            stored = await self._read()
         except NotFound:
             return await self._write("POST", self._path, self._fresh(), asked_at)
         spec = stored.setdefault("spec", {})
@@ -183,11 +198,32 @@ class Lease:
 
     async def _write(self, method: str, path: str, body: Raw, asked_at: float) -> bool:
         try:
-            await self._kube.request(method, path, body=body)
+            written = await self._kube.request(method, path, body=body)
         except Conflict:
             return False  # somebody was faster
+        self._newest = max(self._newest or 0, _version(written))
         self._renewed_at = asked_at
         return True
+
+    async def _read(self) -> Raw:
+        """It is written every few seconds, and its versions grow: one that is older than what was known before the question, or that there is
+        none any more, means that the store was put back.
+        """
+        known = self._newest
+        try:
+            stored = await self._kube.request("GET", f"{self._path}/{self._name}")
+        except NotFound:
+            if known is not None:
+                self._went_back("the Lease is gone")
+            raise
+        if known is not None and _version(stored) < known:
+            self._went_back(f"the Lease has version {_version(stored)} after {known}")
+        self._newest = max(self._newest or 0, _version(stored))
+        return stored
+
+    def _went_back(self, why: str) -> NoReturn:
+        self._renewed_at = None
+        raise StoreWentBack(f"Kubernetes' store was put back to an earlier state: {why}")
 
     def _fresh(self) -> dict[str, Any]:
         return {
@@ -205,6 +241,10 @@ class Lease:
 
     def _whole_seconds(self) -> int:
         return max(1, round(self._times.duration))  # the API has whole seconds only
+
+
+def _version(stored: Raw) -> int:
+    return int(stored["metadata"]["resourceVersion"])
 
 
 def _micro_time() -> str:

@@ -16,12 +16,12 @@ from goldcrest.kube import Kube, pause
 from goldcrest.ssh import SshPool
 from goldcrest.telemetry import Log
 from goldcrest.tracing import start_tracing
-from goldcrest.wellknown import Kind
+from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.job_controller import JobController
-from goldcrest_operator.lease import Lease, LeaseTimes, new_identity
+from goldcrest_operator.lease import Lease, LeaseLost, LeaseTimes, new_identity
 from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.probes import ProbeServer
@@ -38,6 +38,7 @@ from goldcrest_operator.task_effects import TaskEffects
 from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.tracking.lanes import TrackerTimes
+from goldcrest_operator.unclaimed import Unclaimed
 from goldcrest_operator.vouching import Voucher
 from goldcrest_operator.watching import Watch
 from goldcrest_operator.workers import TASKS_LANE, Workers, lane_share
@@ -120,6 +121,13 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
             lambda before, now: jobs.block_list_changed(before, now),
         ],
     )
+    unclaimed = Unclaimed(
+        store=store,
+        prefix=submission_token(cluster_id, ""),
+        after_seconds=settings.tracker.unclaimed_seconds,
+        tell=lambda system, message: systems.tell_unclaimed(system, message),
+        metrics=metrics,
+    )
     tracker = Tracker(
         store=store,
         scheduler=scheduler,
@@ -127,6 +135,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         refresh=lambda followed: jobs.refresh(followed),
         active=lambda: lease.held,
         blocked=lambda job: blocks.now.why(requester=job.requester, user=job.user) != "",
+        unclaimed=unclaimed.look,
         times=_tracker_times(settings),
         metrics=metrics,
     )
@@ -179,6 +188,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         metrics=metrics,
         probe_seconds=settings.health.probe_seconds,
         write_seconds=settings.health.write_seconds,
+        follow=lambda system: tracker.follow(system, "", hurry=False),
     )
     return Context(
         settings=settings,
@@ -252,7 +262,11 @@ async def _run(context: Context, stop: asyncio.Event) -> int:
         await _before(watch, watching.wait())
         _stop_on_signals(stop)  # kopf has put its own handlers there
         _log.info("operator.watching", shard=settings.shard, identity=context.lease.identity)
-        acquired = await _before(watch, context.lease.acquire(stop))
+        try:
+            acquired = await _before(watch, context.lease.acquire(stop))
+        except LeaseLost as error:
+            _log.error("operator.failed", task="lease", error=_words(error))
+            return 1
         if watch.done():
             return 1
         if not acquired:

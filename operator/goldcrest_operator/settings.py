@@ -90,6 +90,11 @@ class TrackerSettings(_Part):
     idle_seconds: float = Field(
         default=30.0, gt=0, description="Seconds between queries while no job is active, and at most after failures."
     )
+    unclaimed_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds after which a job in the queue that was submitted from here and has no Job is reported; an observer account sees them.",
+    )
 
 
 class RetrySettings(_Part):

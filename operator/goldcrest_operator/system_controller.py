@@ -31,6 +31,7 @@ class SystemController:
     Args:
         probe_seconds: pause between probes of a System.
         write_seconds: pause after which an unchanged status is written again.
+        follow: called with each System that is looked at, to see to it that its queue is.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SystemController:
         metrics: Metrics,
         probe_seconds: float,
         write_seconds: float,
+        follow: Callable[[str], None] = lambda _: None,
         epoch: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,6 +59,7 @@ class SystemController:
         self._metrics = metrics
         self._probe_seconds = probe_seconds
         self._write_seconds = write_seconds
+        self._follow = follow
         self._epoch = epoch
         self._clock = clock
         self._probed: dict[str, tuple[int, float]] = {}  # generation and time of the last probe
@@ -81,11 +84,19 @@ class SystemController:
         if generation == system.generation and left > 0:
             self._queue.add_after(Key(Kind.SYSTEM, name), left)
             return
+        self._follow(name)
         probed = await self._probed_now(system)
         self._probed[name] = (system.generation, self._clock())
         self._metrics.system_ready.labels(name).set(int(probed.ready))
         await self._write(raw, system, probed)
         self._queue.add_after(Key(Kind.SYSTEM, name), self._probe_seconds)
+
+    def tell_unclaimed(self, name: str, message: str) -> None:
+        """Say at a System what of its queue nobody claims."""
+        raw = self._store.system(name)
+        if raw is not None:
+            regarding = Regarding(Kind.SYSTEM, "", name, raw["metadata"]["uid"])
+            self._recorder.post(regarding, Notice(EventReason.UNCLAIMED, message, warning=True))
 
     async def _probed_now(self, system: SystemResource) -> Probed:
         try:

@@ -38,6 +38,7 @@ class Tracker:
         refresh: reads a Job anew; called when delegation knows nothing of it or does not let us ask for it.
         active: whether this process may act now (the Lease).
         blocked: whether the user or the requester of a Job is blocked: delegation would refuse to ask as them.
+        unclaimed: called with a System and all that its queue showed an observer.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Tracker:
         refresh: Callable[[Followed], Awaitable[None]],
         active: Callable[[], bool],
         blocked: Callable[[Followed], bool] = lambda _: False,
+        unclaimed: Callable[[str, Sequence[JobView]], None] = lambda _system, _views: None,
         times: TrackerTimes,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +58,7 @@ class Tracker:
         self._store = store
         self._active = active
         self._blocked = blocked
+        self._unclaimed_in = unclaimed
         self._times = times
         self._metrics = metrics
         self._clock = clock
@@ -223,6 +226,8 @@ class Tracker:
             else:
                 self._saw(lane, job, view)
         self._sightings.note_strays(lane, views)
+        if not lane.user:
+            self._unclaimed_in(lane.system, views)
         return gone
 
     async def _settle_beside(self, lane: Lane, spec: SystemSpec, gone: Gone) -> None:

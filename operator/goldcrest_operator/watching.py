@@ -47,7 +47,8 @@ class _Told:
         self._known = known
         self._heard = heard
 
-    def listed(self, raw: Raw) -> None:
+    def listed(self, raw: Raw, *, resource_version: str) -> None:
+        # After the restore of an old snapshot the process ends (StoreWentBack): later versions are known of our own writes only.
         self._changed(None, raw)
 
     def apply(self, raw: Raw) -> None:

@@ -266,8 +266,8 @@ class FeedingSink(Generic[V]):
         self._cache = cache
         self._feed = feed
 
-    def listed(self, raw: Raw) -> None:
-        self._cache.listed(raw)
+    def listed(self, raw: Raw, *, resource_version: str) -> None:
+        self._cache.listed(raw, resource_version=resource_version)
 
     def apply(self, raw: Raw) -> None:
         self._tell(raw, self._cache.apply(raw), gone=False)

@@ -16,7 +16,7 @@ from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, EventReason, Phase
 from goldcrest_operator.reconcile.allotments import asked_fields
 from goldcrest_operator.reconcile.certainty import FRESH_SECONDS, is_certain, settled_at
 from goldcrest_operator.reconcile.dependencies import resolve
-from goldcrest_operator.reconcile.observation import Observation, Sighting, Trouble
+from goldcrest_operator.reconcile.observation import Attempt, Observation, Sighting, Trouble
 from goldcrest_operator.reconcile.seen import usage_of
 from goldcrest_operator.reconcile.sightings import as_seen
 from goldcrest_operator.reconcile.statuses import (
@@ -49,6 +49,7 @@ from goldcrest_operator.reconcile.steps import (
 )
 from goldcrest_operator.reconcile.troubles import blocked_words
 from goldcrest_operator.reconcile.waiting import in_trouble, is_to_be_looked_for, key_is_used, refused, waits_for_others
+from goldcrest_operator.scheduler.interface import JobView
 
 CANCEL_AGAIN_SECONDS = 30.0
 """A cancel that the scheduler accepted is repeated when the job has not ended after this: Slurm's KillWait is 30 s."""
@@ -298,12 +299,9 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
     # 5. It shall not start yet, because the user or an administrator says so; what runs already is left running.
     released = _released(job, observed)
     if job.spec.suspend or observed.blocked:
-        if (
-            _is_waiting(job, observed)
-            and released is not False
-            and attempt.hold_refused_at_generation != job.generation
-        ):
-            return Hold(job_id)
+        held = released is False and not _is_seen_unheld(view, attempt)
+        if _is_waiting(job, observed) and not held and attempt.hold_refused_at_generation != job.generation:
+            return _hold(job, job_id=job_id)
 
     # 6. It may start: exactly this id is released, now that it is stored (T10.4).
     elif _is_to_be_released(job, system, observed):
@@ -324,6 +322,19 @@ def _after_submission(job: JobResource, system: SystemSpec | None, observed: Obs
 
     # 9. What the scheduler says of it.
     return _write_if_changed(job, observed)
+
+
+def _hold(job: JobResource, *, job_id: str) -> Step:
+    record = job.status.submission
+    if record is None or record.released is None:
+        return Hold(job_id)
+    # First that nobody knows: a successor that finds the job unwanted holds it again, and one that is to let it go releases it.
+    return WriteStatus(job.status.model_copy(update={"submission": record.model_copy(update={"released": None})}))
+
+
+def _is_seen_unheld(view: JobView | None, attempt: Attempt) -> bool:
+    """Whether the scheduler knows better than the status: a predecessor died before it held the job, or after it let it go."""
+    return attempt.released is None and view is not None and view.phase is Phase.QUEUED and not view.held
 
 
 def _blocked_in_queue(job: JobResource, system: SystemSpec, observed: Observation, *, job_id: str) -> Step:
@@ -356,12 +367,13 @@ def _is_to_be_released(job: JobResource, system: SystemSpec, observed: Observati
     released = _released(job, observed)
     if job.spec.suspend or released is True:
         return False
-    return _is_waiting(job, observed) and _is_fenced(system, released)
+    return _is_waiting(job, observed) and _may_be_held(system, observed, released)
 
 
-def _is_fenced(system: SystemSpec, released: bool | None) -> bool:
+def _may_be_held(system: SystemSpec, observed: Observation, released: bool | None) -> bool:
     """Whether a job that this process knows nothing of may be held by us. Without a fence only a job that we held later is."""
-    return released is False or system.scheduler.submit_fence != "None"
+    view = observed.sighting.view
+    return released is False or system.scheduler.submit_fence != "None" or (view is not None and view.held)
 
 
 def _released(job: JobResource, observed: Observation) -> bool | None:

@@ -241,7 +241,7 @@ class Stage:
             [sys.executable, "-m", f"{module}.main", action],
             env=settings,
             check=True,
-            timeout=60,
+            timeout=180,
             stdout=subprocess.PIPE,
         )
 

@@ -22,6 +22,7 @@ from goldcrest_operator.metrics import Metrics as OperatorMetrics
 from goldcrest_operator.store import Store
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.tracking.lanes import TrackerTimes
+from goldcrest_operator.unclaimed import Unclaimed
 
 PROCESSES = ("api", "operator", "delegation", "admission")
 
@@ -41,6 +42,9 @@ async def registries() -> AsyncIterator[dict[str, Measures]]:
         active=lambda: False,
         times=TrackerTimes(),
         metrics=operator,
+    )
+    Unclaimed(
+        store=Store(cluster_id="c"), prefix="c", after_seconds=60, tell=lambda _system, _words: None, metrics=operator
     )
     async with contextlib.AsyncExitStack() as stack:
         for measures in (api.measures, operator.measures):

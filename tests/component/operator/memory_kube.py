@@ -90,6 +90,14 @@ class MemoryKube:
     def listed(self, kind: Kind) -> list[Raw]:
         return [copy.deepcopy(raw) for (its, _, _), raw in self._objects.items() if its is kind]
 
+    def snapshot(self) -> object:
+        """All that is stored now."""
+        return copy.deepcopy((self._objects, self._others, self._version))
+
+    def put_back(self, snapshot: object) -> None:
+        """As after the restore of a snapshot: nobody is told, and versions go on from where they were then."""
+        self._objects, self._others, self._version = copy.deepcopy(snapshot)  # type: ignore[misc]
+
     # ---- what Kube does ----
 
     async def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Raw:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from component.operator.fake_slurm import Effect, fails, lost_after, lost_before, output, says
+from component.operator.fake_questions import BatchJob
+from component.operator.fake_slurm import CLUSTER, Effect, fails, lost_after, lost_before, output, says
 from component.operator.world import Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
-from goldcrest.wellknown import Kind
+from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
 from goldcrest_operator.faults import POINTS, Point
 from goldcrest_operator.lease import LeaseLost
@@ -291,6 +292,27 @@ async def test_deleted_after_a_lost_answer(world: World) -> None:
     operator.queue.add(Key(Kind.JOB, job.uid))
     await world.until(lambda: world.job() is None)
     assert started(world) == 0
+
+
+async def test_job_that_nobody_claims(world: World) -> None:
+    """A job of ours whose resource is not there, as after the restore of a snapshot, is reported once and left alone; others' are nobody's
+    business, and what is cancelled with its resource is not worth a word."""
+    world.add_system(observer="watcher")
+    world.slurm.frozen = True
+    await world.operator()
+    lost = submission_token(CLUSTER, "0" * 32)
+    for number, token in ((900, lost), (901, submission_token("another-cluster", "0" * 32)), (902, "a comment")):
+        world.slurm.jobs[number] = BatchJob(number, "bob", token, False, "COMPLETED")
+    world.add_job()
+    await world.until(lambda: world.phase() == "Queued")
+    await world.delete()
+    await world.until(lambda: "Unclaimed" in world.events())
+    await world.quiet()
+    (said,) = [event["message"] for event in world.kube.events if event["reason"] == "Unclaimed"]
+    assert "900 (bob, PENDING)" in said
+    assert not any(number in said for number in ("901", "902", "101"))
+    assert world.slurm.jobs[900].state == "PENDING"
+    assert 'unclaimed_jobs{system="cluster"} 1.0' in world.operators[-1].metrics.measures.page().decode()
 
 
 async def test_many_under_way(world: World) -> None:

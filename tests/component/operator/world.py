@@ -16,7 +16,7 @@ from goldcrest.errors import DelegationUnavailable, SystemUnreachable
 from goldcrest.kube import Raw
 from goldcrest.models.job import JobResource
 from goldcrest.models.task import TaskResource
-from goldcrest.wellknown import Kind
+from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
 from goldcrest_operator.effects import JobEffects
 from goldcrest_operator.faults import Faults, Point
@@ -37,6 +37,7 @@ from goldcrest_operator.task_effects import TaskEffects
 from goldcrest_operator.task_store import TaskStore
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.tracking.lanes import TrackerTimes
+from goldcrest_operator.unclaimed import Unclaimed
 from goldcrest_operator.watching import Watch
 from goldcrest_operator.workers import Workers
 from goldcrest_operator.workqueue import WorkQueue
@@ -76,7 +77,8 @@ class Operator:
         self.world = world
         self._offset = 0.0
         self._dead = asyncio.Event()
-        kube, metrics = world.kube, Metrics()
+        kube = world.kube
+        self.metrics = metrics = Metrics()
         self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
         operations = SlurmOperations(world.slurm)
         self.queries = SharedQueries(
@@ -100,6 +102,13 @@ class Operator:
         self.blocks = BlockFollower(
             world, seconds=0.02, seen=[lambda before, now: self.jobs.block_list_changed(before, now)]
         )
+        unclaimed = Unclaimed(
+            store=self.store,
+            prefix=submission_token(CLUSTER, ""),
+            after_seconds=0.1,
+            tell=lambda system, message: systems.tell_unclaimed(system, message),
+            metrics=metrics,
+        )
         self.tracker = Tracker(
             store=self.store,
             scheduler=scheduler,
@@ -107,6 +116,7 @@ class Operator:
             refresh=lambda followed: self.jobs.refresh(followed),
             active=lambda: self.lease.held,
             blocked=lambda job: self.blocks.now.why(requester=job.requester, user=job.user) != "",
+            unclaimed=unclaimed.look,
             times=QUICK,
             metrics=metrics,
         )
@@ -144,6 +154,7 @@ class Operator:
             metrics=metrics,
             probe_seconds=0.05,
             write_seconds=300,
+            follow=lambda system: self.tracker.follow(system, "", hurry=False),
         )
         known_tasks = TaskStore()
         for_tasks = _Made(kube)

@@ -81,6 +81,44 @@ def test_own_write_survives_a_list_that_began_before_it() -> None:
     assert len(cache) == 0
 
 
+def list_all(cache: JobCache, *jobs: dict[str, Any], version: int) -> None:
+    for raw in jobs:
+        cache.listed(raw, resource_version=str(version))
+    cache.retain({raw["metadata"]["uid"] for raw in jobs}, resource_version=str(version))
+
+
+def test_list_of_an_earlier_state() -> None:
+    """etcd was restored: what the list says counts, though later versions were known, and what it does not have is gone."""
+    cache = JobCache()
+    list_all(cache, job(5, phase="Queued"), version=6)
+    cache.apply(job(9, phase="Running"))
+    cache.apply(job(10, uid="u2", name="later"))
+    cache.advance("10")
+    list_all(cache, job(5, phase="Queued"), version=6)
+    assert (phase(cache), len(cache), cache.position) == ("Queued", 1, "6")
+    cache.apply(job(7, phase="Cancelled"))
+    assert phase(cache) == "Cancelled"
+
+
+def test_list_of_an_earlier_state_with_later_versions() -> None:
+    """As after `etcdutl snapshot restore --bump-revision`: the list's version is beyond all, those of the objects are early."""
+    cache = JobCache()
+    list_all(cache, job(5, phase="Queued"), version=6)
+    cache.apply(job(9, phase="Running"))
+    cache.advance("9")
+    list_all(cache, job(5, phase="Queued"), version=1000)
+    assert phase(cache) == "Queued"
+
+
+def test_list_that_began_before_an_own_write() -> None:
+    """It does not take back what we wrote since."""
+    cache = JobCache()
+    list_all(cache, job(5, phase="Queued"), version=6)
+    cache.learn(job(8, phase="Running"))
+    list_all(cache, job(5, phase="Queued"), version=7)
+    assert phase(cache) == "Running"
+
+
 def test_name_that_is_used_again() -> None:
     """The new resource of the same name is not lost when the old one's deletion is told late."""
     cache = JobCache()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from goldcrest.errors import Conflict, KubernetesUnavailable, NotFound
-from goldcrest_operator.lease import Lease, LeaseLost, LeaseTimes, new_identity
+from goldcrest_operator.lease import Lease, LeaseLost, LeaseTimes, StoreWentBack, new_identity
 
 pytestmark = pytest.mark.unit
 
@@ -171,6 +171,39 @@ async def test_race() -> None:
     kube.before_write = overtake
     assert not await acquired(first)
     assert kube.spec["holderIdentity"] == "second"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_store_put_back(gone: bool) -> None:
+    """Kubernetes shows an older version of the Lease, or none: etcd was restored. The holder does nothing more, although the Lease is its own."""
+    kube, clock = Leases(), Clock()
+    first = lease(kube, clock, "first")
+    assert await acquired(first)
+    early = copy.deepcopy(kube.stored), kube.version
+    keeper = asyncio.create_task(first.keep(asyncio.Event()))
+    await asyncio.sleep(0.01)
+    kube.stored, kube.version = (None, 0) if gone else early
+    with pytest.raises(StoreWentBack, match="put back to an earlier state"):
+        await asyncio.wait_for(keeper, 1)
+    assert not first.held
+
+
+async def test_store_put_back_under_one_that_waits() -> None:
+    """One that waits for the Lease has followed the resources meanwhile: it ends too, instead of taking over with what it knows."""
+    kube, clock = Leases(), Clock()
+    first, second = lease(kube, clock, "first"), lease(kube, clock, "second")
+    assert await acquired(first)
+    early = copy.deepcopy(kube.stored), kube.version
+    await first.confirm()
+    keeper = asyncio.create_task(first.keep(asyncio.Event()))
+    waiting = asyncio.create_task(second.acquire(asyncio.Event()))
+    await asyncio.sleep(0.02)
+    keeper.cancel()
+    await asyncio.sleep(0.01)
+    kube.stored, kube.version = early
+    clock.time += 16
+    with pytest.raises(StoreWentBack):
+        await asyncio.wait_for(waiting, 1)
 
 
 async def test_given_up() -> None:

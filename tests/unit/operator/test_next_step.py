@@ -318,10 +318,18 @@ def test_no_fence() -> None:
     assert decide(job(status=held), fence="None") == steps.Release("12")
 
 
+def holds(resource: JobResource, *about: Any, **more: Any) -> steps.Step:
+    """The step after the one that writes down that nobody knows whether the job is held."""
+    status = written(decide(resource, *about, **more))
+    assert status.submission is not None
+    assert status.submission.released is None
+    return decide(resource.model_copy(update={"status": status}), *about, **more)
+
+
 def test_suspended_after() -> None:
     """suspend while it waits: held once; Suspended; not while it runs; not again for the same wish when it came too late."""
     resource = job(spec={"suspend": True}, status=QUEUED)
-    assert decide(resource, sighting=Sighting(view=PENDING)) == steps.Hold("12")
+    assert holds(resource, sighting=Sighting(view=PENDING)) == steps.Hold("12")
     status = written(decide(resource, Attempt(released=False), Sighting(view=PENDING)))
     assert status.phase is Phase.SUSPENDED
     assert status.submission is not None
@@ -335,6 +343,23 @@ def test_suspended_before_release() -> None:
     resource = job(spec={"suspend": True}, status=in_phase(Phase.QUEUED, **SUBMITTED))
     step = decide(resource, Attempt(released=False))
     assert written(step).phase is Phase.SUSPENDED
+
+
+def test_suspended_though_it_was_let_go() -> None:
+    """A predecessor released it, died before that was written, and now it is to be held: what the scheduler shows counts."""
+    stale = in_phase(Phase.QUEUED, **HELD)
+    suspended = job(spec={"suspend": True}, status=stale)
+    assert holds(suspended, sighting=Sighting(view=PENDING)) == steps.Hold("12")
+    held = view(phase=Phase.QUEUED, state="PENDING", held=True)
+    assert not isinstance(decide(suspended, sighting=Sighting(view=held)), steps.Hold)
+
+
+@pytest.mark.parametrize("fence", ["Hold", "None"])
+def test_resumed_though_it_may_be_held(fence: str) -> None:
+    """A predecessor held it, or was about to: it is released."""
+    unknown = job(status=in_phase(Phase.QUEUED, **SUBMITTED))
+    held = view(phase=Phase.QUEUED, state="PENDING", held=True)
+    assert decide(unknown, sighting=Sighting(view=held), fence=fence) == steps.Release("12")
 
 
 def test_resumed() -> None:
@@ -547,7 +572,7 @@ def test_blocked_with_an_answer_of_sbatch() -> None:
 def test_blocked_in_the_queue() -> None:
     """Held, then shown as suspended with that reason; released when the block is lifted, unless the user suspended it."""
     resource = job(status=QUEUED)
-    assert decide(resource, Attempt(released=True), Sighting(PENDING), blocked=BLOCKED) == steps.Hold("12")
+    assert holds(resource, Attempt(released=True), Sighting(PENDING), blocked=BLOCKED) == steps.Hold("12")
     step = decide(resource, Attempt(released=False), Sighting(PENDING), blocked=BLOCKED)
     shown = written(step)
     assert (shown.phase, shown.conditions[0].reason) == (Phase.SUSPENDED, "Blocked")
@@ -590,7 +615,7 @@ def test_blocked_and_cancelled() -> None:
 def test_blocked_and_only_the_resource_deleted() -> None:
     """A job that waits is held and keeps its resource; one that runs is let go."""
     orphan: dict[str, Any] = {"spec": {"deletionPolicy": "Orphan"}, "deleting": True}
-    assert decide(job(status=QUEUED, **orphan), blocked=BLOCKED) == steps.Hold("12")
+    assert holds(job(status=QUEUED, **orphan), blocked=BLOCKED) == steps.Hold("12")
     held = in_phase(Phase.SUSPENDED, Reason.BLOCKED, **HELD)
     assert decide(job(status=held, **orphan)) == steps.Release("12")
     assert not isinstance(decide(job(status=held, **orphan), blocked=BLOCKED), steps.RemoveFinalizer)

@@ -1,0 +1,93 @@
+"""Slurm's own daemons are restarted, killed, and down for a while: jobs wait and say for what, and each runs once."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from bed import Bed
+
+pytestmark = pytest.mark.faults
+
+JOBS = int(os.environ.get("FAULT_JOBS", "3"))
+DOWN_SECONDS = 60 if "FAULT_JOBS" in os.environ else 8
+SAVED_SECONDS = 7
+"""slurmctld writes its state every five seconds: what it took since is lost with it when it is killed, to everybody."""
+SCRIPT = "#!/bin/bash\necho ran >> {file}\nsleep {seconds}\n"
+
+
+def made(bed: Bed, *, seconds: int = 1, number: int = JOBS) -> list[str]:
+    """Names of Jobs that note each of their runs in a file."""
+    names = [bed.name("down") for _ in range(number)]
+    for name in names:
+        script = {"inline": SCRIPT.format(file=f"/scratch/alice/{name}.runs", seconds=seconds)}
+        applied = bed.apply_job(name, script=script)
+        assert applied.returncode == 0, applied.stderr
+    return names
+
+
+def ran_once(bed: Bed, names: list[str]) -> None:
+    for name in names:
+        status = bed.job_finished(name, seconds=180 + 3 * JOBS)["status"]
+        assert status["phase"] == "Succeeded", status
+        assert bed.node("cat", f"/scratch/alice/{name}.runs") == "ran\n"
+        assert _completed(bed, status["submission"]["token"]) == [status["jobId"]]
+
+
+def _completed(bed: Bed, token: str) -> list[str]:
+    """Ids, once accounting knows of them."""
+
+    def ids() -> list[str]:
+        return [row["JobID"] for row in bed.slurm_jobs_of(token) if row["State"] == "COMPLETED"]
+
+    found: list[str] = bed.until(ids, bool, seconds=60)
+    return found
+
+
+def reason(bed: Bed, name: str) -> tuple[str, str]:
+    conditions = (bed.job(name).get("status") or {}).get("conditions", [])
+    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("", ""))
+
+
+@pytest.mark.timeout(600 + 10 * JOBS)
+def test_controller_restarted_and_killed(bed: Bed) -> None:
+    """slurmctld is restarted, and killed and started again, while jobs are submitted and run."""
+    names = made(bed, seconds=15)
+    bed.faults.node_daemon("restart", "slurmctld")
+    names += made(bed, seconds=15)
+    for name in names:
+        bed.job_when(name, lambda status: status.get("phase") == "Running")
+    time.sleep(SAVED_SECONDS)
+    bed.faults.node_daemon("kill", "slurmctld")
+    names += made(bed, number=1)
+    bed.faults.node_daemon("start", "slurmctld")
+    ran_once(bed, names)
+
+
+@pytest.mark.timeout(600 + 10 * JOBS)
+def test_controller_down_for_long(bed: Bed) -> None:
+    """Running jobs are shown as not seen, waiting ones as waiting for the scheduler; none fails; then all go on."""
+    running = made(bed, seconds=DOWN_SECONDS + 40, number=min(JOBS, 4))  # as many as the nodes hold at once
+    for name in running:
+        bed.job_when(name, lambda status: status.get("phase") == "Running")
+    with bed.faults.daemon_down("slurmctld"):
+        waiting = made(bed)
+        for name in (running[0], *waiting):
+            bed.until(lambda name=name: reason(bed, name), lambda seen: seen[1] == "SchedulerUnavailable", seconds=90)
+        time.sleep(DOWN_SECONDS)
+        assert {bed.job(name)["status"]["phase"] for name in running} == {"Running"}
+        assert not {bed.job(name)["status"]["phase"] for name in waiting} & {"Failed", "Succeeded", "Cancelled"}
+    ran_once(bed, [*running, *waiting])
+
+
+@pytest.mark.timeout(600 + 10 * JOBS)
+def test_accounting_down_while_jobs_end(bed: Bed) -> None:
+    """slurmdbd is down: jobs are submitted, run and end as ever, as the controller knows of them."""
+    names = made(bed, seconds=2)
+    with bed.faults.daemon_down("slurmdbd"):
+        names += made(bed, seconds=2)
+        for name in names:
+            assert bed.job_finished(name, seconds=120)["status"]["phase"] == "Succeeded"
+    ran_once(bed, names)
