@@ -169,7 +169,7 @@ def squeue(what):
 def scontrol(what):
     if "release" in sys.argv or "hold" in sys.argv:
         for job in jobs():
-            if str(job["id"]) == sys.argv[-1] and state(job) == "PENDING":
+            if str(job["id"]) in sys.argv[-1].split(",") and state(job) == "PENDING":
                 job["held"] = "hold" in sys.argv
                 if not job["held"]:
                     job["start"] = now()
