@@ -13,14 +13,18 @@ from component.operator.world import Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
-from goldcrest_operator.faults import POINTS, Point
+from goldcrest_operator.faults import SEEN, Point
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
 from goldcrest_operator.reconcile.job import LOOK_AGAIN_SECONDS
 
 pytestmark = pytest.mark.component
 
-ON_THE_WAY = tuple(point for point in POINTS if point != "before-finalizer-removal")
+ON_THE_WAY = tuple(
+    f"{when}-{step}"
+    for step in ("intent", "submit", "persist", "release", "status", "end")
+    for when in ("before", "after")
+)
 
 
 def started(world: World) -> int:
@@ -29,8 +33,10 @@ def started(world: World) -> int:
 
 @pytest.mark.parametrize(
     ("point", "fence"),
-    [(point, "Hold") for point in ON_THE_WAY]
-    + [(point, "None") for point in ON_THE_WAY if point != "after-release"],  # without a fence nothing is released
+    [(point, "Hold") for point in (*ON_THE_WAY, SEEN)]
+    + [
+        (point, "None") for point in ON_THE_WAY if not point.endswith("-release")
+    ],  # without a fence nothing is released
 )
 async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None:
     """An operator killed at any point of a submission is followed by one that brings it to its end: one run, right state."""
@@ -47,7 +53,7 @@ async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None
     await world.quiet()
     assert started(world) == 1
     assert len(world.slurm.jobs) == 1
-    assert ("Adopted" in world.events()) == (point == "after-submit")
+    assert ("Adopted" in world.events()) == (point in ("after-submit", "before-persist"))
 
 
 async def test_killed_at_every_point_in_turn(world: World) -> None:
@@ -55,7 +61,7 @@ async def test_killed_at_every_point_in_turn(world: World) -> None:
     world.add_system()
     world.add_job()
     for point in ("before-intent", "after-intent", "before-submit", "after-submit", "after-persist", "after-release"):
-        operator = await world.operator(fault=point)  # type: ignore[arg-type]
+        operator = await world.operator(fault=point)
         await world.quiet()
         await operator.kill()
     await world.operator()
