@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldcrest.errors import InvalidInput
 from goldcrest.faults import FaultPoints
+from goldcrest_api.context import build_context
+from goldcrest_api.settings import Settings as GatewaySettings
+from goldcrest_delegation.context import Context as DelegationContext
+from goldcrest_delegation.settings import Settings as DelegationSettings
 from goldcrest_operator.faults import POINTS as OPERATOR
 from goldcrest_operator.faults import Faults
+from goldcrest_operator.process import build as build_operator
 from goldcrest_operator.reconcile import steps
+from goldcrest_operator.settings import OperatorSettings
 
 pytestmark = pytest.mark.unit
 
@@ -95,3 +104,33 @@ def test_names_of_the_operator() -> None:
             faults.after(step)
             assert len(struck) == 1
             struck.clear()
+
+
+UNCHECKED = Path("/nonexistent")  # faults are judged before any file is read
+
+
+async def test_no_process_starts_with_a_point_alone() -> None:
+    """GOLDCREST_…_FAULT_POINT without …_ALLOW_FAULTS: the process does not start, and says why."""
+    delegation = DelegationSettings(
+        ca_key_file=UNCHECKED / "ca",
+        grant_key_file=UNCHECKED / "grant",
+        identity_file=UNCHECKED,
+        opa_url="unix:/nonexistent",
+        audit_file=UNCHECKED,
+        listen_socket=UNCHECKED,
+        fault_point="after-audit",
+    )
+    gateway = GatewaySettings.model_validate(
+        {"identity_file": UNCHECKED, "delegation": {"url": "unix:/nonexistent"}, "fault_point": "after-write"}
+    )
+    operator = OperatorSettings.model_validate(
+        {"delegation": {"url": "unix:/nonexistent", "token_file": UNCHECKED}, "fault_point": "after-submit"}
+    )
+    nothing: Any = None
+    with pytest.raises(InvalidInput, match="tests only"):
+        async with AsyncExitStack() as stack:
+            await DelegationContext.open(delegation, stack)
+    with pytest.raises(InvalidInput, match="tests only"):
+        build_context(gateway, kube=nothing, grants=nothing, remote=nothing, verifier=nothing)
+    with pytest.raises(InvalidInput, match="tests only"):
+        await build_operator(operator, kube=nothing, cluster_id="")
