@@ -6,6 +6,7 @@ What was under way at each death is judged in the end, together: a start of a pr
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,11 +19,11 @@ from goldcrest_bed.errors import BedError
 
 OPERATOR, DELEGATION, GATEWAY, FILTER = "goldcrest-operator", "goldcrest-delegation", "goldcrest-api", "ssh-filter"
 SHORT_LEASE: Final = {
-    "GOLDCREST_OPERATOR_LEASE__DURATION_SECONDS": "2",
-    "GOLDCREST_OPERATOR_LEASE__RENEW_DEADLINE_SECONDS": "1.6",
+    "GOLDCREST_OPERATOR_LEASE__DURATION_SECONDS": "3",
+    "GOLDCREST_OPERATOR_LEASE__RENEW_DEADLINE_SECONDS": "2.5",
     "GOLDCREST_OPERATOR_LEASE__RETRY_SECONDS": "0.3",
 }
-_STARTS: Final = 4  # on a loaded machine an operator may lose its short Lease before it comes to the point
+_STARTS: Final = 6  # on a loaded machine an operator may lose its short Lease before it comes to the point
 
 
 def armed(process: str, point: str) -> dict[str, str]:
@@ -93,22 +94,30 @@ class Campaign:
         assert done.returncode == 0, done.stderr
 
     def until(self, done: Callable[[dict[tuple[str, str], dict[str, Any]]], Iterable[str]], *, seconds: float) -> None:
-        """Wait until nothing is left that ``done`` names."""
-        self.bed.until(lambda: list(done(resources_of(self.bed))), lambda left: not left, seconds=seconds)
+        """Wait until nothing is left that ``done`` names; who ended by itself is started again, as Kubernetes would."""
+
+        def ask() -> list[str]:
+            time.sleep(0.5)  # each look costs processes, and what is looked at has the same two processors
+            self.calm_all()
+            return list(done(resources_of(self.bed)))
+
+        self.bed.until(ask, lambda left: not left, seconds=seconds)
 
     def until_queued(self, batches: Iterable[Batch], *, seconds: float) -> None:
         """All are submitted and released; those that may run, run. Their tokens are kept, for when they are deleted."""
         wanted = [made for batch in batches for made in batch.made]
 
         def left(resources: dict[tuple[str, str], dict[str, Any]]) -> Iterable[str]:
+            statuses = {made: resources[made.kind, made.name].get("status", {}) for made in wanted}
+            phases = {"running": "Running"}
+            early = [
+                name.name for name, status in statuses.items() if status.get("phase") != phases.get(name.role, "Queued")
+            ]
+            if early:
+                return early
+            self.tokens |= {made.name: status["submission"]["token"] for made, status in statuses.items()}
             priorities = self._priorities()
-            for made in wanted:
-                status = resources[made.kind, made.name].get("status", {})
-                at_least = "Running" if made.role == "running" else "Queued"
-                if status.get("phase") != at_least or not priorities.get(status.get("jobId", "")):
-                    yield f"{made.name}: {status.get('phase')}, {status.get('message')}"
-                else:
-                    self.tokens[made.name] = status["submission"]["token"]
+            return [made.name for made, status in statuses.items() if not priorities.get(status["jobId"])]
 
         self.until(left, seconds=seconds)
 
@@ -149,7 +158,13 @@ class Campaign:
 
     def calm(self, process: str = OPERATOR) -> None:
         """An ordinary process again."""
-        self.bed.faults.restart(process, SHORT_LEASE if process == OPERATOR else None)
+        self.bed.faults.restart(process)
+
+    def calm_all(self) -> None:
+        """Ordinary processes, wherever one is dead."""
+        for process in (DELEGATION, OPERATOR, GATEWAY):
+            if not self.bed.faults.alive(process):
+                self.calm(process)
 
     # ---- what became of it ----
 

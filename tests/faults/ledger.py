@@ -153,8 +153,10 @@ def table(verdicts: Iterable[tuple[str, Verdict]]) -> str:
         (point, verdict.of, len(verdict.lost), len(verdict.twice), len(verdict.wrong)) for point, verdict in verdicts
     ]
     sums = tuple(sum(row[column] for row in rows) for column in range(1, 5))
-    lines = [f"{'point':58} {'under way':>9} {'lost':>5} {'twice':>5} {'wrong':>5}"]
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{'process, and where it died':{width}} {'under way':>9} {'lost':>5} {'twice':>5} {'wrong':>5}"]
     lines += [
-        f"{name:58} {of:9} {lost:5} {twice:5} {wrong:5}" for name, of, lost, twice, wrong in (*rows, ("all", *sums))
+        f"{name:{width}} {of:9} {lost:5} {twice:5} {wrong:5}"
+        for name, of, lost, twice, wrong in (*rows, ("all", *sums))
     ]
     return "\n".join(lines)

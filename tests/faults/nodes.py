@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,13 +22,13 @@ class FaultyFilter:
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
 
-    def arm(self, point: str) -> None:
-        """``point@operation``: the next filter of alice's that comes there dies."""
-        self._bed.node("touch", f"{_FOLDER}/{point}", user="alice")
+    def arm(self, points: Iterable[str]) -> None:
+        """``point@operation``: filters of alice's die there, one at each. All at once: between two deaths nothing goes on unnoticed."""
+        self._bed.node("touch", *(f"{_FOLDER}/{point}" for point in points), user="alice")
 
-    def until_struck(self, point: str) -> None:
-        """It has died."""
-        self._bed.until(lambda: self._bed.node("ls", _FOLDER).split(), lambda armed: point not in armed, seconds=90)
+    def until_struck(self) -> None:
+        """One has died at each."""
+        self._bed.until(lambda: self._bed.node("ls", _FOLDER).split(), lambda armed: not armed, seconds=180)
 
 
 @contextmanager
@@ -44,7 +44,6 @@ def faulty_filter(bed: Bed) -> Iterator[FaultyFilter]:
     finally:
         bed.node("mv", _SHIPPED, FILTER_PATH)
         bed.node("rm", "-r", _FOLDER)
-        _end_filters(bed)
 
 
 def _end_filters(bed: Bed) -> None:

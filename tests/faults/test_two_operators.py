@@ -55,7 +55,7 @@ class Pair:
 def campaign(bed: Bed) -> Iterator[tuple[Campaign, Batch]]:
     campaign = Campaign(bed)
     campaign.calm()
-    reference = campaign.make(campaign.works.run(campaign.label()))
+    reference = campaign.make(campaign.works.run(campaign.label(), size=1))
     yield campaign, reference
     campaign.open_gate()
     bed.faults.restart(OPERATOR)
@@ -75,15 +75,14 @@ def test_one_waits(pair: Pair) -> None:
     if not pair.bed.faults.alive(OPERATOR):
         pair.campaign.calm()
     pair.second.start()
-    before = pair.run()
-    pair.campaign.until_ended([before], seconds=pair.campaign.patience())
-    assert before.label not in pair.second.log.read_text(), "the one without the Lease must not act"
-    under_way = pair.run()
+    batch = pair.run()
+    pair.bed.until(lambda: pair.bed.log_lines(OPERATOR, '"job.submitted"'), bool, seconds=60)
     pair.bed.faults.kill(OPERATOR)
-    for batch in (before, under_way):
-        found = pair.verdict(batch)
-        assert found.good, found
-    assert under_way.label in pair.second.log.read_text()
+    assert batch.label not in pair.second.log.read_text(), "the one without the Lease must not act"
+    pair.until_second_acts()
+    found = pair.verdict(batch)
+    assert found.good, found
+    assert batch.label in pair.second.log.read_text()
 
 
 @pytest.mark.parametrize("point", FROZEN)

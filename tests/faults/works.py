@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-SIZE: Final = int(os.environ.get("FAULT_JOBS", "6"))
+_LEAST: Final = 6
+SIZE: Final = int(os.environ.get("FAULT_JOBS", str(_LEAST)))
 """Plain jobs of each batch; an array, a chain and one that fails come beside them, so that with 6 of them at least 10 are under way."""
-LONG: Final = "FAULT_JOBS" in os.environ
-"""`make faults`: every point in every place, not each once."""
+LONG: Final = SIZE > _LEAST
+"""`make faults`: a batch of its own for every death, and every point in every place."""
 
 Kind = Literal["run", "cancel", "delete", "hold", "tasks"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Made:
     """One resource of a batch. Those of one role in all batches of a kind come to the same end."""
 
@@ -61,9 +62,9 @@ class Works:
         self._runs = runs
         self._gate = gate
 
-    def run(self, label: str) -> Batch:
+    def run(self, label: str, *, size: int = SIZE) -> Batch:
         """Jobs that run at once and end: plain ones, one that fails, an array, one after another."""
-        plain = [self._job(label, "plain", number) for number in range(SIZE)]
+        plain = [self._job(label, "plain", number) for number in range(size)]
         first = self._job(label, "first")
         return Batch(
             label,
@@ -78,7 +79,7 @@ class Works:
             ),
         )
 
-    def waiting(self, label: str, kind: Kind, *, one_runs: bool) -> Batch:
+    def waiting(self, label: str, kind: Kind, *, one_runs: bool, size: int = SIZE) -> Batch:
         """The same, waiting in the queue; one of them may have a processor."""
         waits = [{"type": "afterany", "jobId": self._gate}]
         first = self._job(label, "first", dependencies=waits)
@@ -87,7 +88,7 @@ class Works:
             label,
             kind,
             (
-                *(self._job(label, "plain", number, dependencies=waits) for number in range(SIZE)),
+                *(self._job(label, "plain", number, dependencies=waits) for number in range(size)),
                 *running,
                 self._job(label, "array", array="1-2", dependencies=waits),
                 first,
