@@ -9,7 +9,7 @@ import pytest
 
 from component.operator.fake_questions import BatchJob
 from component.operator.fake_slurm import CLUSTER, Effect, fails, lost_after, lost_before, output, says
-from component.operator.world import Crash, World
+from component.operator.world import NAMESPACE, Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
@@ -83,6 +83,45 @@ async def test_killed_while_letting_go(world: World) -> None:
     await world.operator()
     await world.until(lambda: world.job() is None)
     assert world.slurm.jobs[101].state == "CANCELLED"
+
+
+@pytest.mark.parametrize("point", ["before-cancel", "after-cancel", "before-end", "after-end"])
+async def test_killed_while_cancelling(world: World, point: Point) -> None:
+    """Killed around scancel, and around the write of what came of it: cancelled once in the end."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    first = await world.operator(fault=point)
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, cancel=True)
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, Crash)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert [job.state for job in world.slurm.jobs.values()] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("point", ["before-hold", "after-hold"])
+async def test_killed_while_holding(world: World, point: Point) -> None:
+    """Killed around the hold: held in the end, and let go when that is wanted."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    first = await world.operator(fault=point)
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    await world.until(lambda: world.phase() == "Queued")
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, suspend=True)
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, Crash)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs[101].held)
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, suspend=False)
+    await world.until(lambda: not world.slurm.jobs[101].held)
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert started(world) == 1
 
 
 @pytest.mark.parametrize("fault", [lost_before, lost_after])
