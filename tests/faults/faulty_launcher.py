@@ -2,7 +2,7 @@
 """The filter's launcher, as the fault tests put it into their own node in place of the shipped one: kills the filter at a named point.
 
 The filter itself is the shipped file, unchanged, and knows nothing of this. A point is armed by a file
-/tmp/goldcrest-fault/<point>@<operation> that the user who runs the filter can remove: it is removed, so that it strikes once.
+armed/<point>@<operation> beside this one that the user who runs the filter can remove: it is removed, so that it strikes once.
 """
 
 import os
@@ -15,12 +15,12 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 import goldcrest_ssh_filter as shipped  # noqa: E402
 
-ARMED = "/tmp/goldcrest-fault/%s@%s"
+ARMED = Path(__file__).resolve().parent / "armed"
 
 
 def strike(point, operation):
     try:
-        Path(ARMED % (point, operation)).unlink()
+        (ARMED / "@".join((point, operation))).unlink()
     except OSError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bed import Bed
 from goldcrest_bed.components.node import FILTER_PATH
 
-_FOLDER: Final = "/tmp/goldcrest-fault"
-_LAUNCHER: Final = Path(__file__).with_name("faulty_launcher.py")
+_FOLDER: Final = f"{PurePosixPath(FILTER_PATH).parent}/armed"
+LAUNCHER: Final = Path(__file__).with_name("faulty_launcher.py")
 _SHIPPED: Final = f"{FILTER_PATH}.shipped"
 _PUT: Final = 'set -e; cat > "$1.new"; chmod 755 "$1.new"; mv "$1.new" "$1"'
 
@@ -36,7 +36,7 @@ def faulty_filter(bed: Bed) -> Iterator[FaultyFilter]:
     """The other launcher is there meanwhile. Filters that ran before end: on their channels nothing would happen."""
     bed.node("install", "--directory", "--owner=alice", _FOLDER)
     bed.node("cp", "--preserve=all", FILTER_PATH, _SHIPPED)
-    put = bed.faults.node_run(["sh", "-c", _PUT, "put", FILTER_PATH], stdin=_LAUNCHER.read_text())
+    put = bed.faults.node_run(["sh", "-c", _PUT, "put", FILTER_PATH], stdin=LAUNCHER.read_text())
     assert put.returncode == 0, put.stderr
     try:
         _end_filters(bed)
