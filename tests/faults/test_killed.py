@@ -245,4 +245,5 @@ def test_figures(series: Series, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\n{table(found)}")
     assert min(one.of for _, one in found) >= 10
-    assert sum(one.of for _, one in found) >= 200
+    if LONG and series.rows == ROWS:
+        assert sum(one.of for _, one in found) >= 200

@@ -88,7 +88,7 @@ class Works:
             label,
             kind,
             (
-                *(self._job(label, "plain", number, dependencies=waits) for number in range(size)),
+                *(self._job(label, "plain", number, dependencies=waits) for number in range(size + (not one_runs))),
                 *running,
                 self._job(label, "array", array="1-2", dependencies=waits),
                 first,
