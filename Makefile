@@ -58,7 +58,7 @@ test-newer-slurm: .venv/.ready ## Tests of jobs with Slurm 24.11, on a bed in pl
 
 .PHONY: faults
 faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs (FAULT_JOBS at each point)
-	FAULT_JOBS=$${FAULT_JOBS:-34} $(PYTEST) --timeout=1800 tests/faults tests/component/faults
+	FAULT_JOBS=$${FAULT_JOBS:-12} $(PYTEST) --timeout=1800 tests/faults tests/component/faults
 
 .PHONY: fuzz
 fuzz: .venv/.ready ## Fuzz the parsers for hours (FUZZ_SECONDS of each guided by coverage, FUZZ_EXAMPLES of each other)

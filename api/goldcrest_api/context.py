@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from goldcrest.faults import FaultPoints
 from goldcrest.kube import Kube
 from goldcrest.reflector import Reflector
 from goldcrest.wellknown import Kind
+from goldcrest_api.faults import POINTS
 from goldcrest_api.job_cache import JobCache
 from goldcrest_api.metrics import Metrics
 from goldcrest_api.ports import Grants, RemoteCommands, TokenVerifier
@@ -83,6 +85,7 @@ def build_context(
         remote: runs commands; here each gets its turn first.
         delegation_silent: seconds for which delegation has not answered.
     """
+    faults = FaultPoints(settings.fault_point, points=POINTS, allowed=settings.allow_faults)
     metrics = metrics or Metrics()
     limits = settings.limits
     remote = FairCommands(remote, limits)
@@ -126,6 +129,7 @@ def build_context(
             namespaces=namespaces,
             creator=creator,
             ttl_seconds=settings.ttl_seconds_after_finished,
+            faults=faults,
         ),
         operations=Operations(
             tasks=tasks,
@@ -134,10 +138,11 @@ def build_context(
             namespaces=namespaces,
             creator=creator,
             ttl_seconds=settings.ttl_seconds_after_finished,
+            faults=faults,
         ),
         results=Results(kube=kube, tasks=tasks),
         tasks=TaskLookup(jobs=lookup, tasks=tasks, freshness=fresh_tasks, namespaces=namespaces),
-        cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants),
+        cancellations=Cancellations(kube=kube, jobs=jobs, grants=grants, faults=faults),
         lookup=lookup,
         files=Files(
             remote,

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from goldcrest.canonical import b64url
+from goldcrest.faults import FaultPoints
 from goldcrest.grants import SigningKey, Verifier, key_id
 from goldcrest.identity import TokenVerifier
 from goldcrest.identity.keyfiles import load_ed25519, load_public_ed25519
@@ -24,6 +25,7 @@ from goldcrest_delegation.ca_agent import AgentKey
 from goldcrest_delegation.ca_key import CaKey, FileKey
 from goldcrest_delegation.callers import Callers
 from goldcrest_delegation.evidence import ResourceEvidence, TokenEvidence
+from goldcrest_delegation.faults import POINTS
 from goldcrest_delegation.granting import Granter
 from goldcrest_delegation.lease import Leases
 from goldcrest_delegation.metrics import Metrics
@@ -109,6 +111,7 @@ class Context:
             Unavailable: the CA's ssh-agent does not answer.
             KubernetesUnavailable: the cluster's id cannot be read.
         """
+        faults = FaultPoints(settings.fault_point, points=POINTS, allowed=settings.allow_faults)
         authority = CertificateAuthority(await _ca_key(settings, stack), source_addresses=settings.source_addresses)
         audit = AuditLog(settings.audit_file)
         stack.callback(audit.close)
@@ -124,6 +127,7 @@ class Context:
                 policy=checks.policy,
                 audit=audit,
                 metrics=metrics,
+                faults=faults,
             ),
             granter=Granter(
                 key=SigningKey(checks.grant_key),
@@ -135,6 +139,7 @@ class Context:
                 audit=audit,
                 user_namespaces=settings.user_namespaces,
                 metrics=metrics,
+                faults=faults,
             ),
             blocks=checks.blocks,
             readiness=PolicyReadiness(checks.policy),

@@ -11,6 +11,7 @@ from typing import Any
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.creation import Spec, creation_question, made_kind, operation_of, parse_spec
 from goldcrest.errors import Denied, GoldcrestError, InvalidInput, NotFound
+from goldcrest.faults import NO_FAULTS, FaultPoints
 from goldcrest.grants import ACTION_GRANT_TYPE, GRANT_SECONDS, GRANT_TYPE, SigningKey, grant_claims, spec_digest
 from goldcrest.identity import Identity, TokenVerifier
 from goldcrest.kube import Kube
@@ -77,8 +78,10 @@ class Granter:
         audit: AuditLog,
         user_namespaces: Mapping[str, str],
         metrics: Metrics,
+        faults: FaultPoints = NO_FAULTS,
     ) -> None:
         self._metrics = metrics
+        self._faults = faults
         self._key = key
         self._tokens = tokens
         self._systems = systems
@@ -96,12 +99,14 @@ class Granter:
         """
         notes = _Notes(operation=_operation(body, "create"))
         with span("grant", _context(body), kind=SERVER):
+            self._faults.point("before-grant", notes.operation)
             try:
                 grant = await self._grant(caller, body, notes)
             except GoldcrestError as error:
                 self._note("grant", caller, notes, error)
                 raise
             self._note("grant", caller, notes, None)
+            self._faults.point("after-grant", notes.operation)
         return grant
 
     def _note(self, event: str, caller: Caller, notes: _Notes, error: GoldcrestError | None) -> None:
@@ -160,12 +165,14 @@ class Granter:
         """
         notes = _Notes(operation=_operation(body, "change"))
         with span("action grant", _context(body), kind=SERVER):
+            self._faults.point("before-grant", notes.operation)
             try:
                 grant = await self._action_grant(caller, body, notes)
             except GoldcrestError as error:
                 self._note("action-grant", caller, notes, error)
                 raise
             self._note("action-grant", caller, notes, None)
+            self._faults.point("after-grant", notes.operation)
         return grant
 
     async def _action_grant(self, caller: Caller, body: Mapping[str, Any], notes: _Notes) -> str:

@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     )
     tracing: TracingSettings = Field(default_factory=TracingSettings, description="Where spans are sent.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    fault_point: str = Field(
+        default="", description="For tests only: where the process kills or stops itself. Refused unless allow_faults."
+    )
+    allow_faults: bool = Field(default=False, description="For tests only: let fault_point be set.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,7 @@ from typing import Any
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Blocked, Denied, GoldcrestError, InvalidInput, Unauthenticated
+from goldcrest.faults import NO_FAULTS, FaultPoints
 from goldcrest.policy import Decision, Policy, Question, Trigger
 from goldcrest.telemetry import Trace, current_trace
 from goldcrest.tracing import SERVER, now, record, recording
@@ -52,8 +53,10 @@ class Signer:
         policy: Policy,
         audit: AuditLog,
         metrics: Metrics,
+        faults: FaultPoints = NO_FAULTS,
     ) -> None:
         self._metrics = metrics
+        self._faults = faults
         self._authority = authority
         self._tokens = tokens
         self._resources = resources
@@ -80,12 +83,20 @@ class Signer:
         times.append(now())
         await self._decide(items)
         times.append(now())
+        self._at("before-signing", items)
         await self._sign(items)
+        self._at("after-signing", items)
         times.append(now())
         self._write([_line(caller, item) for item in items])
+        self._at("after-audit", items)
         times.append(now())
         self._tell(items, times)
         return [_result(item) for item in items]
+
+    def _at(self, point: str, items: Sequence[_Item]) -> None:
+        for item in items:
+            if item.error is None and item.request is not None:
+                self._faults.point(point, item.request.operation)
 
     def _write(self, lines: Sequence[AuditLine]) -> None:
         try:

@@ -121,7 +121,11 @@ class JobEffects:
         try:
             job = subject.job
             with span(name, subject.trace, system=job.spec.system, user=job.spec.run_as):
-                return await self._perform(step, subject, attempt)
+                self._faults.before(step)
+                done = await self._perform(step, subject, attempt)
+                if done.trouble is None:
+                    self._faults.after(step)
+                return done
         finally:
             seconds = self._clock() - began
             subject.seconds[name] = subject.seconds.get(name, 0.0) + seconds
@@ -170,9 +174,7 @@ class JobEffects:
     async def _write_intent(
         self, status: JobStatus, notices: tuple[Notice, ...], subject: Subject, attempt: Attempt
     ) -> Attempt:
-        self._faults.point("before-intent")
         await self._write(status, subject, notices)
-        self._faults.point("after-intent")
         if is_certain(subject.job, attempt):
             return replace(attempt, clean=True, found=None, unclear_until=None)
         return replace(attempt, unclear_until=settled_at(subject.job, attempt))
@@ -200,7 +202,6 @@ class JobEffects:
     # T10.2: sbatch --hold, marked with the token.
 
     async def _submit(self, subject: Subject, attempt: Attempt, *, again: bool) -> Attempt:
-        self._faults.point("before-submit")
         certain, began = is_certain(subject.job, attempt), self._clock()
         until = None if certain else settled_at(subject.job, attempt)
         uncertain = replace(attempt, clean=False, found=None, unclear_until=until, nothing_taken=False, repeated=False)
@@ -226,7 +227,6 @@ class JobEffects:
         except GoldcrestError as error:
             known = replace(uncertain, clean=certain, nothing_taken=again)
             return await self._failed(error, subject, known, final=True)
-        self._faults.point("after-submit")
         assert subject.system is not None  # noqa: S101  (nothing is submitted without one)
         released = subject.system.scheduler.submit_fence == "None"
         return replace(uncertain, submitted=submitted, released=released)
@@ -237,7 +237,6 @@ class JobEffects:
         self, status: JobStatus, notices: tuple[Notice, ...], subject: Subject, attempt: Attempt
     ) -> Attempt:
         await self._write(status, subject, notices)
-        self._faults.point("after-persist")
         self._metrics.submitted.labels(self._metrics.measures.system(subject.job.spec.system)).inc()
         _log.info(
             "job.submitted",
@@ -259,7 +258,6 @@ class JobEffects:
             _log.warning("job.not_released", **self._names(subject), job_id=job_id, message=error.message)
         except GoldcrestError as error:
             return await self._failed(error, subject, attempt)
-        self._faults.point("after-release")
         _log.info("job.released", **self._names(subject), job_id=job_id, seconds=round(self._clock() - began, 4))
         self._tracker.follow(subject.job.spec.system, subject.job.spec.run_as, hurry=True)
         return replace(attempt, released=True, hold_refused_at_generation=None)
@@ -317,7 +315,6 @@ class JobEffects:
         return replace(attempt, cancelled_at=subject.now, unclear_until=None if looked else until)
 
     async def _remove_finalizer(self, subject: Subject) -> None:
-        self._faults.point("before-finalizer-removal")
         meta = subject.raw["metadata"]
         others = [name for name in meta.get("finalizers", ()) if name != FINALIZER]
         patch = {

@@ -1,51 +1,64 @@
-"""Points at which a test can have the process killed, to see that nothing is lost. Off in any other use."""
+"""The operator's fault points: before and after each step that changes something, and where an end was seen."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Final
 
-from goldcrest.errors import InvalidInput
+from goldcrest.faults import FaultPoints
+from goldcrest_operator.reconcile import steps
+from goldcrest_operator.reconcile.observation import Sighting
+from goldcrest_operator.reconcile.task import Carry, WriteTask
 
-Point = Literal[
-    "before-intent",
-    "after-intent",
-    "before-submit",
-    "after-submit",  # sbatch has answered, its id is stored nowhere
-    "after-persist",
-    "after-release",
-    "before-finalizer-removal",
-]
-POINTS: tuple[str, ...] = get_args(Point)
+Point = str
 
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+_NAMES: Final[dict[type[Any], str]] = {
+    steps.WriteIntent: "intent",
+    steps.Submit: "submit",  # behind it, sbatch has answered and its id is stored nowhere
+    steps.Persist: "persist",
+    steps.Release: "release",
+    steps.Hold: "hold",
+    steps.Sweep: "sweep",
+    steps.Cancel: "cancel",
+    steps.WriteStatus: "status",
+    steps.RemoveFinalizer: "finalizer-removal",
+    steps.Delete: "expiry",
+    WriteTask: "task-begin",
+    Carry: "task-carry",
+}
+_ENDS: Final[dict[type[Any], str]] = {steps.WriteStatus: "end", WriteTask: "task-end"}
+"""Of a status that says that it is over."""
+SEEN: Final = "end-seen"
+"""The scheduler has said that a job is over, and nobody else knows."""
+POINTS: Final[tuple[Point, ...]] = (
+    *(f"{when}-{name}" for name in (*_NAMES.values(), *_ENDS.values()) for when in ("before", "after")),
+    SEEN,
+)
 
 
 class Faults:
-    """Kills the process at one named point.
+    """Kills the operator at one named point; see :class:`FaultPoints`."""
 
-    Args:
-        armed: name of the point; empty for none.
-        allowed: must be true for any point to be armed.
-        strike: what happens there; SIGKILL to the own process.
+    def __init__(self, armed: Point = "", *, allowed: bool = False, strike: Callable[[], None] | None = None) -> None:
+        self._points = FaultPoints(armed, points=POINTS, allowed=allowed, strike=strike)
 
-    Raises:
-        InvalidInput: unknown point, or armed without being allowed.
-    """
+    def before(self, step: object) -> None:
+        """A step is about to be carried out."""
+        self._at("before", step)
 
-    def __init__(self, armed: str = "", *, allowed: bool = False, strike: Callable[[], None] = _kill) -> None:
-        if armed and not allowed:
-            raise InvalidInput("a fault point is set, but faults are not allowed: this is for tests only")
-        if armed and armed not in POINTS:
-            raise InvalidInput(f"fault point {armed!r} is unknown; there are: {', '.join(POINTS)}")
-        self._armed = armed
-        self._strike = strike
+    def after(self, step: object) -> None:
+        """A step was carried out, and this process alone knows."""
+        self._at("after", step)
 
-    def point(self, name: Point) -> None:
-        """Strike if this is the armed point."""
-        if name == self._armed:
-            self._strike()
+    def saw(self, sighting: Sighting) -> None:
+        """The tracker has seen something new of a job."""
+        if sighting.view is not None and sighting.view.final:
+            self._points.point(SEEN)
+
+    def _at(self, when: str, step: object) -> None:
+        name = _NAMES.get(type(step))
+        if name is not None:
+            status = getattr(step, "status", None)
+            if type(step) in _ENDS and status is not None and status.phase is not None and status.phase.finished:
+                name = _ENDS[type(step)]
+            self._points.point(f"{when}-{name}")

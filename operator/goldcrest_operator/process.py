@@ -131,7 +131,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     tracker = Tracker(
         store=store,
         scheduler=scheduler,
-        changed=lambda uid: queue.add(Key(Kind.JOB, uid)),
+        changed=lambda uid: _seen(uid, tracker, faults, queue),
         refresh=lambda followed: jobs.refresh(followed),
         active=lambda: lease.held,
         blocked=lambda job: blocks.now.why(requester=job.requester, user=job.user) != "",
@@ -172,6 +172,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
             lease=lease,
             store=store,
             tasks=known_tasks,
+            faults=faults,
             metrics=metrics,
         ),
         queue=queue,
@@ -343,6 +344,11 @@ async def _cluster_id(kube: Kube, settings: OperatorSettings, stop: asyncio.Even
             _log.warning("operator.waiting", code=error.code, message=error.message)
             if await pause(settings.lease.retry_seconds, stop):
                 return None
+
+
+def _seen(uid: str, tracker: Tracker, faults: Faults, queue: WorkQueue[Key]) -> None:
+    faults.saw(tracker.sighting(uid))
+    queue.add(Key(Kind.JOB, uid))
 
 
 def _lane(key: Key, store: Store, tasks: TaskStore) -> str | None:

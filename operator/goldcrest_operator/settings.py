@@ -154,7 +154,7 @@ class OperatorSettings(BaseSettings):
         default="INFO", description="Least level of log lines."
     )
     fault_point: str = Field(
-        default="", description="For tests only: where the process kills itself. Refused unless allow_faults."
+        default="", description="For tests only: where the process kills or stops itself. Refused unless allow_faults."
     )
     allow_faults: bool = Field(default=False, description="For tests only: let fault_point be set.")
     delegation: DelegationSettings = Field(description="The delegation service.")

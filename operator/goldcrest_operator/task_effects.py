@@ -29,6 +29,7 @@ from goldcrest.models.task import (
 from goldcrest.task_results import Accounting, Cancelled, Jobs, Result, encode
 from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import API_VERSION, Kind, Reason
+from goldcrest_operator.faults import Faults
 from goldcrest_operator.lease import Lease
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.observation import Refusal, Trouble
@@ -83,6 +84,7 @@ class TaskEffects:
         lease: Lease,
         store: Store,
         tasks: TaskStore,
+        faults: Faults,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
@@ -93,6 +95,7 @@ class TaskEffects:
         self._lease = lease
         self._store = store
         self._tasks = tasks
+        self._faults = faults
         self._metrics = metrics
         self._clock = clock
         self._epoch = epoch
@@ -105,6 +108,7 @@ class TaskEffects:
         """
         self._lease.check()
         name, began = f"Task{type(step).__name__}", self._clock()
+        self._faults.before(step)
         try:
             match step:
                 case WriteTask(status):
@@ -115,9 +119,11 @@ class TaskEffects:
                             "task.finished", **self._names(subject), phase=status.phase.value, message=status.message
                         )
                 case Carry(begun_before):
-                    return await self._carry(subject, attempt, begun_before=begun_before)
+                    attempt = await self._carry(subject, attempt, begun_before=begun_before)
                 case Delete():
                     await self._delete(subject)
+            if attempt.trouble is None:
+                self._faults.after(step)
             return attempt
         finally:
             self._metrics.steps.labels(name).inc()

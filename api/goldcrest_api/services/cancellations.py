@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goldcrest.errors import Conflict
+from goldcrest.faults import NO_FAULTS, FaultPoints
 from goldcrest.kube import Kube
 from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import ANNOTATION_ACTION_GRANT, Kind
@@ -18,7 +19,8 @@ _ATTEMPTS = 4  # the operator writes the status of a running job at any time
 class Cancellations:
     """Sets ``spec.cancel`` for callers."""
 
-    def __init__(self, *, kube: Kube, jobs: JobCache, grants: Grants) -> None:
+    def __init__(self, *, kube: Kube, jobs: JobCache, grants: Grants, faults: FaultPoints = NO_FAULTS) -> None:
+        self._faults = faults
         self._kube = kube
         self._jobs = jobs
         self._grants = grants
@@ -44,6 +46,7 @@ class Cancellations:
             value=True,
             trace=trace.header,
         )
+        self._faults.point("after-grant", "cancel")
         version = job.resource_version
         for attempt in range(1, _ATTEMPTS + 1):
             patch = {
@@ -64,6 +67,7 @@ class Cancellations:
                     return live
                 version = live.resource_version
                 continue
+            self._faults.point("after-write", "cancel")
             _log.info("job.cancel", namespace=job.namespace, name=job.name, system=job.system, user=caller.user)
             return self._jobs.learn(raw)
         raise AssertionError("unreachable")

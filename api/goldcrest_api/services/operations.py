@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from goldcrest.creation import parse_spec
 from goldcrest.errors import GoldcrestError, QuotaExceeded
+from goldcrest.faults import NO_FAULTS, FaultPoints
 from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import (
     ANNOTATION_GRANT,
@@ -57,7 +58,9 @@ class Operations:
         namespaces: Namespaces,
         creator: Creator,
         ttl_seconds: int,
+        faults: FaultPoints = NO_FAULTS,
     ) -> None:
+        self._faults = faults
         self._tasks = tasks
         self._grants = grants
         self._access = access
@@ -90,6 +93,7 @@ class Operations:
                 spec=spec,
                 trace=trace.header,
             )
+            self._faults.point("after-grant", Kind.TASK.value)
             resource = {
                 "apiVersion": API_VERSION,
                 "kind": Kind.TASK.value,
@@ -102,6 +106,7 @@ class Operations:
                 "spec": spec,
             }
             view = self._tasks.learn(await self._creator.create(Kind.TASK, resource))
+            self._faults.point("after-write", Kind.TASK.value)
         except GoldcrestError as error:
             _fail(Stage.CREATION, error)
         _log.info(

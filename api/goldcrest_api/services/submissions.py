@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from goldcrest.canonical import canonical, sha256_hex
 from goldcrest.errors import Conflict, DeniedForNow, GoldcrestError, InvalidInput, NotFound
+from goldcrest.faults import NO_FAULTS, FaultPoints
 from goldcrest.kube import Kube
 from goldcrest.models.base import parse_model
 from goldcrest.models.job import JobSpec
@@ -114,7 +115,9 @@ class Submissions:
         namespaces: Namespaces,
         creator: Creator,
         ttl_seconds: int,
+        faults: FaultPoints = NO_FAULTS,
     ) -> None:
+        self._faults = faults
         self._kube = kube
         self._jobs = jobs
         self._grants = grants
@@ -159,6 +162,7 @@ class Submissions:
                 spec=spec,
                 trace=trace.header,
             )
+            self._faults.point("after-grant", Kind.JOB.value)
             resource = {
                 "apiVersion": API_VERSION,
                 "kind": Kind.JOB.value,
@@ -175,6 +179,7 @@ class Submissions:
                 "spec": spec,
             }
             view = self._jobs.learn(await self._creator.create(Kind.JOB, resource))
+            self._faults.point("after-write", Kind.JOB.value)
         except GoldcrestError as error:
             _fail(Stage.CREATION, error)
         _log.info("job.made", namespace=namespace, name=name, system=view.system, user=caller.user)

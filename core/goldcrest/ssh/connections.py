@@ -130,7 +130,8 @@ class Connections:
             if failure is not None:
                 raise LoginRefused(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")
             task = self._opening.get(key)
-            if task is not None:
+            # One that has just failed is there until its callback runs, and to wait for it is no pause in which that could: for ever.
+            if task is not None and not task.done():
                 try:
                     return await asyncio.shield(task)
                 except (HostKeyChanged, HostDown, LoginRefused):

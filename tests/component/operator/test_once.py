@@ -9,18 +9,22 @@ import pytest
 
 from component.operator.fake_questions import BatchJob
 from component.operator.fake_slurm import CLUSTER, Effect, fails, lost_after, lost_before, output, says
-from component.operator.world import Crash, World
+from component.operator.world import NAMESPACE, Crash, World
 from goldcrest.errors import AnswerLost, LeaseNotHeld, SystemUnreachable
 from goldcrest.wellknown import Kind, submission_token
 from goldcrest_operator.controller import Key
-from goldcrest_operator.faults import POINTS, Point
+from goldcrest_operator.faults import SEEN, Point
 from goldcrest_operator.lease import LeaseLost
 from goldcrest_operator.reconcile.certainty import LATE_SECONDS, STORED_SECONDS
 from goldcrest_operator.reconcile.job import LOOK_AGAIN_SECONDS
 
 pytestmark = pytest.mark.component
 
-ON_THE_WAY = tuple(point for point in POINTS if point != "before-finalizer-removal")
+ON_THE_WAY = tuple(
+    f"{when}-{step}"
+    for step in ("intent", "submit", "persist", "release", "status", "end")
+    for when in ("before", "after")
+)
 
 
 def started(world: World) -> int:
@@ -29,8 +33,10 @@ def started(world: World) -> int:
 
 @pytest.mark.parametrize(
     ("point", "fence"),
-    [(point, "Hold") for point in ON_THE_WAY]
-    + [(point, "None") for point in ON_THE_WAY if point != "after-release"],  # without a fence nothing is released
+    [(point, "Hold") for point in (*ON_THE_WAY, SEEN)]
+    + [
+        (point, "None") for point in ON_THE_WAY if not point.endswith("-release")
+    ],  # without a fence nothing is released
 )
 async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None:
     """An operator killed at any point of a submission is followed by one that brings it to its end: one run, right state."""
@@ -47,7 +53,7 @@ async def test_killed_on_the_way(world: World, point: Point, fence: str) -> None
     await world.quiet()
     assert started(world) == 1
     assert len(world.slurm.jobs) == 1
-    assert ("Adopted" in world.events()) == (point == "after-submit")
+    assert ("Adopted" in world.events()) == (point in ("after-submit", "before-persist"))
 
 
 async def test_killed_at_every_point_in_turn(world: World) -> None:
@@ -55,7 +61,7 @@ async def test_killed_at_every_point_in_turn(world: World) -> None:
     world.add_system()
     world.add_job()
     for point in ("before-intent", "after-intent", "before-submit", "after-submit", "after-persist", "after-release"):
-        operator = await world.operator(fault=point)  # type: ignore[arg-type]
+        operator = await world.operator(fault=point)
         await world.quiet()
         await operator.kill()
     await world.operator()
@@ -77,6 +83,45 @@ async def test_killed_while_letting_go(world: World) -> None:
     await world.operator()
     await world.until(lambda: world.job() is None)
     assert world.slurm.jobs[101].state == "CANCELLED"
+
+
+@pytest.mark.parametrize("point", ["before-cancel", "after-cancel", "before-end", "after-end"])
+async def test_killed_while_cancelling(world: World, point: Point) -> None:
+    """Killed around scancel, and around the write of what came of it: cancelled once in the end."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    first = await world.operator(fault=point)
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, cancel=True)
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, Crash)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Cancelled")
+    assert [job.state for job in world.slurm.jobs.values()] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("point", ["before-hold", "after-hold"])
+async def test_killed_while_holding(world: World, point: Point) -> None:
+    """Killed around the hold: held in the end, and let go when that is wanted."""
+    world.add_system()
+    world.add_job()
+    world.slurm.frozen = True
+    first = await world.operator(fault=point)
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    await world.until(lambda: world.phase() == "Queued")
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, suspend=True)
+    await world.until(lambda: first.dead)
+    assert isinstance(first.died_of, Crash)
+    await first.kill()
+    await world.operator()
+    await world.until(lambda: world.slurm.jobs[101].held)
+    world.kube.edit(Kind.JOB, "hello", namespace=NAMESPACE, suspend=False)
+    await world.until(lambda: not world.slurm.jobs[101].held)
+    world.slurm.frozen = False
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert started(world) == 1
 
 
 @pytest.mark.parametrize("fault", [lost_before, lost_after])

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from component.operator.fake_slurm import fails, lost_after, output, says
-from component.operator.world import NAMESPACE, World
+from component.operator.world import NAMESPACE, Crash, World
 from goldcrest.canonical import sha256_hex
 from goldcrest.errors import CommandFailed, SystemUnreachable
 from goldcrest.wellknown import ANNOTATION_READ_AT, Kind
+from goldcrest_operator.faults import Point
 
 pytestmark = pytest.mark.component
 
@@ -380,6 +381,24 @@ async def test_operator_killed_in_the_middle_of_cancelling(world: World) -> None
     await world.operators[0].kill()
     await world.operator()
     assert await ended(world) == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "point", [f"{when}-task-{step}" for step in ("begin", "carry", "end") for when in ("before", "after")]
+)
+async def test_operator_killed_at_a_point(world: World, point: Point) -> None:
+    """At every step of a Task that cancels a job, and of one that only asks: both end well, and the job is cancelled."""
+    await running(world)
+    await submitted(world)
+    await world.operators[0].kill()
+    world.add_task(cancelJob={"jobIds": ["101"]})
+    operator = await world.operator(fault=point)
+    await world.until(lambda: operator.dead)
+    assert isinstance(operator.died_of, Crash)
+    await operator.kill()
+    await world.operator()
+    assert await ended(world) == "Succeeded"
+    assert world.slurm.jobs[101].state == "CANCELLED"
 
 
 async def test_cancelled_before_it_began(world: World) -> None:

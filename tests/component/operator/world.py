@@ -112,7 +112,7 @@ class Operator:
         self.tracker = Tracker(
             store=self.store,
             scheduler=scheduler,
-            changed=lambda uid: self.queue.add(Key(Kind.JOB, uid)),
+            changed=self._seen,
             refresh=lambda followed: self.jobs.refresh(followed),
             active=lambda: self.lease.held,
             blocked=lambda job: self.blocks.now.why(requester=job.requester, user=job.user) != "",
@@ -120,7 +120,7 @@ class Operator:
             times=QUICK,
             metrics=metrics,
         )
-        faults = Faults(fault or "", allowed=True, strike=_crash)
+        faults = self.faults = Faults(fault or "", allowed=True, strike=_crash)
         effects = JobEffects(
             kube=kube,
             scheduler=scheduler,
@@ -169,6 +169,7 @@ class Operator:
                 lease=self.lease,
                 store=self.store,
                 tasks=known_tasks,
+                faults=faults,
                 metrics=metrics,
                 epoch=world.epoch,
             ),
@@ -192,6 +193,15 @@ class Operator:
         )
         self._tasks: list[asyncio.Task[Any]] = []
         self.died_of: BaseException | None = None
+
+    def _seen(self, uid: str) -> None:
+        try:
+            self.faults.saw(self.tracker.sighting(uid))
+        except Crash as crash:
+            self.died_of = crash
+            self._dead.set()
+            self.queue.close()
+        self.queue.add(Key(Kind.JOB, uid))
 
     async def start(self) -> Operator:
         kube = self.world.kube
@@ -219,7 +229,7 @@ class Operator:
         try:
             await self.workers.run()
         except BaseExceptionGroup as group:
-            self.died_of = group.exceptions[0]
+            self.died_of = self.died_of or group.exceptions[0]
         self._dead.set()
 
     @property
