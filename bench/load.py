@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -122,4 +123,6 @@ async def _main(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(_main(json.load(sys.stdin)))))
+    done = uvloop.run(_main(json.load(sys.stdin)))
+    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves a pipe otherwise, and what it has no room for would be lost
+    print(json.dumps(done))

@@ -54,8 +54,8 @@ class Client:
 
 
 @contextmanager
-def gateway(folder: Path, issuer: Issuer) -> Iterator[int]:
-    """The process; gives its port."""
+def gateway(folder: Path, issuer: Issuer, **settings: str) -> Iterator[tuple[int, int]]:
+    """The process, with further settings; gives its port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {
@@ -65,6 +65,8 @@ def gateway(folder: Path, issuer: Issuer) -> Iterator[int]:
         "GOLDCREST_API_DELEGATION__URL": f"unix:{folder}/nobody",
         "GOLDCREST_API_LISTEN__HOST": "127.0.0.1",
         "GOLDCREST_API_LISTEN__PORT": str(port),
+        "GOLDCREST_API_LISTEN__METRICS_PORT": "0",
+        **settings,
     }
     program = Path(sys.executable).parent / "goldcrest-api"
     with (
@@ -72,7 +74,7 @@ def gateway(folder: Path, issuer: Issuer) -> Iterator[int]:
         subprocess.Popen([program], env=environment, stdout=log) as process,
     ):
         try:
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
 
@@ -116,7 +118,7 @@ async def with_jobs(number: int) -> tuple[dict[str, list[float]], int]:
         folder = Path(name)
         issuer = Issuer(folder)
         kubernetes = await filled(folder, number, alices=OWN)
-        with gateway(folder, issuer) as port:
+        with gateway(folder, issuer) as (port, _):
             await asyncio.to_thread(until_ready, port)
             kubernetes.requests.clear()
             figures = await asyncio.to_thread(measured, port, issuer.token("alice"))

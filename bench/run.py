@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "dev"))
 import uvloop
 
 import blocking
+import constant
 import delegation
 import files
 import listings
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
     "submit": submit.run,
     "submissions": submissions.run,
     "blocking": blocking.run,
+    "constant": constant.run,
     "streaming": streaming.run,
     "files": files.run,
     "users": users.run,
