@@ -124,5 +124,7 @@ async def _main(job: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     done = uvloop.run(_main(json.load(sys.stdin)))
-    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves a pipe otherwise, and what it has no room for would be lost
+    os.set_blocking(
+        sys.stdout.fileno(), True
+    )  # uvloop leaves a pipe otherwise, and what it has no room for would be lost
     print(json.dumps(done))

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 import uvicorn
 import uvloop
 
+from goldcrest.http_server import HttpServer
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
@@ -92,6 +93,7 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
         port=settings.listen_port,
         ssl_certfile=str(settings.tls_cert),
         ssl_keyfile=str(settings.tls_key),
+        http=HttpServer,
         log_config=None,
         access_log=False,
         server_header=False,

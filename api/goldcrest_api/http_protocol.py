@@ -7,8 +7,8 @@ import secrets
 from typing import Any, Final
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from goldcrest.http_server import HttpServer
 from goldcrest_api.codes import Code, code_headers
 
 # Of a body that nobody wants, after the answer: to read so much is cheaper than a new connection.
@@ -29,7 +29,7 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
         head_seconds: until they must be there, from the start of a connection or of the head.
     """
 
-    class BoundedHttp(HttpToolsProtocol):
+    class BoundedHttp(HttpServer):
         """One connection. The parser keeps an unfinished header to itself, so bytes are counted before it sees them."""
 
         def __init__(self, *args: Any, **options: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import uvicorn
 import uvloop
 
+from goldcrest.http_server import HttpServer
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.metrics_page import metrics_page
 from goldcrest.renewal import TlsFiles, renewed
@@ -112,6 +113,7 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nobody stands between: who calls is told by a token
+        http=HttpServer,
         ws="none",
         timeout_graceful_shutdown=settings.shutdown_seconds,
         timeout_keep_alive=75,

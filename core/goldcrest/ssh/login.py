@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncssh
 
 from goldcrest.errors import HostKeyChanged, SystemUnreachable
+from goldcrest.ssh.direct import Direct
 from goldcrest.ssh.hostkeys import Endpoint, HostKeyLook, HostKeySeen, HostKeyWatch
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.relay import Relay
@@ -143,7 +144,7 @@ async def _connect(
                 server_host_key_algs=endpoint.algorithms,
                 connect_timeout=None,
                 login_timeout=seconds,
-                **{**_NOTHING_ELSE, **options},
+                **{**_NOTHING_ELSE, "tunnel": Direct(), **options},
             )
     except HostKeySeen:
         raise
