@@ -32,7 +32,7 @@ def test_listings(rig: Rig) -> None:
     rig.slurm.run_for(600)
     names = rig.add_many(JOBS)
     for kind in ("garbage", "empty", "half", "down"):
-        rig.until(lambda: all(rig.ready(name) == ("True", "Running") for name in names), what=f"seen before {kind}")
+        rig.until(lambda: all(rig.ready(name) == ("False", "Running") for name in names), what=f"seen before {kind}")
         with rig.slurm.fault(kind, "squeue", "scontrol", "sacct"):
             rig.until(lambda: all(rig.ready(name)[1] == "SchedulerUnavailable" for name in names), what=kind)
             # It says itself that it has no controller, or nobody knows anything of the jobs.
