@@ -34,13 +34,14 @@ def test_hello(node: Node) -> None:
     channel = node.open()
     assert channel.noise == b""
     hello = channel.hello
-    assert set(hello) == {"protocol", "version", "sid", "system", "user", "operations", "limits"}
+    assert set(hello) == {"protocol", "version", "sid", "system", "user", "operations", "limits", "features"}
     assert (hello["protocol"], hello["system"], hello["user"]) == ([1], SYSTEM, USER)
     assert re.fullmatch("[0-9a-f]{32}", hello["sid"])
     assert hello["limits"] == {
         "frame": 1114112, "payload": 16777216, "stream": 5 * 1024**3, "output": 16777216, "commands": 16, "seconds": 60,
     }  # fmt: skip
     assert "slurm.submit" in hello["operations"]
+    assert hello["features"] == ["payload-end"]
     assert channel.end() == 0
 
 
