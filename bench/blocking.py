@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,10 @@ from goldcrest.telemetry import Trace
 from goldcrest.wellknown import DELEGATION_AUDIENCE
 
 CLIENTS = (1, 10, 50)
-SECONDS = 4.0  # of each run; the first second before it does not count
+SECONDS, WARM = (
+    1.5,
+    0.5,
+)  # of each run, and before it: short, so that a change of the machine's pace meets both of a pair
 USER = "alice"
 OPENED = 5  # connections over which memory is divided
 
@@ -113,9 +116,9 @@ async def target_of(facts: dict[str, Any]) -> Target:
 
 
 async def run(facts: dict[str, Any], runs: int) -> str:
-    """Measure on the bed; a round for each ten of ``runs``, two at least."""
+    """Measure on the bed; a round for each two of ``runs``, four at least."""
     target = await target_of(facts)
-    return await measure(target, rounds=max(2, runs // 10))
+    return await measure(target, rounds=max(4, runs // 2))
 
 
 # ---- Chains ---------------------------------------------------------------------------------------------------------
@@ -137,11 +140,11 @@ class Chain:
     def measure(self, clients: int) -> None:
         """One more run."""
         before = self._spent()
-        done = load.run(self.url, self.headers, clients=clients, seconds=SECONDS)
+        done = load.run(self.url, self.headers, clients=clients, warm=WARM, seconds=SECONDS)
         after = self._spent()
         self.loads.setdefault(clients, []).append(done)
         if clients == CLIENTS[-1]:
-            requests = done.rate * (SECONDS + 1.0)  # the second before it took CPU as well
+            requests = done.rate * (SECONDS + WARM)  # what does not count took CPU as well
             self.cpu.append({name: 1e6 * (after[name] - before[name]) / requests for name in after})
 
     def _spent(self) -> dict[str, float]:
@@ -156,13 +159,18 @@ class Chain:
     def rate(self, clients: int) -> float:
         return statistics.median(done.rate for done in self.loads[clients])
 
+    def over(self, floor: Chain, clients: int, figure: Callable[[load.Load], float]) -> float:
+        """A figure as a multiple of the floor's: the median of all pairs of runs, one after another."""
+        pairs = zip(self.loads[clients], floor.loads[clients], strict=False)  # a new connection each is measured once
+        return statistics.median(figure(own) / figure(least) for own, least in pairs)
+
     def lines(self, floor: Chain) -> list[str]:
         """Rows of the table."""
         rows = []
         for clients in self.loads:
             ratio = ""
             if floor is not self:
-                ratio = f"   {self.p50(clients) / floor.p50(clients):5.2f} ×   {self.rate(clients) / floor.rate(clients):5.2f} ×"
+                ratio = f"   {self.over(floor, clients, _p50):5.2f} ×   {self.over(floor, clients, _rate):5.2f} ×"
             rows.append(
                 f"{self.name:<31}{clients:>3} clients   {self.p50(clients):8.2f} ms p50 {self.p99(clients):8.2f} ms p99"
                 f" {self.rate(clients):8.0f} /s{ratio}"
@@ -176,6 +184,14 @@ class Chain:
 
     def cpu_of(self, name: str) -> float:
         return statistics.median(one[name] for one in self.cpu)
+
+
+def _p50(done: load.Load) -> float:
+    return done.milliseconds(0.5)
+
+
+def _rate(done: load.Load) -> float:
+    return done.rate
 
 
 @contextmanager
@@ -233,7 +249,7 @@ async def measure(target: Target, *, rounds: int) -> str:
             *(chain.cpu_line() for chain in (floor, fresh, ours)),
         ]
     few, many = CLIENTS[0], CLIENTS[-1]
-    latency, rate = ours.p50(few) / floor.p50(few), ours.rate(many) / floor.rate(many)
+    latency, rate = ours.over(floor, few, _p50), ours.over(floor, many, _rate)
     node_ms = ours.cpu_of("node") / 1000
     session = await Session.measure(target)
     return "\n".join(

@@ -43,6 +43,8 @@ class Campaign:
     """A line of the table, and the label of what was under way."""
     tokens: dict[str, str] = field(default_factory=dict)
     world: World | None = None
+    stand_in: HostProcess | None = None
+    """The operator that has the Lease now, where it is not the bed's own."""
 
     def __post_init__(self) -> None:
         self.folder = f"/scratch/alice/{self.bed.name('runs')}"
@@ -161,9 +163,12 @@ class Campaign:
         self.bed.faults.restart(process)
 
     def calm_all(self) -> None:
-        """Ordinary processes, wherever one is dead."""
+        """Ordinary processes, wherever one is dead. Where another operator stands in, that one: a second would never be ready beside it."""
         for process in (DELEGATION, OPERATOR, GATEWAY):
-            if not self.bed.faults.alive(process):
+            if process == OPERATOR and self.stand_in is not None:
+                if self.stand_in.pid() is None:
+                    self.stand_in.start()
+            elif not self.bed.faults.alive(process):
                 self.calm(process)
 
     # ---- what became of it ----

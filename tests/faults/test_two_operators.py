@@ -44,6 +44,7 @@ class Pair:
         return self.campaign.make(self.campaign.works.run(self.campaign.label()))
 
     def until_second_acts(self) -> None:
+        self.campaign.stand_in = self.second
         self.bed.until(lambda: "lease.acquired" in self.second.log.read_text(), bool, seconds=30)
 
     def verdict(self, batch: Batch) -> Verdict:
@@ -67,6 +68,7 @@ def pair(bed: Bed, campaign: tuple[Campaign, Batch]) -> Iterator[Pair]:
     try:
         yield pair
     finally:
+        pair.campaign.stand_in = None
         pair.second.stop()
 
 
