@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from goldcrest.canonical import Json
 from goldcrest.commands.base import Arguments, Command, Payload, register
-from goldcrest.commands.reservations import check_word
+from goldcrest.commands.reservations import take_word
 
 
 @register
@@ -30,6 +30,6 @@ class ShowQuota(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(check_word(given.take("command", str), "command"))
+        command = cls(take_word(given, "command"))
         given.done()
         return command

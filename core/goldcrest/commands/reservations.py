@@ -60,7 +60,7 @@ class ListReservations(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        found = cls(command=_word(given, "command"))
+        found = cls(command=take_word(given, "command"))
         given.done()
         return found
 
@@ -95,13 +95,13 @@ class CreateReservation(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         found = cls(
-            command=_word(given, "command"),
-            name=_word(given, "name"),
-            account=_word(given, "account"),
+            command=take_word(given, "command"),
+            name=take_word(given, "name"),
+            account=take_word(given, "account"),
             nodes=_nodes(given),
-            node_type=_word(given, "nodeType"),
-            start_time=_word(given, "startTime"),
-            end_time=_word(given, "endTime"),
+            node_type=take_word(given, "nodeType"),
+            start_time=take_word(given, "startTime"),
+            end_time=take_word(given, "endTime"),
         )
         given.done()
         return found
@@ -135,12 +135,12 @@ class UpdateReservation(Command):
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
         found = cls(
-            command=_word(given, "command"),
-            name=_word(given, "name"),
+            command=take_word(given, "command"),
+            name=take_word(given, "name"),
             nodes=_nodes(given),
-            node_type=_word(given, "nodeType"),
-            start_time=_word(given, "startTime"),
-            end_time=_word(given, "endTime"),
+            node_type=take_word(given, "nodeType"),
+            start_time=take_word(given, "startTime"),
+            end_time=take_word(given, "endTime"),
         )
         given.done()
         return found
@@ -162,7 +162,7 @@ class DeleteReservation(Command):
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        found = cls(command=_word(given, "command"), name=_word(given, "name"))
+        found = cls(command=take_word(given, "command"), name=take_word(given, "name"))
         given.done()
         return found
 
@@ -177,7 +177,7 @@ def listed_reservations(stdout: str) -> list[dict[str, str]]:
     return [{key.lower(): value for key, _, value in entry} for entry in words if entry]
 
 
-def _word(given: Arguments, argument: str) -> str:
+def take_word(given: Arguments, argument: str) -> str:
     return check_word(given.take(argument, str), argument)
 
 

@@ -8,6 +8,7 @@ import os
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -256,11 +257,7 @@ async def test_uploads_that_are_not_what_was_signed(where, make_pool, tmp_path, 
     with pytest.raises(kind):
         await pool.upload(command, pieces(), **where)
     assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
-    for _ in range(50):  # a CANCEL is on its way
-        if not list((tmp_path / "upload").iterdir()):
-            break
-        await asyncio.sleep(0.1)
-    assert list((tmp_path / "upload").iterdir()) == []
+    await _until_empty(tmp_path / "upload")
 
 
 @pytest.mark.parametrize("size", [0, 1, 262_144, 3_000_001])
@@ -306,11 +303,7 @@ async def test_streamed_uploads_that_come_to_nothing(where, make_pool, tmp_path,
     with pytest.raises(kind):
         await pool.upload(command, pieces(), **where)
     assert (await pool.run(WhoAmI(), **where)).result["user"] == USER
-    for _ in range(50):  # a CANCEL is on its way
-        if not list((tmp_path / "upload").iterdir()):
-            break
-        await asyncio.sleep(0.1)
-    assert list((tmp_path / "upload").iterdir()) == []
+    await _until_empty(tmp_path / "upload")
 
 
 def _altering(request_id: int, piece: bytes, *, start: int = 0) -> Iterator[bytes]:
@@ -401,3 +394,12 @@ async def test_lists_and_parts(where, make_pool, tmp_path):
     with pytest.raises(CommandFailed) as failed:
         await pool.run(ChangeOwner(path=str(tmp_path / "file 0001"), owner="no such user"), **where)
     assert (failed.value.kind, failed.value.what) == ("unknown", "owner")
+
+
+async def _until_empty(folder: Path) -> None:
+    """Nothing is left of an upload that was ended: a CANCEL is on its way."""
+    for _ in range(50):
+        if not await asyncio.to_thread(os.listdir, folder):
+            break
+        await asyncio.sleep(0.1)
+    assert await asyncio.to_thread(os.listdir, folder) == []
