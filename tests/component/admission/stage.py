@@ -393,6 +393,22 @@ class Stage:
         for kind, body in zip(kinds, bodies, strict=True):
             answer = self.call("root", "POST", f"{base}/{kind}", body)
             assert answer.status in (201, 409), answer
+        until(lambda: all(self._holds(user, rule, namespace) for rule in rules), f"the authorizer knows {name}")
+
+    def _holds(self, user: str, rule: dict[str, Any], namespace: str | None) -> bool:
+        """Whether the API server's authorizer, which follows a binding a moment after it was made, grants a rule."""
+        resource, _, subresource = rule["resources"][-1].partition("/")
+        attributes = {
+            "group": rule["apiGroups"][-1],
+            "resource": resource,
+            "subresource": subresource,
+            "verb": rule["verbs"][-1],
+            "namespace": namespace or "",
+            "name": rule.get("resourceNames", [""])[-1],
+        }
+        body = {"spec": {"user": user, "resourceAttributes": attributes}}
+        review = self.must("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+        return bool(review["status"]["allowed"])
 
     def _fill_kubernetes(self) -> None:
         for kind in ("jobs", "tasks", "taskresults", "systems", "hpcaccounts"):

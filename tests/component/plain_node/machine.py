@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -106,8 +106,9 @@ class Machine:
         threading.Thread(target=self._read_log, daemon=True).start()
 
     def _read_log(self) -> None:
-        while data := self._log.recv(65536):
-            self._lines.append(data.decode("utf-8", "replace"))
+        with suppress(OSError):  # closed with the node
+            while data := self._log.recv(65536):
+                self._lines.append(data.decode("utf-8", "replace"))
 
     def path(self, name: str) -> Path:
         """A file of the node, as this process reaches it."""
