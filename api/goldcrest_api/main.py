@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import ssl
 import sys
@@ -14,6 +13,7 @@ import uvicorn
 
 from goldcrest.authority import Authority
 from goldcrest.blocked import BlockFollower
+from goldcrest.garbage import look_seldom
 from goldcrest.identity import TokenVerifier, load_rules
 from goldcrest.kube import Kube
 from goldcrest.metrics_page import metrics_page
@@ -124,8 +124,7 @@ def _run() -> int:
     maintenance = Maintenance(settings.maintenance_file)
     config = _server(settings, drain=drain, maintenance=maintenance)
     server = DrainingServer(config, drain, leave_seconds=listen.leave_seconds)
-    gc.collect()
-    gc.freeze()  # modules and their like stay: looking at them again and again would keep requests waiting for 50 ms
+    look_seldom()
     server.run()
     return 0 if server.started else 2
 

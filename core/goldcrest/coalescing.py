@@ -24,11 +24,11 @@ class Coalescing:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """As the inner one's; a buffer that changes later is not taken along."""
         if not self._pieces:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._pieces.append(bytes(data))
         self._size += len(data)
         if self._size >= _AT_ONCE:
-            self._flush()
+            self.flush()
 
     def writelines(self, pieces: Any) -> None:
         self.write(b"".join(pieces))
@@ -37,12 +37,12 @@ class Coalescing:
         return self._size + self._transport.get_write_buffer_size()
 
     def write_eof(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """What was written still goes out."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
@@ -52,7 +52,8 @@ class Coalescing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """What was written goes out now."""
         pieces, self._pieces, self._size = self._pieces, [], 0
         if pieces and not self._transport.is_closing():
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))

@@ -1,4 +1,4 @@
-"""HTTP as our processes serve it: uvicorn's, with the head of an answer and its body in one piece."""
+"""HTTP as our processes serve it: uvicorn's, with the head of an answer and its body in one piece, and on its way before it is logged and counted."""
 
 from __future__ import annotations
 
@@ -14,4 +14,9 @@ class HttpServer(HttpToolsProtocol):
     """The protocol class for uvicorn's ``http``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Coalescing(transport)))
+        self._wire = Coalescing(transport)
+        super().connection_made(cast(asyncio.Transport, self._wire))
+
+    def on_response_complete(self) -> None:
+        self._wire.flush()
+        super().on_response_complete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable
@@ -124,7 +125,8 @@ def _answering(handler: _Handler, metrics: Metrics) -> _Handler:
     async def measured(request: Request) -> Response:
         began = time.perf_counter()
         response = await answer(request)
-        metrics.request(request.scope["path"].rpartition("/")[2], response.status_code, time.perf_counter() - began)
+        call, seconds = request.scope["path"].rpartition("/")[2], time.perf_counter() - began
+        asyncio.get_running_loop().call_soon(metrics.request, call, response.status_code, seconds)  # after the answer
         return response
 
     async def answer(request: Request) -> Response:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import uvicorn
 import uvloop
 
+from goldcrest.garbage import look_seldom
 from goldcrest.http_server import HttpServer
 from goldcrest.identity.keyfiles import make_ed25519, public_path
 from goldcrest.metrics_page import metrics_page
@@ -101,6 +102,7 @@ async def serve(settings: Settings) -> None:
             "delegation.started",
             listen=str(settings.listen_socket or f"{settings.listen_address}:{settings.listen_port}"),
         )
+        look_seldom()
         await server.serve()
     _log.info("delegation.stopped")
 

@@ -39,6 +39,11 @@ class _Item:
     certificate: Certificate | None = None
     error: GoldcrestError | None = None
 
+    @property
+    def is_allowed(self) -> bool:
+        """Whether policy said yes, and nothing else says no."""
+        return self.error is None and self.decision is not None and self.decision.allow
+
 
 class Signer:
     """Decides on requests for certificates, and signs."""
@@ -81,7 +86,7 @@ class Signer:
         for item in items:
             _ask(item, blocked)
         times.append(now())
-        await self._decide(items)
+        await self._decide_and_draft(items)
         times.append(now())
         self._at("before-signing", items)
         await self._sign(items)
@@ -90,7 +95,7 @@ class Signer:
         self._write([_line(caller, item) for item in items])
         self._at("after-audit", items)
         times.append(now())
-        self._tell(items, times)
+        asyncio.get_running_loop().call_soon(self._tell, items, times)  # the answer does not wait for it
         return [_result(item) for item in items]
 
     def _at(self, point: str, items: Sequence[_Item]) -> None:
@@ -129,20 +134,35 @@ class Signer:
                 assert key is not None  # noqa: S101 - one of both is set
                 wanted.setdefault(key, []).append(item)
 
-        async def find(key: tuple[str, str] | ResourceReference) -> Standing:
-            if isinstance(key, ResourceReference):
-                return await self._resources.standing(key, caller, blocked=blocked)
-            return await self._tokens.standing(key[0], system=key[1])
+        async def find(key: tuple[str, str] | ResourceReference) -> Standing | GoldcrestError:
+            try:
+                if isinstance(key, ResourceReference):
+                    return await self._resources.standing(key, caller, blocked=blocked)
+                return await self._tokens.standing(key[0], system=key[1])
+            except GoldcrestError as error:
+                return error
 
-        found = await asyncio.gather(*map(find, wanted), return_exceptions=True)
+        if len(wanted) == 1:  # as with each command that comes alone: no task of its own
+            found = [await find(key) for key in wanted]
+        else:
+            found = await asyncio.gather(*map(find, wanted))
         for outcome, waiting in zip(found, wanted.values(), strict=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, GoldcrestError):
-                raise outcome
             for item in waiting:
                 if isinstance(outcome, GoldcrestError):
                     item.error = outcome
                 else:
                     item.standing = outcome
+
+    async def _decide_and_draft(self, items: Sequence[_Item]) -> None:
+        """Certificates are laid out while policy decides. Nothing is signed before its answer."""
+        deciding = asyncio.create_task(self._decide(items))
+        try:
+            await asyncio.sleep(0)  # the question goes out first
+            for item in items:
+                self._draft(item)
+            await deciding
+        finally:
+            deciding.cancel()  # does nothing to what is over
 
     async def _decide(self, items: Sequence[_Item]) -> None:
         asked = [item for item in items if item.question is not None]
@@ -170,9 +190,7 @@ class Signer:
                 item.error = Blocked(why)
 
     async def _sign(self, items: Sequence[_Item]) -> None:
-        for item in items:
-            self._draft(item)
-        drafted = [(item, item.draft) for item in items if item.draft is not None]
+        drafted = [(item, item.draft) for item in items if item.draft is not None and item.is_allowed]
         try:
             certificates = await self._authority.sign([draft for _, draft in drafted])
         except GoldcrestError as error:
@@ -184,7 +202,7 @@ class Signer:
 
     def _draft(self, item: _Item) -> None:
         request, standing = item.request, item.standing
-        if item.error is not None or request is None or standing is None or item.decision is None:
+        if item.error is not None or request is None or standing is None or item.question is None:
             return
         try:
             item.draft = self._authority.draft(

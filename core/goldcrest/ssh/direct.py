@@ -1,6 +1,6 @@
 """The way to a host that is reached directly: a TCP connection on which packets that belong together leave together.
 
-asyncssh puts an empty packet before each packet of ours and writes each by itself; sshd would wake up for both.
+asyncssh writes each packet by itself; sshd would wake up for each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from goldcrest.coalescing import Coalescing
+from goldcrest.ssh.unpadded import unpadded
 
 
 class Direct:
@@ -23,7 +24,7 @@ class Direct:
         Raises:
             OSError: as sockets do.
         """
-        inner = factory()
+        inner = unpadded(factory())
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: _Wire(inner), host, port)
         return transport, inner
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import asyncssh
 
+from goldcrest.ssh.unpadded import unpadded
+
 _COMMAND: Final = ":"  # sshd starts the relay whatever is asked for; where it does not, this does nothing
 _PACKET: Final = 128 * 1024  # bytes
 
@@ -33,7 +35,7 @@ class Relay:
         Raises:
             ConnectionRefusedError: the jump host does not start it.
         """
-        inner = factory()
+        inner = unpadded(factory())
         try:
             channel, _ = await self._jump.create_session(
                 lambda: _Pipe(inner), _COMMAND, encoding=None, request_pty=False, max_pktsize=_PACKET

@@ -22,15 +22,16 @@ def server_arguments(*, address: str, policies: Path, data: Sequence[Path], clos
     Args:
         address: ``unix:///path/of/socket`` or ``https://host:port``.
         data: site data, and folders or files with the site's own rules.
-        closed: its own API is closed by policies/system/authz.rego. Only for a side car whose socket nobody but delegation can open is it
-            left out, for that is a second decision, made anew for each certificate: delegation could sign what it likes without OPA anyway.
+        closed: its own API is closed by policies/system/authz.rego, and its log has a line for each call, also for those who are none of
+            ours. Only for a side car whose socket nobody but delegation can open is that left out, for it is a second decision and two
+            lines, made anew for each certificate: delegation could sign what it likes without OPA anyway, and its audit log has each decision.
     """
     return [
         "run",
         "--server",
         f"--addr={address}",
         "--unix-socket-perm=600",
-        *(["--authorization=basic"] if closed else []),
+        *(["--authorization=basic"] if closed else ["--log-level=error"]),
         "--ignore=*_test.rego",
         "--ignore=.*",
         "--ignore=example",  # data and rules of an imaginary site

@@ -27,7 +27,12 @@ def test_its_manager_suspends_it(stage: Stage, name: str) -> None:
 
 def test_somebody_else_does_not(stage: Stage, name: str) -> None:
     """The right to edit Jobs is not the right to cancel somebody's job."""
-    stage.bind("bob", [{"apiGroups": ["*"], "resources": ["jobs"], "verbs": ["*"]}], name="editor-of-any-group", namespace="team")
+    stage.bind(
+        "bob",
+        [{"apiGroups": ["*"], "resources": ["jobs"], "verbs": ["*"]}],
+        name="editor-of-any-group",
+        namespace="team",
+    )
     answer = stage.patch_job("bob", "team", name, {"spec": {"cancel": True}})
     assert answer.status == 403
     assert "bob may not manage hpcaccounts.hpc.goldcrest.dev 'cluster:alice'" in answer.message
