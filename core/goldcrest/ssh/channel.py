@@ -25,6 +25,7 @@ from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
 from goldcrest.ssh.payloads import Pieces
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
 
+_SENT: Final = 32 * 1024  # bytes of a packet that OpenSSH takes
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
 _SILENT_SECONDS: Final = 5.0  # a CANCEL is confirmed at once; a filter that says nothing is stuck, or its way is cut
 _LEFT_OVER: Final = (
@@ -288,10 +289,20 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 await self._writable.wait()
                 if receiver.done:  # refused, or the channel ended, before the payload was complete
                     return
-                self._open_channel().write(piece)
+                self._write(piece)
                 progress.moved = time.monotonic()
         progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
+
+    def _write(self, piece: bytes) -> None:
+        """In pieces of a packet: asyncssh would copy what is longer twice."""
+        channel = self._open_channel()
+        if len(piece) <= _SENT:
+            channel.write(piece)
+            return
+        view = memoryview(piece)
+        for place in range(0, len(view), _SENT):
+            channel.write(view[place : place + _SENT])
 
     def _abandon(self, request_id: int) -> None:
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""

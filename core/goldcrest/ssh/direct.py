@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from goldcrest.coalescing import Coalescing
-from goldcrest.ssh.unpadded import unpadded
+from goldcrest.ssh.packets import plain_packets
 
 
 class Direct:
@@ -24,7 +24,7 @@ class Direct:
         Raises:
             OSError: as sockets do.
         """
-        inner = unpadded(factory())
+        inner = plain_packets(factory())
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: _Wire(inner), host, port)
         return transport, inner
 

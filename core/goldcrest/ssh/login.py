@@ -22,7 +22,7 @@ _KEX: Final = (
     "ecdh-sha2-nistp256",
     "ecdh-sha2-nistp384",
 )
-# Authenticated ciphers only (unpadded.py counts on it). AES-GCM first: half as fast again as chacha20, which asyncssh would choose.
+# Authenticated ciphers only (packets.py counts on it). AES-GCM first: half as fast again as chacha20, which asyncssh would choose.
 _CIPHERS: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 _MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
 _SIGNATURES: Final = ("ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")

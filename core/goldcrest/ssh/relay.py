@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import asyncssh
 
-from goldcrest.ssh.unpadded import unpadded
+from goldcrest.ssh.packets import plain_packets
 
 _COMMAND: Final = ":"  # sshd starts the relay whatever is asked for; where it does not, this does nothing
 _PACKET: Final = 128 * 1024  # bytes
@@ -35,7 +35,7 @@ class Relay:
         Raises:
             ConnectionRefusedError: the jump host does not start it.
         """
-        inner = unpadded(factory())
+        inner = plain_packets(factory())
         try:
             channel, _ = await self._jump.create_session(
                 lambda: _Pipe(inner), _COMMAND, encoding=None, request_pty=False, max_pktsize=_PACKET
