@@ -84,11 +84,12 @@ class Soak:
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS)
         ) as session:
-            await self._come_in(session, users)
             few, greedy = users[:USERS], users[USERS]
+            await self._come_in(session, few)
             alone = await self._part(session, [(user, CLIENTS) for user in few], seconds)
             lines += self._told(f"{USERS} users, {CLIENTS} clients each, {seconds:g} s", few)
             lines += self._memory_told()
+            await self._come_in(session, [greedy])  # not before: a session without work is closed
             beside = await self._part(session, [*((user, CLIENTS) for user in few), (greedy, GREEDY)], seconds / 4)
             lines += self._told(f"the same and one user with {GREEDY} clients, {seconds / 4:g} s", few)
             most = statistics.median(len(user.seconds) for user in few)

@@ -1,4 +1,4 @@
-"""A Task as the gateway keeps it. Results above 16 KiB are elsewhere, and are read when somebody asks for them."""
+"""A Task as the gateway keeps it. Results above 4 KiB are elsewhere, and are read when somebody asks for them."""
 
 from __future__ import annotations
 

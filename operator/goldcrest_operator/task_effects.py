@@ -20,7 +20,7 @@ from goldcrest.kube import AlreadyExists, Raw
 from goldcrest.models.system import SystemSpec
 from goldcrest.models.task import (
     CHUNK_LIMIT,
-    INLINE_RESULT_LIMIT,
+    INLINE_RESULT,
     RESULT_LIMIT,
     Operation,
     TaskResource,
@@ -170,7 +170,7 @@ class TaskEffects:
                 f"the result has {len(content)} bytes, and {RESULT_LIMIT} is the most: ask for less, with ids, names, pages or times"
             )
         record = TaskResultRecord(sha256=sha256_hex(content), size=len(content), as_of=iso(answered.as_of))
-        if len(content) <= INLINE_RESULT_LIMIT:
+        if len(content) <= INLINE_RESULT:
             return record.model_copy(update={"inline": content.decode()})
         packed = await asyncio.to_thread(gzip.compress, content, 6, mtime=0)
         names = []

@@ -16,7 +16,10 @@ from goldcrest.wellknown import Phase
 
 IDS_LIMIT = 1000  # job ids, or names of nodes, in one operation
 CANCEL_LIMIT = 100  # job ids of one cancelling
-INLINE_RESULT_LIMIT = 16 * 1024  # bytes of a result in the status; larger ones are in TaskResults
+INLINE_RESULT = (
+    4 * 1024
+)  # bytes of a result that is put into the status, which is written again and again; larger ones are in TaskResults
+_INLINE_LIMIT = 16 * 1024  # bytes of one that is taken there
 RESULT_LIMIT = 8 * 1024 * 1024  # bytes; larger ones are a failure: etcd is no database
 CHUNK_LIMIT = 900 * 1024  # bytes of one TaskResult, before base64: with it below etcd's 1.5 MiB
 CHUNKS_LIMIT = RESULT_LIMIT // CHUNK_LIMIT + 2  # also for what gzip makes larger
@@ -133,7 +136,7 @@ class TaskResultRecord(StatusModel):
     """The result, or where it is."""
 
     inline: str | None = Field(
-        default=None, max_length=INLINE_RESULT_LIMIT, description="The result as JSON, when it is at most 16 KiB."
+        default=None, max_length=_INLINE_LIMIT, description="The result as JSON, when it is at most 4 KiB."
     )
     names: list[Annotated[str, StringConstraints(max_length=253)]] = Field(
         default_factory=list,

@@ -19,9 +19,9 @@ class Inner:
         self.writes: list[bytes] = []
         self.ended = ""
 
-    def write(self, data: bytes) -> None:
+    def writelines(self, pieces: list[bytes]) -> None:
         assert not self.ended
-        self.writes.append(data)
+        self.writes.append(b"".join(pieces))
 
     def is_closing(self) -> bool:
         return bool(self.ended)
