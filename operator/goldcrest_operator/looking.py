@@ -29,7 +29,7 @@ from goldcrest.models.system import FileSystem, LoginHost, ProbeState, SystemSpe
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.login import check_host_key
 from goldcrest.ssh.pool import SshPool
-from goldcrest.telemetry import Trace
+from goldcrest.telemetry import Log, Trace
 from goldcrest.wellknown import Kind
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
 from goldcrest_operator.scheduler.interface import Target
@@ -38,7 +38,12 @@ from goldcrest_operator.scheduler.slurm import SlurmScheduler
 _READY: Final = "A login host answers with a pinned key."
 _ANY_JOB: Final = "1"  # the controller answers for it, also that it knows none such
 _NO_OBSERVER: Final = "not looked at: the System names no observer (spec.scheduler.observer)"
+_LONGEST: Final = (
+    6  # times the seconds of one thing: through a jump host, a file system looked at once more by itself, and closing
+)
 _NOT_ALLOWED: Final = frozenset({"EACCES", "EPERM"})  # says more about the observer than about the file system
+
+_log = Log(__name__)
 
 MakePool = Callable[[], SshPool]
 
@@ -55,7 +60,19 @@ class SystemLook:
         self._seconds = seconds
 
     async def __call__(self, system: SystemResource) -> Probed:
-        """Look at all of it at once."""
+        """Look at all of it at once.
+
+        Raises:
+            SystemUnreachable: the look has no end, although each part of it has one.
+        """
+        most = _LONGEST * self._seconds
+        try:
+            async with asyncio.timeout(most):
+                return await self._all(system)
+        except TimeoutError:
+            raise SystemUnreachable(f"the look at it did not end within {most:g} s; it is looked at again") from None
+
+    async def _all(self, system: SystemResource) -> Probed:
         spec = system.spec
         async with self._pool() as pool:
             hosts, scheduler, file_systems = await asyncio.gather(
@@ -168,7 +185,11 @@ class SystemLook:
         try:
             yield pool
         finally:
-            await pool.close()
+            try:  # what was seen counts, however its connections end
+                async with asyncio.timeout(self._seconds):
+                    await pool.close()
+            except TimeoutError:
+                _log.warning("system.look.not_closed", seconds=self._seconds)
 
 
 _REACHED: Final = "The jump host answers with a pinned key"

@@ -17,6 +17,7 @@ import pytest
 from component.api.node_with_programs import RealNode, real_node
 from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, spec_of
 from component.ssh.test_jump_host import relay_to
+from goldcrest.errors import SystemUnreachable
 from goldcrest.ssh import SshPool, SshSettings
 from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
@@ -151,6 +152,33 @@ async def test_dead_file_system_takes_no_other_with_it() -> None:
         assert [one.state for one in seen.file_systems] == ["Down", "Up", "Up"]
     finally:
         await node.stop()
+
+
+class _NeverClosed(SshPool):
+    """Its connections do not end: a peer that is away takes minutes of TCP to be given up."""
+
+    async def close(self) -> None:
+        await asyncio.sleep(60)
+
+
+async def test_connections_that_do_not_end(node: RealNode) -> None:
+    """What was seen counts; the System does not keep for minutes what was said of it before."""
+    began = time.monotonic()
+    look = SystemLook(lambda: _NeverClosed(node.authority, SshSettings()), seconds=2)  # type: ignore[arg-type]
+    assert (await look(looked_at(node))).ready
+    assert time.monotonic() - began < 30
+
+
+async def test_a_look_without_an_end(node: RealNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should one of its parts have none after all, the System is looked at again."""
+
+    async def never(*_: object) -> Probed:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(SystemLook, "_all", never)
+    with pytest.raises(SystemUnreachable, match=r"did not end within 0\.6 s; it is looked at again"):
+        await look(node, looked_at(node), seconds=0.1)
 
 
 async def test_without_an_observer(node: RealNode) -> None:
