@@ -17,6 +17,11 @@ class HttpServer(HttpToolsProtocol):
         self._wire = Coalescing(transport)
         super().connection_made(cast(asyncio.Transport, self._wire))
 
+    def on_body(self, body: bytes) -> None:
+        if not self.cycle.body:
+            self.cycle.body = b""  # type: ignore[assignment] # with a bytearray, each piece of a body is copied twice
+        super().on_body(body)
+
     def on_response_complete(self) -> None:
         self._wire.flush()
         super().on_response_complete()

@@ -285,24 +285,20 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         timed = seconds if self.takes_seconds() else None
         frames = _frames(request_id, certificate, payload, timed)
         async with aclosing(frames):
-            async for piece in frames:
+            async for frame in frames:
                 await self._writable.wait()
                 if receiver.done:  # refused, or the channel ended, before the payload was complete
                     return
-                self._write(piece)
+                self._write(frame)
                 progress.moved = time.monotonic()
         progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
 
-    def _write(self, piece: bytes) -> None:
-        """In pieces of a packet: asyncssh would copy what is longer twice."""
+    def _write(self, frame: Frame) -> None:
+        """All of a frame, for what follows half of one would be taken for its rest; in pieces of a packet, as asyncssh copies longer ones twice."""
         channel = self._open_channel()
-        if len(piece) <= _SENT:
+        for piece in frame.pieces(_SENT):
             channel.write(piece)
-            return
-        view = memoryview(piece)
-        for place in range(0, len(view), _SENT):
-            channel.write(view[place : place + _SENT])
 
     def _abandon(self, request_id: int) -> None:
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""
@@ -447,7 +443,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
 
 async def _frames(
     request_id: int, certificate: bytes, payload: bytes | Pieces, seconds: float | None
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Frame, None]:
     if isinstance(payload, bytes):
         for frame in request_frames(request_id, certificate, payload, seconds=seconds):
             yield frame

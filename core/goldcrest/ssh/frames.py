@@ -52,14 +52,28 @@ class Frame:
         Raises:
             ValueError: for an id that is no u32, or a body above the limit.
         """
+        return self._head() + self.body
+
+    def pieces(self, size: int) -> Iterator[bytes | memoryview]:
+        """The same bytes in pieces of ``size``; of a long body the first one alone is copied.
+
+        Raises:
+            ValueError: as :meth:`encode`.
+        """
+        head = self._head()
+        first = size - len(head)
+        yield head + self.body[:first]
+        body = memoryview(self.body)
+        for place in range(first, len(body), size):
+            yield body[place : place + size]
+
+    def _head(self) -> bytes:
         length = _HEAD + len(self.body)
         if length > FRAME_LIMIT:
             raise ValueError(f"a frame of {length} bytes is longer than {FRAME_LIMIT}")
         if not 0 <= self.id <= _LARGEST_ID:
             raise ValueError(f"{self.id} is no request id")
-        return b"".join(
-            (length.to_bytes(4, "big"), self.id.to_bytes(4, "big"), self.type.to_bytes(1, "big"), self.body)
-        )
+        return length.to_bytes(4, "big") + self.id.to_bytes(4, "big") + self.type.to_bytes(1, "big")
 
 
 def request_body(certificate: bytes, payload: bytes = b"") -> bytes:
@@ -81,8 +95,8 @@ def split_request_body(body: bytes) -> tuple[bytes, bytes]:
     return body[4 : 4 + length], body[4 + length :]
 
 
-def request_frame(request_id: int, certificate: bytes, payload: bytes = b"", *, seconds: float | None = None) -> bytes:
-    """The encoded frame that begins a command: REQUEST, or TIMED with a time for it.
+def request_frame(request_id: int, certificate: bytes, payload: bytes = b"", *, seconds: float | None = None) -> Frame:
+    """The frame that begins a command: REQUEST, or TIMED with a time for it.
 
     Args:
         payload: its first bytes.
@@ -90,15 +104,15 @@ def request_frame(request_id: int, certificate: bytes, payload: bytes = b"", *, 
     """
     body = request_body(certificate, payload)
     if seconds is None:
-        return Frame(request_id, FrameType.REQUEST, body).encode()
+        return Frame(request_id, FrameType.REQUEST, body)
     milliseconds = min(max(1, round(seconds * 1000)), _LONGEST)
-    return Frame(request_id, FrameType.TIMED, milliseconds.to_bytes(4, "big") + body).encode()
+    return Frame(request_id, FrameType.TIMED, milliseconds.to_bytes(4, "big") + body)
 
 
 def request_frames(
     request_id: int, certificate: bytes, payload: bytes, *, seconds: float | None = None
-) -> Iterator[bytes]:
-    """Encoded frames that send a command: REQUEST or TIMED, then DATA until the payload is complete.
+) -> Iterator[Frame]:
+    """The frames that send a command: REQUEST or TIMED, then DATA until the payload is complete.
 
     Made one by one, so that a large payload is not held twice and other requests' frames fit in between.
     """
@@ -106,15 +120,15 @@ def request_frames(
     yield from data_frames(request_id, payload, start=PIECE)
 
 
-def data_frames(request_id: int, payload: bytes, *, start: int = 0) -> Iterator[bytes]:
-    """Encoded DATA frames with the bytes of the payload from ``start`` on."""
+def data_frames(request_id: int, payload: bytes, *, start: int = 0) -> Iterator[Frame]:
+    """DATA frames with the bytes of the payload from ``start`` on."""
     for place in range(start, len(payload), PIECE):
-        yield Frame(request_id, FrameType.DATA, payload[place : place + PIECE]).encode()
+        yield Frame(request_id, FrameType.DATA, payload[place : place + PIECE])
 
 
-def end_frame(request_id: int, size: int, sha256: bytes) -> bytes:
-    """The encoded frame behind a payload whose size and digest were not signed: what they are."""
-    return Frame(request_id, FrameType.END, size.to_bytes(8, "big") + sha256).encode()
+def end_frame(request_id: int, size: int, sha256: bytes) -> Frame:
+    """The frame behind a payload whose size and digest were not signed: what they are."""
+    return Frame(request_id, FrameType.END, size.to_bytes(8, "big") + sha256)
 
 
 class FrameParser:

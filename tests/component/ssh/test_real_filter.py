@@ -31,7 +31,7 @@ from goldcrest.commands.answers import PartRead
 from goldcrest.commands.listing import Listed, entries
 from goldcrest.errors import CommandFailed, CommandRefused, InvalidInput, OldFilter, SystemUnreachable, TooLarge
 from goldcrest.ssh import channel as channel_module
-from goldcrest.ssh.frames import data_frames
+from goldcrest.ssh.frames import Frame, data_frames
 from goldcrest.telemetry import Trace
 
 pytestmark = [
@@ -306,7 +306,7 @@ async def test_streamed_uploads_that_come_to_nothing(where, make_pool, tmp_path,
     await _until_empty(tmp_path / "upload")
 
 
-def _altering(request_id: int, piece: bytes, *, start: int = 0) -> Iterator[bytes]:
+def _altering(request_id: int, piece: bytes, *, start: int = 0) -> Iterator[Frame]:
     return data_frames(request_id, bytes([piece[0] ^ 1]) + piece[1:], start=start)
 
 

@@ -54,9 +54,9 @@ def test_golden_frames(vector):
         certificate, payload = bytes.fromhex(vector["certificate"]), bytes.fromhex(vector["payload"])
         seconds = vector["milliseconds"] / 1000 if "milliseconds" in vector else None
         assert split_request_body(frame.body[0 if seconds is None else 4 :]) == (certificate, payload)
-        assert request_frame(frame.id, certificate, payload, seconds=seconds).hex() == vector["bytes"]
+        assert request_frame(frame.id, certificate, payload, seconds=seconds).encode().hex() == vector["bytes"]
     if "sha256" in vector:
-        assert end_frame(frame.id, vector["size"], bytes.fromhex(vector["sha256"])).hex() == vector["bytes"]
+        assert end_frame(frame.id, vector["size"], bytes.fromhex(vector["sha256"])).encode().hex() == vector["bytes"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["broken"], ids=by_name)
@@ -110,7 +110,12 @@ def test_a_payload_arrives_whole(size):
     """REQUEST and DATA frames together carry exactly the payload, none above the limit."""
     payload = bytes(index % 251 for index in range(size))
     sent = list(request_frames(5, b"certificate", payload))
-    received = FrameParser().feed(b"".join(sent))
+    received = FrameParser().feed(b"".join(frame.encode() for frame in sent))
+    for frame in sent:
+        pieces = list(frame.pieces(1000))
+        assert b"".join(pieces) == frame.encode()
+        assert all(len(piece) == 1000 for piece in pieces[:-1])
+        assert 0 < len(pieces[-1]) <= 1000
     assert [frame.type for frame in received] == [FrameType.REQUEST] + [FrameType.DATA] * (len(received) - 1)
     certificate, first = split_request_body(received[0].body)
     assert certificate == b"certificate"
@@ -121,7 +126,7 @@ def test_a_payload_arrives_whole(size):
 def test_the_largest_request_fits():
     """A certificate of the largest size with a full piece of payload is within the frame limit."""
     first = next(request_frames(1, bytes(CERTIFICATE_LIMIT), bytes(2 * PIECE)))
-    assert len(first) - 4 <= FRAME_LIMIT
+    assert len(first.encode()) - 4 <= FRAME_LIMIT
 
 
 @pytest.mark.parametrize(
