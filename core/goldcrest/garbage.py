@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-_YOUNG: Final = (
-    10_000  # objects made and not freed since the last look; 700 by default, which fifty requests under way have soon
-)
+# Objects made and not freed since the last look; 700 by default, which fifty requests under way have soon.
+_YOUNG: Final = 10_000
 _GENERATIONS: Final = 10  # looks at young ones for each at older ones, as by default
 
 

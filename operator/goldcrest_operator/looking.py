@@ -38,9 +38,8 @@ from goldcrest_operator.scheduler.slurm import SlurmScheduler
 _READY: Final = "A login host answers with a pinned key."
 _ANY_JOB: Final = "1"  # the controller answers for it, also that it knows none such
 _NO_OBSERVER: Final = "not looked at: the System names no observer (spec.scheduler.observer)"
-_LONGEST: Final = (
-    6  # times the seconds of one thing: through a jump host, a file system looked at once more by itself, and closing
-)
+# Times the seconds of one thing: through a jump host, a file system looked at once more by itself, and closing.
+_LONGEST: Final = 6
 _NOT_ALLOWED: Final = frozenset({"EACCES", "EPERM"})  # says more about the observer than about the file system
 
 _log = Log(__name__)

@@ -16,9 +16,8 @@ from goldcrest.wellknown import Phase
 
 IDS_LIMIT = 1000  # job ids, or names of nodes, in one operation
 CANCEL_LIMIT = 100  # job ids of one cancelling
-INLINE_RESULT = (
-    4 * 1024
-)  # bytes of a result that is put into the status, which is written again and again; larger ones are in TaskResults
+# Bytes of a result that is put into the status, which is written again and again; larger ones are in TaskResults.
+INLINE_RESULT = 4 * 1024
 _INLINE_LIMIT = 16 * 1024  # bytes of one that is taken there
 RESULT_LIMIT = 8 * 1024 * 1024  # bytes; larger ones are a failure: etcd is no database
 CHUNK_LIMIT = 900 * 1024  # bytes of one TaskResult, before base64: with it below etcd's 1.5 MiB
