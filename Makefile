@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 RUN := .venv/bin/python
-PYTEST := $(RUN) -m pytest -q
+PYTEST := $(RUN) -m pytest -q --durations=12 --durations-min=10
 # Compiled code is kept, whatever the caller's environment says: each of our processes that a test starts is there in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/goldcrest/pycache
