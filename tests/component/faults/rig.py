@@ -214,6 +214,10 @@ class Rig:
     def status(self, name: str, *, namespace: str = NAMESPACE) -> dict[str, Any]:
         return (self.job(name, namespace=namespace) or {}).get("status", {})
 
+    def task_id(self, name: str) -> str:
+        """What REST calls a Job."""
+        return str((self.job(name) or {})["metadata"]["uid"]).replace("-", "")
+
     def phase(self, name: str) -> str:
         return str(self.status(name).get("phase", ""))
 
