@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,6 @@ import streaming
 import submissions
 import submit
 import users
-from awake import awake
 from goldcrest_bed import facts as bed_facts
 
 BENCHES: dict[str, Callable[[dict[str, object], int], Awaitable[str]]] = {
@@ -64,23 +62,18 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=soak.SECONDS, help="of the soak; 300 for its bound (default: %(default)s)"
     )
-    parser.add_argument(
-        "--awake",
-        action="store_true",
-        help="with a process of the kernel's idle class on each processor, so that no hypervisor takes one away that has nothing to do for a moment",
-    )
     arguments = parser.parse_args()
     benches = {**BENCHES, **(LONG if arguments.long else {}), "soak": partial(soak.run, seconds=arguments.seconds)}
     facts = bed_facts.read()
     print(
         f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}"
     )
-    with awake() if arguments.awake else nullcontext():
-        for name in arguments.bench or BENCHES:
-            print(f"\n── {name}{', processors kept awake' if arguments.awake else ''}", flush=True)
-            # What plays the gateway runs as the gateway does.
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                print(runner.run(benches[name](facts, arguments.runs)))
+    for name in arguments.bench or BENCHES:
+        print(f"\n── {name}", flush=True)
+        with asyncio.Runner(
+            loop_factory=uvloop.new_event_loop
+        ) as runner:  # what plays the gateway runs as the gateway does
+            print(runner.run(benches[name](facts, arguments.runs)))
     print(f"\nload at the end: {os.getloadavg()[0]:.2f}")
     return 0
 

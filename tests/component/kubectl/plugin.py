@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Plugin:
         return subprocess.Popen(
             ["kubectl", "hpc", arguments[0], *where, *arguments[1:]],
             env={**given, **(environment or {})},
+            # Tests that a shell runs in the background are deaf to it, and so would be what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
