@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import socket
 import statistics
 import subprocess
@@ -41,7 +42,7 @@ async def run(facts: dict[str, Any], runs: int) -> str:
         rounds = max(3, runs // 5)
         lines = await _listing(target, f"{folder}/list", rounds=rounds)
         async with _limit_raised(facts):
-            lines += await _transfers(target, folder, argv, SMALL, rounds=rounds)
+            lines += await _transfers(target, folder, argv, SMALL, rounds=8 * rounds)
             lines += await _transfers(target, folder, argv, LARGE, rounds=2)
         return "\n".join(lines)
     finally:
@@ -99,6 +100,7 @@ async def _transfers(target: Target, folder: str, argv: list[str], size: int, *,
             highest = before
             for _ in range(rounds):
                 for way in ways:
+                    await asyncio.to_thread(os.sync)  # else what the one before left to be written is paid for by the next
                     began = time.perf_counter()
                     highest = max(highest, await _watched(way.act(), gateway))
                     way.seconds.append(time.perf_counter() - began)
