@@ -32,10 +32,8 @@ from goldcrest.telemetry import Trace
 from goldcrest.wellknown import DELEGATION_AUDIENCE
 
 CLIENTS = (1, 10, 50)
-SECONDS, WARM = (
-    1.5,
-    0.5,
-)  # of each run, and before it: short, so that a change of the machine's pace meets both of a pair
+# Of each run, and before it: short, so that a change of the machine's pace meets both of a pair.
+SECONDS, WARM = 1.5, 0.5
 USER = "alice"
 OPENED = 5  # connections over which memory is divided
 

@@ -100,9 +100,8 @@ async def _transfers(target: Target, folder: str, argv: list[str], size: int, *,
             highest = before
             for _ in range(rounds):
                 for way in ways:
-                    await asyncio.to_thread(
-                        os.sync
-                    )  # else what the one before left to be written is paid for by the next
+                    # Else what the one before left to be written is paid for by the next.
+                    await asyncio.to_thread(os.sync)
                     began = time.perf_counter()
                     highest = max(highest, await _watched(way.act(), gateway))
                     way.seconds.append(time.perf_counter() - began)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,8 +18,13 @@ class HttpServer(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, self._wire))
 
     def on_body(self, body: bytes) -> None:
-        if not self.cycle.body:
-            self.cycle.body = b""  # type: ignore[assignment] # with a bytearray, each piece of a body is copied twice
+        # uvicorn adds to what has not been asked for yet. A piece that comes alone, as those of a large body do, is taken as it is instead of
+        # copied twice; what comes in crumbs is put together in a bytearray, for bytes would be copied whole for each.
+        cycle: Any = self.cycle
+        if not cycle.body:
+            cycle.body = b""
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body)
         super().on_body(body)
 
     def on_response_complete(self) -> None:

@@ -29,7 +29,7 @@ from goldcrest.models.system import FileSystem, LoginHost, ProbeState, SystemSpe
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.login import check_host_key
 from goldcrest.ssh.pool import SshPool
-from goldcrest.telemetry import Log, Trace
+from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
 from goldcrest_operator.scheduler.interface import Target
@@ -38,11 +38,9 @@ from goldcrest_operator.scheduler.slurm import SlurmScheduler
 _READY: Final = "A login host answers with a pinned key."
 _ANY_JOB: Final = "1"  # the controller answers for it, also that it knows none such
 _NO_OBSERVER: Final = "not looked at: the System names no observer (spec.scheduler.observer)"
-# Times the seconds of one thing: through a jump host, a file system looked at once more by itself, and closing.
+# Times the seconds of one thing: through a jump host, a file system looked at once more by itself, and closing what was opened for it.
 _LONGEST: Final = 6
 _NOT_ALLOWED: Final = frozenset({"EACCES", "EPERM"})  # says more about the observer than about the file system
-
-_log = Log(__name__)
 
 MakePool = Callable[[], SshPool]
 
@@ -184,11 +182,7 @@ class SystemLook:
         try:
             yield pool
         finally:
-            try:  # what was seen counts, however its connections end
-                async with asyncio.timeout(self._seconds):
-                    await pool.close()
-            except TimeoutError:
-                _log.warning("system.look.not_closed", seconds=self._seconds)
+            await pool.close()
 
 
 _REACHED: Final = "The jump host answers with a pinned key"

@@ -310,7 +310,11 @@ class Connections:
             tasks.append(self._sweeper)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            # Not gathered: that would wait for what does not end although it was cancelled.
+            ended, _ = await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+            for task in ended:
+                _ = task.cancelled() or task.exception()  # nobody is left to be told
         connections = [*self._open.values(), *self._leaving]
         self._open.clear()
         self._leaving.clear()

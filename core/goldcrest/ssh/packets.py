@@ -7,11 +7,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
 
 IGNORE: Final = 2  # SSH_MSG_IGNORE (RFC 4253, 11.2)
 
-_Connection = TypeVar("_Connection")
+
+class Sends(Protocol):
+    """What is needed of asyncssh's connections."""
+
+    send_packet: Callable[..., None]
+
+
+_Connection = TypeVar("_Connection", bound=Sends)
 
 
 class _NoLog:
@@ -23,11 +31,11 @@ _NO_LOG: Final = _NoLog()
 
 def plain_packets(connection: _Connection) -> _Connection:
     """The same asyncssh connection, which sends what has a meaning only."""
-    send: Any = connection.send_packet  # type: ignore[attr-defined]
+    send = connection.send_packet
 
     def send_packet(kind: int, *parts: bytes, handler: object = None) -> None:
         if kind != IGNORE:
             send(kind, *parts, handler=_NO_LOG)
 
-    connection.send_packet = send_packet  # type: ignore[attr-defined]
+    connection.send_packet = send_packet
     return connection

@@ -154,21 +154,6 @@ async def test_dead_file_system_takes_no_other_with_it() -> None:
         await node.stop()
 
 
-class _NeverClosed(SshPool):
-    """Its connections do not end: a peer that is away takes minutes of TCP to be given up."""
-
-    async def close(self) -> None:
-        await asyncio.sleep(60)
-
-
-async def test_connections_that_do_not_end(node: RealNode) -> None:
-    """What was seen counts; the System does not keep for minutes what was said of it before."""
-    began = time.monotonic()
-    look = SystemLook(lambda: _NeverClosed(node.authority, SshSettings()), seconds=2)  # type: ignore[arg-type]
-    assert (await look(looked_at(node))).ready
-    assert time.monotonic() - began < 30
-
-
 async def test_a_look_without_an_end(node: RealNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should one of its parts have none after all, the System is looked at again."""
 
