@@ -403,3 +403,13 @@ async def _until_empty(folder: Path) -> None:
             break
         await asyncio.sleep(0.1)
     assert await asyncio.to_thread(os.listdir, folder) == []
+
+
+async def test_one_packet_for_a_command(where, make_pool):
+    """asyncssh itself would send an empty one before it."""
+    pool = make_pool()
+    await pool.run(WhoAmI(), **where)
+    (connection,) = pool._connections._open.values()
+    before = connection._ssh._send_seq
+    await pool.run(WhoAmI(), **where)
+    assert connection._ssh._send_seq == before + 1
