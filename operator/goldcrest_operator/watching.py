@@ -181,11 +181,12 @@ class Watch:
             self._wake_jobs(name)
             return
         before = self._store.system(name)
-        if not self._store.put_system(raw):
-            return
-        if before is None or before["metadata"].get("generation") != raw["metadata"].get("generation"):
+        news = self._store.put_system(raw)
+        if news and (before is None or before["metadata"].get("generation") != raw["metadata"].get("generation")):
             self._wake_jobs(name)  # new addresses or keys may be what its Jobs waited for
-        if self._is_ours(raw):  # every shard reads a System, one writes its health
+        # Every shard reads a System, one writes its health. Also when this is no news: of a process's first Jobs one may have had it read
+        # before the watch brought it, and then nothing else would ever begin to look at it.
+        if self._is_ours(raw):
             self._queue.add(Key(Kind.SYSTEM, name))
 
     def _wake_jobs(self, system: str) -> None:

@@ -195,8 +195,13 @@ class Connection:
                 self._stream_line.call()
 
     async def _need_shared(self) -> None:
+        opening = self._open_shared()
+        if opening.done():
+            # It is counted by its callback, and to wait for what is done is no pause in which that could run: for ever.
+            await asyncio.sleep(0)
+            return
         try:
-            await asyncio.shield(self._open_shared())
+            await asyncio.shield(opening)
         except LoginRefused:
             self.retire()  # the next request finds out with a new connection
             raise

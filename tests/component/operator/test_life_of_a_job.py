@@ -418,24 +418,37 @@ async def test_api_server_away(world: World) -> None:
     assert not operator.dead
 
 
+def health(world: World) -> str | None:
+    """Ready of the System."""
+    raw = world.kube.look(Kind.SYSTEM, "cluster")
+    assert raw is not None
+    return next((item["status"] for item in raw["status"].get("conditions", [])), None)
+
+
 async def test_health_of_a_system(world: World) -> None:
     """A System's Ready follows its login hosts; transitions are written, nothing else."""
     world.add_system()
 
-    def ready() -> str | None:
-        raw = world.kube.look(Kind.SYSTEM, "cluster")
-        assert raw is not None
-        return next((item["status"] for item in raw["status"].get("conditions", [])), None)
-
     await world.operator()
-    await world.until(lambda: ready() == "True")
+    await world.until(lambda: health(world) == "True")
     version = world.kube.look(Kind.SYSTEM, "cluster")["metadata"]["resourceVersion"]  # type: ignore[index]
     await world.quiet()
     assert world.kube.look(Kind.SYSTEM, "cluster")["metadata"]["resourceVersion"] == version  # type: ignore[index]
     world.system_down = True
-    await world.until(lambda: ready() == "False")
+    await world.until(lambda: health(world) == "False")
     world.system_down = False
-    await world.until(lambda: ready() == "True")
+    await world.until(lambda: health(world) == "True")
+
+
+async def test_health_of_a_system_that_a_job_had_read_first(world: World) -> None:
+    """After a start, Jobs may come before Systems and have theirs read: when the watch brings it, it is looked at all the same."""
+    world.add_system()
+    world.add_job()
+    operator = await world.operator(systems_late=True)
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert health(world) is None
+    operator.list_systems()
+    await world.until(lambda: health(world) == "True")
 
 
 async def test_status_of_a_newer_release(world: World) -> None:

@@ -203,10 +203,10 @@ class Operator:
             self.queue.close()
         self.queue.add(Key(Kind.JOB, uid))
 
-    async def start(self) -> Operator:
+    async def start(self, *, systems_late: bool = False) -> Operator:
         kube = self.world.kube
-        for raw in kube.listed(Kind.SYSTEM):
-            self.watch.system_changed(None, raw)
+        if not systems_late:
+            self.list_systems()
         for raw in kube.listed(Kind.JOB):
             self.watch.job_changed(None, raw)
         for raw in kube.listed(Kind.TASK):
@@ -224,6 +224,11 @@ class Operator:
             asyncio.create_task(self.blocks.run()),
         ]
         return self
+
+    def list_systems(self) -> None:
+        """The watch of Systems has begun."""
+        for raw in self.world.kube.listed(Kind.SYSTEM):
+            self.watch.system_changed(None, raw)
 
     async def _work(self) -> None:
         try:
@@ -328,11 +333,17 @@ class World:
     def events(self) -> list[str]:
         return [event["reason"] for event in self.kube.events]
 
-    async def operator(self, *, fault: Point | None = None, name: str | None = None) -> Operator:
-        """A new operator; it takes the Lease over from a dead one without waiting."""
+    async def operator(
+        self, *, fault: Point | None = None, name: str | None = None, systems_late: bool = False
+    ) -> Operator:
+        """A new operator; it takes the Lease over from a dead one without waiting.
+
+        Args:
+            systems_late: Jobs and Tasks come first; what the API server has of Systems comes by ``list_systems``.
+        """
         operator = Operator(self, name=name or f"operator-{len(self.operators)}", fault=fault)
         self.operators.append(operator)
-        task = asyncio.create_task(operator.start())
+        task = asyncio.create_task(operator.start(systems_late=systems_late))
         await asyncio.sleep(0.05)
         if not task.done():
             self.lease_offset += 20

@@ -26,6 +26,7 @@ from goldcrest.errors import (
 )
 from goldcrest.ssh import SshPool
 from goldcrest.ssh.hostkeys import fingerprint
+from goldcrest.ssh.requests import ChannelLost
 from goldcrest.telemetry import Trace
 
 pytestmark = pytest.mark.component
@@ -573,6 +574,34 @@ async def test_a_channel_that_is_being_counted_is_not_opened_again(start_node, m
     assert connection._open_shared() is opening
     await asyncio.sleep(0)
     assert (connection.channel_count, node.channels) == (2, 2)
+
+
+@pytest.mark.timeout(30)  # what it is about keeps the whole loop busy: no time-out of asyncio would come
+@pytest.mark.parametrize("opens", [True, False])
+async def test_who_comes_while_the_only_channel_is_being_counted(start_node, make_pool, monkeypatch, opens):
+    """The filter was killed; a request that comes in the moment between the next one's hello, or its failure, and its place does not spin."""
+    script = ScriptedFilter(answer)
+    node = await start_node(script)
+    pool = make_pool()
+    await warm(pool, script, to(node))
+    (connection,) = pool._connections._open.values()
+    script.runs[0].process.exit(1)
+    await until(lambda: connection.channel_count == 0)
+    open_channel, others = connection._open_channel, []
+
+    async def opened():
+        channel = await open_channel() if opens or others else None
+        if not others:
+            others.append(
+                asyncio.create_task(pool.run(IDEMPOTENT, **to(node)))
+            )  # its turn is before that of our callback
+        if channel is None:
+            raise ChannelLost("it was lost at once")
+        return channel
+
+    monkeypatch.setattr(connection, "_open_channel", opened)
+    assert (await pool.run(IDEMPOTENT, **to(node))).result["op"] == "fs.stat"
+    assert (await others[0]).result["op"] == "fs.stat"
 
 
 async def test_one_submission_has_one_channel(start_node, make_pool):
