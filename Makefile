@@ -1,8 +1,11 @@
 # Every task of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-SHELL := /bin/sh
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 RUN := .venv/bin/python
 PYTEST := $(RUN) -m pytest -q --durations=12 --durations-min=10
+# Where two things run beside each other, each line of output says whose it is; a failed test's does so itself.
+LANE := $(if $(LANE_NAME),2>&1 | sed --unbuffered -E '/^(FAILED|ERROR) /!s/^/$(LANE_NAME): /')
 # Compiled code is kept, whatever the caller's environment says: each of our processes that a test starts is there in a third of the time.
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/goldcrest/pycache
@@ -29,7 +32,14 @@ trace: .venv/.ready ## Submit a job on the running bed and print its trace as a 
 .PHONY: test
 test: .venv/.ready ## Run all tests, on the real test bed (brings it up)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint bed-up test-unit # none of them waits for another, or minds one
-	@$(MAKE) --no-print-directory test-component test-integration test-hard-site
+	@$(MAKE) --no-print-directory --jobs=2 .test-component-lane .test-bed-lane # most of both is waiting, and neither uses what is the other's
+
+.PHONY: .test-component-lane .test-bed-lane
+.test-component-lane:
+	@$(MAKE) --no-print-directory LANE_NAME=parts test-component
+.test-bed-lane:
+	@$(MAKE) --no-print-directory LANE_NAME=bed test-integration
+	@$(MAKE) --no-print-directory LANE_NAME=hard-site test-hard-site
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
@@ -38,16 +48,16 @@ test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
 	@$(RUN) dev/bed.py build etcd kube-apiserver kube-controller-manager kubectl opa promtool
-	$(PYTEST) tests/component
+	$(PYTEST) tests/component $(LANE)
 
 .PHONY: test-integration
 test-integration: .venv/.ready ## Tests on the whole bed (make bed-up first)
-	$(PYTEST) tests/integration tests/faults
+	$(PYTEST) tests/integration tests/faults $(LANE)
 
 .PHONY: test-hard-site
 test-hard-site: .venv/.ready ## Tests on the hard site, a second bed beside the first (brings it up, takes it down)
 	@$(RUN) dev/bed.py up --profile hard
-	$(PYTEST) tests/hard_site
+	$(PYTEST) tests/hard_site $(LANE)
 	@$(RUN) dev/bed.py down --profile hard
 
 .PHONY: test-newer-slurm

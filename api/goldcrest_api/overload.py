@@ -21,4 +21,5 @@ class TooManyRequests(Exception):
         super().__init__(message)
         self.message = message
         self.code = code
+        self.retry_seconds = retry_seconds
         self.headers = {"Retry-After": str(max(1, math.ceil(retry_seconds))), **(headers or {})}

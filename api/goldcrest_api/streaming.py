@@ -63,12 +63,12 @@ class StreamedResponse(Response):
                 async for piece in pieces:
                     async with asyncio.timeout(self._slow_seconds):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(self._slow_seconds):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             self._note(f"nothing was read for {self._slow_seconds:g} s")
         except Cut as cut:
             self._note(cut.message)
-        else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _note(self, reason: str) -> None:
         _log.info("stream.cut", user=self._stream.caller.user, reason=reason)

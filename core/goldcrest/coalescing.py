@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Final
 
 _AT_ONCE: Final = 64 * 1024  # bytes that do not wait for more
+_LINGER_SECONDS: Final = 30.0  # for the other side to take what was written before the end
 
 
 class Coalescing:
@@ -43,7 +44,10 @@ class Coalescing:
     def close(self) -> None:
         """What was written still goes out."""
         self.flush()
+        left = 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
         self._transport.close()
+        if left:  # whoever reads nothing would keep socket and bytes for ever
+            self._loop.call_later(_LINGER_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         self._pieces, self._size = [], 0

@@ -245,6 +245,8 @@ class JobEffects:
             host=status.submission.host if status.submission else None,
             seconds={name: round(seconds, 4) for name, seconds in subject.seconds.items()},
         )
+        if attempt.released:  # no fence: it may run already
+            self._tracker.follow(subject.job.spec.system, subject.job.spec.run_as, hurry=True)
         return replace(attempt, clean=False)
 
     # T10.4: exactly that id may start.
@@ -321,7 +323,7 @@ class JobEffects:
             "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": others or None}
         }
         written = await self._kube.patch(Kind.JOB, meta["name"], patch, namespace=meta["namespace"])
-        self._store.put_job(written)
+        self._store.update_job(written)
         _log.info("job.let_go", **self._names(subject), job_id=subject.job.status.job_id)
 
     async def _delete(self, subject: Subject) -> None:
@@ -331,7 +333,7 @@ class JobEffects:
 
     async def _write(self, status: JobStatus, subject: Subject, notices: tuple[Notice, ...] = ()) -> None:
         written = await self._kube.replace_status(Kind.JOB, subject.raw, status.dump())
-        self._store.put_job(written)
+        self._store.update_job(written)
         for notice in notices:
             self._post(subject, notice)
         phase = status.phase
@@ -359,7 +361,7 @@ class JobEffects:
             fresh = await self._kube.get(Kind.JOB, job.name, namespace=job.namespace)
             if fresh["metadata"]["uid"] != job.uid:
                 raise NotFound(f"Job {job.namespace}/{job.name} was replaced by another of its name")
-            self._store.put_job(fresh)
+            self._store.update_job(fresh)
             if fresh["metadata"]["resourceVersion"] != job.resource_version:
                 return attempt
             if not self._is_believed(job.spec.system):

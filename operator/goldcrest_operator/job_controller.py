@@ -24,7 +24,7 @@ from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation
 from goldcrest_operator.reconcile.statuses import finished_at
 from goldcrest_operator.reconcile.steps import Step, Submit
-from goldcrest_operator.store import Followed, Store, followed_of
+from goldcrest_operator.store import Followed, Known, Store, followed_of
 from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.workqueue import WorkQueue
@@ -65,6 +65,21 @@ class JobController(Controller[JobResource, Attempt, Subject]):
         self._effects = effects
         self._cluster_id = cluster_id
         self._surroundings = surroundings
+        self._asked_again: set[str] = set()
+
+    async def reconcile(self, uid: str) -> None:
+        attempt = self._attempts.get(uid)
+        if uid in self._asked_again and attempt is not None:
+            self._attempts[uid] = replace(attempt, hold_refused_at_generation=None, files_asked=False)
+        self._asked_again.discard(uid)
+        await super().reconcile(uid)
+
+    def changed(self, raw: Raw) -> None:
+        """The watch brought a Job."""
+        before = self._store.place_of(raw["metadata"]["uid"])
+        if self._store.put_job(raw):
+            self._queue.add(Key(Kind.JOB, raw["metadata"]["uid"]))
+            self._look_if_asked(raw, before)
 
     async def refresh(self, followed: Followed) -> None:
         """Read a followed Job anew: it may be gone without the watch having said so."""
@@ -75,7 +90,7 @@ class JobController(Controller[JobResource, Attempt, Subject]):
             return
         if fresh["metadata"]["uid"] != followed.uid:
             self.forget(followed.uid)
-        elif self._store.put_job(fresh):
+        elif self._put(fresh):
             self._queue.add(Key(Kind.JOB, followed.uid))
 
     def block_list_changed(self, before: BlockList, now: BlockList) -> None:
@@ -91,9 +106,7 @@ class JobController(Controller[JobResource, Attempt, Subject]):
     def look_again(self, uid: str) -> None:
         """Somebody asked for it (annotation reconcile-requested-at): what failed before, and how often, does not count."""
         key = Key(Kind.JOB, uid)
-        attempt = self._attempts.get(uid)
-        if attempt is not None:
-            self._attempts[uid] = replace(attempt, hold_refused_at_generation=None, files_asked=False)
+        self._asked_again.add(uid)  # not forgotten now: a pass that is under way would put it back
         place = self._store.place_of(uid)
         if place is not None and self._store.is_followed(uid):
             self._tracker.look_again(uid)
@@ -110,13 +123,25 @@ class JobController(Controller[JobResource, Attempt, Subject]):
         """The Job is gone."""
         self._store.remove_job(uid)
         self._tracker.forget(uid)
+        self._asked_again.discard(uid)
         super().forget(uid)
 
     def _raw(self, uid: str) -> Raw | None:
         return self._store.job(uid)
 
     def _put(self, raw: Raw) -> bool:
-        return self._store.put_job(raw)
+        before = self._store.place_of(raw["metadata"]["uid"])
+        kept = self._store.update_job(raw)
+        if kept:
+            self._look_if_asked(raw, before)
+        return kept
+
+    def _look_if_asked(self, raw: Raw, before: Known | None) -> None:
+        """Whoever brings the annotation first: the watch does not tell again what is known."""
+        uid = raw["metadata"]["uid"]
+        now = self._store.place_of(uid)
+        if before is not None and now is not None and before.asked_at != now.asked_at:
+            self.look_again(uid)
 
     def _read(self, raw: Raw) -> JobResource:
         return read_job(raw)

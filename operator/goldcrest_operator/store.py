@@ -146,6 +146,12 @@ class Store:
         self._changed(now.system, now.user)
         return True
 
+    def update_job(self, raw: Raw) -> bool:
+        """Keep what was read or written by ourselves: as :meth:`put_job`, but of a Job that is known. The watch may have told of its end before
+        our own answer of it came, and nobody would tell again.
+        """
+        return raw["metadata"]["uid"] in self._jobs and self.put_job(raw)
+
     def remove_job(self, uid: str) -> None:
         known = self._jobs.pop(uid, None)
         if known is None:

@@ -62,7 +62,7 @@ class SystemController:
         self._follow = follow
         self._epoch = epoch
         self._clock = clock
-        self._probed: dict[str, tuple[int, float]] = {}  # generation and time of the last probe
+        self._probed: dict[str, tuple[str, int, float]] = {}  # uid, generation and time of the last probe
 
     async def reconcile(self, name: str) -> None:
         """Probe a System if that is due, and write what is worth it.
@@ -79,16 +79,21 @@ class SystemController:
         except InvalidInput as error:
             _log.error("system.invalid", system=name, message=error.message)
             return
-        generation, at = self._probed.get(name, (-1, 0.0))
+        uid, generation, at = self._probed.get(name, ("", -1, 0.0))
         left = at + self._probe_seconds - self._clock()
-        if generation == system.generation and left > 0:
+        if (uid, generation) == (system.uid, system.generation) and left > 0:
             self._queue.add_after(Key(Kind.SYSTEM, name), left)
             return
         self._follow(name)
         probed = await self._probed_now(system)
-        self._probed[name] = (system.generation, self._clock())
+        self._probed[name] = (system.uid, system.generation, self._clock())
         self._metrics.system_ready.labels(name).set(int(probed.ready))
-        await self._write(raw, system, probed)
+        try:
+            await self._write(raw, system, probed)
+        except GoldcrestError:
+            self._probed.pop(name, None)  # what was seen is lost: tried again, it is looked at again
+            raise
+        self._queue.succeeded(Key(Kind.SYSTEM, name))
         self._queue.add_after(Key(Kind.SYSTEM, name), self._probe_seconds)
 
     def tell_unclaimed(self, name: str, message: str) -> None:

@@ -73,7 +73,7 @@ class TaskController(Controller[TaskResource, TaskAttempt, TaskSubject]):
         return self._tasks.get(uid)
 
     def _put(self, raw: Raw) -> bool:
-        return self._tasks.put(raw)
+        return self._tasks.update(raw)
 
     def _read(self, raw: Raw) -> TaskResource:
         return TaskResource.of(raw)

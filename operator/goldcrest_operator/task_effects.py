@@ -113,7 +113,7 @@ class TaskEffects:
             match step:
                 case WriteTask(status):
                     written = await self._kube.replace_status(Kind.TASK, subject.raw, status.dump())
-                    self._tasks.put(written)
+                    self._tasks.update(written)
                     if status.phase is not None and status.phase.finished:
                         _log.info(
                             "task.finished", **self._names(subject), phase=status.phase.value, message=status.message
@@ -217,7 +217,7 @@ class TaskEffects:
             fresh = await self._kube.get(Kind.TASK, task.name, namespace=task.namespace)
             if fresh["metadata"]["uid"] != task.uid:
                 raise NotFound(f"Task {task.namespace}/{task.name} was replaced by another of its name")
-            self._tasks.put(fresh)
+            self._tasks.update(fresh)
             if fresh["metadata"]["resourceVersion"] != task.resource_version:
                 return attempt
             if self._store.system_unchanged_for(task.spec.system) >= _SYSTEM_KNOWN_SECONDS:

@@ -50,6 +50,10 @@ class TaskStore:
         (unfinished.discard if _has_ended(raw) else unfinished.add)(uid)
         return True
 
+    def update(self, raw: Raw) -> bool:
+        """Keep what was read or written by ourselves: as :meth:`put`, but of a Task that is known. The watch may have told of its end before."""
+        return raw["metadata"]["uid"] in self._tasks and self.put(raw)
+
     def remove(self, uid: str) -> None:
         raw = self._tasks.pop(uid, None)
         if raw is None:

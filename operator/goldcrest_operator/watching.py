@@ -98,6 +98,9 @@ class Watch:
         self._kubeconfig = kubeconfig
         self._shard = shard
         self._clock = clock
+        self._woken: dict[
+            str, tuple[str, int | None]
+        ] = {}  # for which uid and generation of each System its Jobs were woken
         self._heard = dict.fromkeys((Kind.JOB, Kind.TASK, Kind.SYSTEM), clock())
 
     @property
@@ -148,15 +151,10 @@ class Watch:
 
     def job_changed(self, type_: str | None, raw: Raw) -> None:
         """An event of a Job."""
-        uid = raw["metadata"]["uid"]
-        before = self._store.place_of(uid)
         if type_ == "DELETED" or not self._is_ours(raw):
-            self._jobs.forget(uid)
-        elif self._store.put_job(raw):
-            self._queue.add(Key(Kind.JOB, uid))
-            now = self._store.place_of(uid)
-            if before is not None and now is not None and before.asked_at != now.asked_at:
-                self._jobs.look_again(uid)
+            self._jobs.forget(raw["metadata"]["uid"])
+        else:
+            self._jobs.changed(raw)
         self._jobs.wake_dependents(raw)  # also of our own writes, which the watch repeats
 
     def _job_is_gone(self, uid: str) -> None:
@@ -178,15 +176,16 @@ class Watch:
         name = raw["metadata"]["name"]
         if type_ == "DELETED":
             self._store.remove_system(name, raw["metadata"]["uid"])
+            self._woken.pop(name, None)
             self._wake_jobs(name)
             return
-        before = self._store.system(name)
-        news = self._store.put_system(raw)
-        if news and (before is None or before["metadata"].get("generation") != raw["metadata"].get("generation")):
+        # What follows is not left out when the store had this version before: one of its Jobs may have had it read, and others wait for it.
+        self._store.put_system(raw)
+        version = raw["metadata"]["uid"], raw["metadata"].get("generation")
+        if self._woken.get(name) != version:
+            self._woken[name] = version
             self._wake_jobs(name)  # new addresses or keys may be what its Jobs waited for
-        # Every shard reads a System, one writes its health. Also when this is no news: of a process's first Jobs one may have had it read
-        # before the watch brought it, and then nothing else would ever begin to look at it.
-        if self._is_ours(raw):
+        if self._is_ours(raw):  # every shard reads a System, one writes its health
             self._queue.add(Key(Kind.SYSTEM, name))
 
     def _wake_jobs(self, system: str) -> None:

@@ -76,6 +76,8 @@ class Workers:
                 await self._reconcile(key)
             finally:
                 self._queue.done(key)
+            # Most keys of a start need no I/O, and ten thousand of them in one go would keep the Lease from being renewed.
+            await asyncio.sleep(0)
 
     async def _reconcile(self, key: Key) -> None:
         try:
@@ -92,7 +94,20 @@ class Workers:
             self._metrics.failures.labels(CODES.of(error)).inc()
             pause = self._queue.retry(key)
             _log.warning("reconcile.failed", key=key.id, code=error.code, message=error.message, retry_seconds=pause)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            # What it waited for was cancelled, not the worker: that would end without a word, and its TaskGroup would not mind.
+            self._broken(key)
         except Exception:
-            self._metrics.failures.labels(DEFECT).inc()
-            self._queue.retry(key)
-            _log.exception("reconcile.broken", kind=key.kind, key=key.id)
+            self._broken(key)
+
+    def _broken(self, key: Key) -> None:
+        self._metrics.failures.labels(DEFECT).inc()
+        self._queue.retry(key)
+        _log.exception("reconcile.broken", kind=key.kind, key=key.id)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -55,7 +55,7 @@ class WorkQueue(Generic[K]):
         self._held_of_lane: Counter[str] = Counter()
         self._lane_returned_from: dict[K, str] = {}
         self._parked: dict[str, deque[K]] = {}  # queued, but their lane has its share
-        self._ready: deque[K] = deque()
+        self._ready: OrderedDict[K, None] = OrderedDict()
         self._queued: dict[K, float] = {}  # and since when, the longest first
         self._held: dict[K, float] = {}
         self._again: set[K] = set()
@@ -93,7 +93,7 @@ class WorkQueue(Generic[K]):
             self._queued[key] = self._clock()
             if self._metrics is not None:
                 self._metrics.queue_adds.inc()
-            self._ready.append(key)
+            self._ready[key] = None
             self._wake.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -122,11 +122,14 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     def forget(self, key: K) -> None:
-        """It is gone: no pauses, no failures."""
+        """It is gone: no pauses, no failures, no place. (A place behind others of its lane is kept: its end is what lets the next one go.)"""
         self._failures.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
+        if key in self._ready and key not in self._lane_returned_from:
+            del self._ready[key]
+            del self._queued[key]
 
     async def take(self) -> K:
         """The next key; call :meth:`done` when its work is done.
@@ -140,7 +143,7 @@ class WorkQueue(Generic[K]):
                 await self._wake.wait()
             if self._closed:
                 raise QueueClosed
-            key = self._ready.popleft()
+            key, _ = self._ready.popitem(last=False)
             lane = self._lane_returned_from.pop(key, None) or self._lane_of(key)
             if lane is not None and self._held_of_lane[lane] >= self._lane_most(lane):
                 self._parked.setdefault(lane, deque()).append(key)
@@ -182,7 +185,8 @@ class WorkQueue(Generic[K]):
         if parked:
             key = parked.popleft()
             self._lane_returned_from[key] = lane  # also when it has none by now: its end lets the next one go
-            self._ready.appendleft(key)
+            self._ready[key] = None
+            self._ready.move_to_end(key, last=False)
             self._wake.set()
         if not parked:
             self._parked.pop(lane, None)

@@ -13,6 +13,7 @@ from goldcrest.commands.files import READ_LIMIT
 from goldcrest.errors import CommandFailed, Denied, OldFilter
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
+from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.ports import RemoteAnswer, RemoteCommands
 from goldcrest_api.services.fair_commands import Where
 from goldcrest_api.spool import Spool, Spools
@@ -175,6 +176,29 @@ class _Reader:
     def part(self, offset: int, length: int) -> AsyncGenerator[bytes, None]:
         return self.files.read(self.path, offset, length, system=self.system, caller=self.caller, trace=self.trace)
 
+    async def _further(self, offset: int, length: int) -> AsyncGenerator[bytes, None]:
+        """A part behind the first one; waits for its turn for as long as it takes, for the answer has begun."""
+        begun = False
+        while True:
+            try:
+                async with aclosing(self.part(offset, length)) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+                return
+            except TooManyRequests as error:
+                if begun:
+                    raise
+                await asyncio.sleep(error.retry_seconds)
+
+    async def _stat(self) -> RemoteAnswer:
+        while True:
+            try:
+                stat = StatFile(self.path, dereference=True)
+                return await self.files.run(stat, system=self.system, caller=self.caller, trace=self.trace)
+            except TooManyRequests as error:
+                await asyncio.sleep(error.retry_seconds)
+
     async def pieces(self, part: _Ahead, size: int, file: tuple[int, int]) -> AsyncGenerator[bytes, None]:
         """All of it; the end of a part only when it is known to be of the same file."""
         offset = 0
@@ -193,10 +217,8 @@ class _Reader:
                 await part.close()
                 if size > READ_LIMIT:  # what was renamed over it meanwhile is another file
                     if end < size:
-                        part = _Ahead(self.part(end, min(READ_LIMIT, size - end)))
-                    stat = StatFile(self.path, dereference=True)
-                    found = await self.files.run(stat, system=self.system, caller=self.caller, trace=self.trace)
-                    if _identity(found) != file:
+                        part = _Ahead(self._further(end, min(READ_LIMIT, size - end)))
+                    if _identity(await self._stat()) != file:
                         raise _changed(self.path, "another file took its place while it was read")
                 yield last
                 if end == size:

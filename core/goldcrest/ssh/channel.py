@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
 
 import asyncssh
@@ -98,10 +98,11 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._changed = changed
         self._finder: HelloFinder | None = HelloFinder()
         self._greeting: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
-        self._greeting.add_done_callback(_mark_retrieved)
+        self._greeting.add_done_callback(mark_retrieved)
         self._parser = FrameParser()
         self._receivers: dict[int, Receiver] = {}
         self._left_behind: set[int] = set()  # nobody waits for them, and the node has not ended them yet
+        self._unsent: set[int] = set()  # of which the node knows nothing yet
         self._received = 0  # times that something came
         self._silent = False
         self._goodbye = False
@@ -178,7 +179,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         """End it now; requests under way are lost."""
         self._retired = True
         if self._channel is not None and self._lost is None:
-            self._channel.abort()
+            self._channel.abort()  # one that is not there yet: connection_made
 
     def takes_seconds(self) -> bool:
         """Whether the node takes a time for a command."""
@@ -255,10 +256,12 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 yield item
             complete = True
         finally:
-            self._abandon(request_id)
-            if not complete:
-                # What the node has sent ahead would have to be read away first; a new channel is cheaper.
-                self.close()
+            try:
+                self._abandon(request_id)
+            finally:
+                if not complete:
+                    # What the node has sent ahead would have to be read away first; a new channel is cheaper.
+                    self.close()
         self._count_refusal(item)
         self._result(item, progress)
 
@@ -270,6 +273,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         while self._last_id in self._receivers:
             self._last_id = self._last_id % _LARGEST_ID + 1
         self._receivers[self._last_id] = receiver
+        self._unsent.add(self._last_id)
         self.last_used = time.monotonic()
         return self._last_id
 
@@ -290,6 +294,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 if receiver.done:  # refused, or the channel ended, before the payload was complete
                     return
                 self._write(frame)
+                self._unsent.discard(request_id)
                 progress.moved = time.monotonic()
         progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
@@ -297,17 +302,27 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     def _write(self, frame: Frame) -> None:
         """All of a frame, for what follows half of one would be taken for its rest; in pieces of a packet, as asyncssh copies longer ones twice."""
         channel = self._open_channel()
-        for piece in frame.pieces(_SENT):
-            channel.write(piece)
+        try:
+            for piece in frame.pieces(_SENT):
+                channel.write(piece)
+        except OSError:  # the filter has ended, and asyncssh says so to us later: when all that came before is read
+            self._retired = True
+            raise ChannelLost(self._exit or "the channel is being closed") from None
 
     def _abandon(self, request_id: int) -> None:
         """Nobody waits for this request any more. If it is not over, the node is asked to stop it."""
+        unsent = request_id in self._unsent
+        self._unsent.discard(request_id)
         if request_id not in self._receivers:
+            return
+        if unsent:  # of what it does not know the node will say no end
+            del self._receivers[request_id]
             return
         self._receivers[request_id] = Discarded(most=_LEFT_OVER)
         self._left_behind.add(request_id)
         if self._channel is not None and self._lost is None:
-            self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
+            with suppress(OSError):  # its filter has ended
+                self._channel.write(Frame(request_id, FrameType.CANCEL).encode())
             asyncio.get_running_loop().call_later(_SILENT_SECONDS, self._retire_if_silent, self._received)
 
     def _retire_if_silent(self, received: int) -> None:
@@ -399,6 +414,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
+        if self._retired:  # whoever asked for it has given up
+            chan.abort()
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype is not None:
@@ -463,6 +480,6 @@ def printable(data: bytes) -> str:
     return "".join(c for c in lines[-1].strip() if c.isprintable())[:300] if lines else ""
 
 
-def _mark_retrieved(future: asyncio.Future[Hello]) -> None:
+def mark_retrieved(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()

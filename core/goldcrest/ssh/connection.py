@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncssh
 
-from goldcrest.ssh.channel import Channel, printable
+from goldcrest.ssh.channel import Channel, mark_retrieved, printable
 from goldcrest.ssh.hello import Hello, NoHello, UnusableHello
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.line import Line
@@ -196,15 +196,16 @@ class Connection:
 
     async def _need_shared(self) -> None:
         opening = self._open_shared()
-        if opening.done():
-            # It is counted by its callback, and to wait for what is done is no pause in which that could run: for ever.
-            await asyncio.sleep(0)
-            return
-        try:
-            await asyncio.shield(opening)
-        except LoginRefused:
+        # Not awaited itself. That is no pause where it is done, so that its callback, which counts the channel, never has its turn, and we are
+        # here again for ever; and where it is cancelled, because the connection is ended, whoever waits for it would be, too.
+        await asyncio.wait((opening,))
+        if opening.cancelled():
+            raise ChannelLost("the connection was cut")
+        error = opening.exception()
+        if isinstance(error, LoginRefused):
             self.retire()  # the next request finds out with a new connection
-            raise
+        if error is not None:
+            raise error
 
     async def _add_stream(self) -> Channel:
         self._opening_streams += 1
@@ -245,14 +246,19 @@ class Connection:
         channel = Channel(changed=self.changed)
         try:
             async with asyncio.timeout(self._settings.hello_seconds):
-                await self._ssh.create_session(
-                    lambda: channel,
-                    _COMMAND,
-                    encoding=None,
-                    request_pty=False,
-                    window=self._settings.window_bytes,
-                    max_pktsize=_PACKET,
+                # Not cancelled with us: asyncssh would then forget the channel that sshd opens, and sshd would not.
+                session = asyncio.ensure_future(
+                    self._ssh.create_session(
+                        lambda: channel,
+                        _COMMAND,
+                        encoding=None,
+                        request_pty=False,
+                        window=self._settings.window_bytes,
+                        max_pktsize=_PACKET,
+                    )
                 )
+                session.add_done_callback(mark_retrieved)
+                await asyncio.shield(session)
                 hello = await channel.greeting()
             self._check_hello(hello)
         except BaseException as error:

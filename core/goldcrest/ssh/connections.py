@@ -34,6 +34,18 @@ class _Ended(Exception):
     """A session was ended while it was being opened."""
 
 
+async def _opened(task: asyncio.Task[Connection]) -> Connection:
+    """Wait for a connection that others wait for as well, and not be cancelled with it.
+
+    Raises:
+        SystemUnreachable: the pool is being closed.
+    """
+    await asyncio.wait((task,))
+    if task.cancelled():
+        raise SystemUnreachable("this process is stopping")
+    return task.result()
+
+
 class Connections:
     """One connection for each (system, user, host, pins), opened when first needed.
 
@@ -133,7 +145,7 @@ class Connections:
             # One that has just failed is there until its callback runs, and to wait for it is no pause in which that could: for ever.
             if task is not None and not task.done():
                 try:
-                    return await asyncio.shield(task)
+                    return await _opened(task)
                 except (HostKeyChanged, HostDown, LoginRefused):
                     raise
                 except (GoldcrestError, _Ended):
@@ -142,7 +154,7 @@ class Connections:
             self._opening[key] = task
             task.add_done_callback(lambda done: self._established(key, done))
             try:
-                return await asyncio.shield(task)
+                return await _opened(task)
             except _Ended:
                 continue  # the authority says whether there may be another
 

@@ -50,6 +50,9 @@ class Line:
             if future.done() and not future.cancelled():
                 self.call()  # we were called and go away: the next one's turn
             else:
+                first = bool(self._waiters) and self._waiters[0] is future
                 with suppress(ValueError):  # called in the same moment, when it was already cancelled
                     self._waiters.remove(future)
+                if first:
+                    self.call()  # there may be room for less than was wanted here
             raise

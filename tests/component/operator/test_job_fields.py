@@ -361,6 +361,21 @@ async def test_look_again_now(world: World) -> None:
     await world.until(lambda: world.phase() == "Succeeded")
 
 
+async def test_look_again_whoever_brings_it(world: World) -> None:
+    """The annotation comes with what the operator read itself; the watch, which brings the same version later, has no news."""
+    world.add_system()
+    operator = await world.operator()
+    operator.jobs._seldom_seconds = 3600
+    world.add_job(**FROM_CONFIG_MAP)
+    await world.until(lambda: reason(world) == "ScriptChanged")
+    world.kube.put_config_map(NAMESPACE, "build", **{"run.sh": SCRIPT})
+    listeners, world.kube.listeners = world.kube.listeners, []
+    raw = world.kube.annotate("hello", namespace=NAMESPACE, **{ANNOTATION_RECONCILE: "2030-01-01T00:00:00Z"})
+    world.kube.listeners = listeners
+    assert operator.jobs._put(raw)
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
 async def test_paused_is_left_alone(world: World) -> None:
     """Nothing is written or done; when the annotation goes, it goes on."""
     world.add_system()

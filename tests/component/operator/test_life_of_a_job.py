@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from component.operator.fake_slurm import fails, output, says
@@ -17,6 +19,7 @@ from goldcrest.errors import (
     SystemUnreachable,
 )
 from goldcrest.wellknown import ANNOTATION_PAUSED, FINALIZER, Kind
+from goldcrest_operator.controller import Key
 
 pytestmark = pytest.mark.component
 
@@ -418,6 +421,11 @@ async def test_api_server_away(world: World) -> None:
     assert not operator.dead
 
 
+def message(world: World) -> str | None:
+    job = world.job()
+    return job.status.message if job else None
+
+
 def health(world: World) -> str | None:
     """Ready of the System."""
     raw = world.kube.look(Kind.SYSTEM, "cluster")
@@ -449,6 +457,89 @@ async def test_health_of_a_system_that_a_job_had_read_first(world: World) -> Non
     assert health(world) is None
     operator.list_systems()
     await world.until(lambda: health(world) == "True")
+
+
+async def test_a_system_made_again_is_looked_at_at_once(world: World) -> None:
+    """It has the name and generation of another that was looked at a moment ago, and is another."""
+    world.add_system()
+    operator = await world.operator()
+    operator.systems._probe_seconds = 3600
+    await world.until(lambda: health(world) == "True")
+    await world.kube.delete(Kind.SYSTEM, "cluster")
+    world.add_system()
+    await world.until(lambda: health(world) == "True")
+
+
+async def test_a_health_that_could_not_be_written(world: World) -> None:
+    """What was seen while the API server was away is seen and written when it is back, not an hour later."""
+    world.add_system()
+    operator = await world.operator()
+    operator.systems._probe_seconds = 3600
+    await world.until(lambda: health(world) == "True")
+    world.system_down, world.kube.down = True, True
+    operator.systems._probed.clear()
+    operator.queue.add(Key(Kind.SYSTEM, "cluster"))
+    await world.quiet()
+    assert health(world) == "True"
+    world.kube.down = False
+    await world.until(lambda: health(world) == "False")
+
+
+async def test_a_system_that_one_job_read_wakes_the_others(world: World) -> None:
+    """Jobs wait for a System; another Job has it read before the watch brings it: they go on all the same."""
+    world.add_job()
+    operator = await world.operator()
+    await world.until(lambda: message(world) == "There is no System 'cluster'.")
+    listeners, world.kube.listeners = world.kube.listeners, []
+    world.add_system()
+    world.kube.listeners = listeners
+    world.add_job("second")
+    await world.until(lambda: world.phase("second") == "Succeeded")
+    assert world.phase() == "Pending"
+    operator.list_systems()
+    await world.until(lambda: world.phase() == "Succeeded")
+
+
+async def test_a_deleted_job_is_forgotten(world: World) -> None:
+    """The watch tells of its end before the answer to our own last write comes: that does not bring it back."""
+    world.add_system(observer="watcher")
+    world.slurm.frozen = True
+    world.add_job()
+    operator = await world.operator()
+    await world.until(lambda: world.slurm.jobs and not world.slurm.jobs[101].held)
+    await world.delete()
+    await world.until(lambda: world.job() is None)
+    await world.quiet()
+    assert (operator.store.job_count, operator.store.followed_count) == (0, 0)
+
+
+async def test_without_a_fence_a_job_is_looked_for_at_once(world: World) -> None:
+    """Nothing releases it, so its submission alone makes the look at the queue due, which may have been at rest."""
+    world.add_system(observer="watcher", submitFence="None")
+    operator = await world.operator()
+    hurried: list[bool] = []
+    follow = operator.tracker.follow
+    operator.tracker.follow = lambda system, user, *, hurry: (  # type: ignore[method-assign]
+        hurried.append(hurry),
+        follow(system, user, hurry=hurry),
+    )[1]
+    world.add_job()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert hurried.count(True) == 1
+
+
+async def test_a_wait_that_was_cancelled_ends_no_worker(world: World) -> None:
+    """Something that a worker waited for was cancelled by others: the worker goes on, and the Job is tried again."""
+    world.add_system()
+
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    world.slurm.faults["slurm.submit"] = [cancelled] * 6  # more than there are workers
+    world.add_job()
+    await world.operator()
+    await world.until(lambda: world.phase() == "Succeeded")
+    assert len(world.slurm.jobs) == 1
 
 
 async def test_status_of_a_newer_release(world: World) -> None:

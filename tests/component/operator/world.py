@@ -144,7 +144,7 @@ class Operator:
             surroundings=Surroundings(kube=kube, store=self.store),
             epoch=world.epoch,
         )
-        systems = SystemController(
+        systems = self.systems = SystemController(
             kube=kube,
             store=self.store,
             lease=self.lease,

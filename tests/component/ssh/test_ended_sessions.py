@@ -84,6 +84,34 @@ async def test_a_stream_ends_with_the_reason(start_node: StartNode, make_pool: A
     await gone(node)
 
 
+async def test_a_request_that_waits_for_the_filter(
+    authority: TinyAuthority, start_node: StartNode, make_pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The filter was killed and the next one is not there yet: who waits for it learns the refusal, and is not cancelled with its opening."""
+    script = ScriptedFilter(answer)
+    node = await start_node(script)
+    pool: SshPool = make_pool()
+    await pool.run(WhoAmI(), **to(node))
+    (connection,) = pool._connections._open.values()
+    script.runs[0].process.exit(1)
+    async with asyncio.timeout(5):
+        while connection.channel_count:  # noqa: ASYNC110  (what is waited for is the sshd's)
+            await asyncio.sleep(0.01)
+    opening = asyncio.Event()
+
+    async def for_ever() -> Any:
+        opening.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(connection, "_open_channel", for_ever)
+    waiting = asyncio.create_task(pool.run(WhoAmI(), **to(node)))
+    await opening.wait()
+    block(authority)
+    pool.end_sessions({"alice"}, reason=REASON)
+    with pytest.raises(Denied, match="alice is blocked"):
+        await waiting
+
+
 async def test_a_request_under_way(authority: TinyAuthority, start_node: StartNode, make_pool: Any) -> None:
     """One that may be repeated is asked for anew and gets the authority's refusal; one that may have taken effect says that."""
     pool: SshPool = make_pool()

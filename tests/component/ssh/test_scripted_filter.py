@@ -26,6 +26,7 @@ from goldcrest.errors import (
 )
 from goldcrest.ssh import SshPool
 from goldcrest.ssh.hostkeys import fingerprint
+from goldcrest.ssh.login import LoginRefused
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.telemetry import Trace
 
@@ -105,6 +106,33 @@ async def test_no_hello_is_explained(start_node, make_pool):
     node = await start_node(ask)
     with pytest.raises(SystemUnreachable, match=r"within 0\.2 s.*\.bashrc"):
         await make_pool(hello_seconds=0.2).run(IDEMPOTENT, **to(node))
+
+
+async def test_a_channel_that_comes_too_late_is_closed(start_node, make_pool):
+    """sshd opens it after everybody has given up; it has a place there that nobody would give back."""
+    node = await start_node(ScriptedFilter(answer))
+    pool = make_pool(hello_seconds=0.2)
+    await pool.run(IDEMPOTENT, **to(node))
+    (connection,) = pool._connections._open.values()
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    open_ = asyncssh.SSHClientChannel._open
+
+    async def slow(self, *args, **options):
+        packet = await open_(self, *args, **options)
+        asked.set()
+        await go_on.wait()
+        return packet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncssh.SSHClientChannel, "_open", slow)
+        with pytest.raises(LoginRefused, match="did not answer within"):
+            await connection._open_channel()
+    assert asked.is_set()
+    go_on.set()
+    await until(lambda: node.channels_now == 1)
+    assert node.channels == 1  # it never started a filter there
+    await pool.run(IDEMPOTENT, **to(node))
+    assert len(connection._ssh._channels) == 1
 
 
 @pytest.mark.parametrize(

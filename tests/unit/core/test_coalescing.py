@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from goldcrest import coalescing
 from goldcrest.coalescing import Coalescing
 
 
@@ -71,6 +72,19 @@ async def test_what_is_large_does_not_wait(both: tuple[Inner, Coalescing]) -> No
     assert inner.writes == [b"head" + bytes(64 * 1024)]
     await asyncio.sleep(0)
     assert len(inner.writes) == 1
+
+
+async def test_who_does_not_read_the_rest_is_left_in_the_end(
+    both: tuple[Inner, Coalescing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a client that stands still would keep a socket and its buffer for as long as it likes."""
+    inner, outer = both
+    monkeypatch.setattr(coalescing, "_LINGER_SECONDS", 0.01)
+    outer.write(b"rest")
+    outer.close()
+    assert inner.ended == "closed"
+    await asyncio.sleep(0.1)
+    assert inner.ended == "aborted"
 
 
 async def test_closing_sends_the_rest_and_aborting_does_not(both: tuple[Inner, Coalescing]) -> None:

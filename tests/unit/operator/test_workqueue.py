@@ -49,6 +49,36 @@ async def test_lanes() -> None:
     assert len(keys) == 0
 
 
+async def test_forgotten_while_it_waits() -> None:
+    """What is gone has no place any more, so that one who only watches collects nothing; it can come again."""
+    keys = queue()
+    for number in range(1000):
+        keys.add(f"k{number}")
+        keys.forget(f"k{number}")
+    assert (len(keys), len(keys._ready)) == (0, 0)
+    keys.add("a")
+    keys.add("b")
+    keys.forget("a")
+    keys.add("a")
+    assert [await keys.take(), await keys.take()] == ["b", "a"]
+
+
+async def test_forgotten_in_its_lane() -> None:
+    """What is gone while it waits for its lane lets the next one go."""
+    keys = WorkQueue[str](first=0.01, most=0.08, lane_of=lambda _: "x")
+    for key in "abc":
+        keys.add(key)
+    assert await keys.take() == "a"
+    taking = asyncio.create_task(keys.take())
+    await asyncio.sleep(0)
+    keys.forget("b")
+    keys.done("a")
+    keys.forget("b")
+    assert await taking == "b"
+    keys.done("b")
+    assert await keys.take() == "c"
+
+
 async def test_lane_of_what_is_gone() -> None:
     """A key that has no lane any more when its turn comes does not leave those behind it waiting."""
     lanes: dict[str, str] = dict.fromkeys("abc", "x")

@@ -33,6 +33,18 @@ async def test_one_at_a_time_in_order():
     await asyncio.gather(*tasks)
 
 
+async def test_who_leaves_from_the_front_lets_the_next_look():
+    """What was too much for the first may be enough for the second."""
+    line, served = Line(), []
+    tasks = await queue_up(line, served, 3)
+    tasks[1].cancel()
+    await asyncio.sleep(0.01)
+    assert served == []
+    tasks[0].cancel()
+    await asyncio.sleep(0.01)
+    assert served == [2]
+
+
 async def test_who_found_no_room_stays_first():
     """A waiter that was called in vain does not lose its turn."""
     line, served = Line(), []
@@ -61,12 +73,12 @@ async def test_who_leaves_is_not_called():
     """A waiter that gave up takes no call away from others."""
     line, served = Line(), []
     tasks = await queue_up(line, served, 2)
-    tasks[0].cancel()
+    tasks[1].cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert len(line) == 1
     line.call()
-    await asyncio.wait_for(tasks[1], 1)
+    await asyncio.wait_for(tasks[0], 1)
 
 
 async def test_a_call_right_after_who_leaves():

@@ -46,7 +46,8 @@ async def download(request: Request) -> Response:
         first = await anext(pieces)
     except GoldcrestError as error:
         raise utility.refusal(error, step) from error
-    return FileResponse(_all(first, pieces), size=size, headers=headers)
+    slow_seconds = call.context.settings.streams.slow_seconds
+    return FileResponse(_all(first, pieces), size=size, headers=headers, slow_seconds=slow_seconds)
 
 
 async def upload(request: Request) -> Response:
