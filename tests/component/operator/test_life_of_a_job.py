@@ -487,6 +487,7 @@ async def test_a_health_that_could_not_be_written(world: World) -> None:
 
 async def test_a_system_that_one_job_read_wakes_the_others(world: World) -> None:
     """Jobs wait for a System; another Job has it read before the watch brings it: they go on all the same."""
+    world.system_down = True  # a look that finds it well would wake them, too
     world.add_job()
     operator = await world.operator()
     await world.until(lambda: message(world) == "There is no System 'cluster'.")
