@@ -55,6 +55,8 @@ _ROWS = [
     Row(DELEGATION, ("before-signing/slurm.submit", "after-signing/slurm.submit", "after-audit/slurm.submit"), "run"),
     Row(DELEGATION, ("after-audit/slurm.release",), "run", again=True),
     Row(DELEGATION, ("after-audit/slurm.cancel",), "cancel", again=True),
+    Row(DELEGATION, ("after-audit/slurm.cancel",), "delete", again=True),
+    Row(DELEGATION, ("after-audit/slurm.queue", "after-audit/slurm.describe"), "run", again=True),
     *Row(DELEGATION, ("before-grant/job.create", "after-grant/job.create"), "run").alone(),
     *Row(GATEWAY, ("after-grant/Job", "after-write/Job"), "run").alone(),
     *Row(GATEWAY, ("after-grant/cancel", "after-write/cancel"), "cancel").alone(),
@@ -72,6 +74,13 @@ _ROWS = [
         "run",
     ),
     Row(FILTER, ("before-exec@slurm.cancel", "before-answer@slurm.cancel"), "cancel"),
+    Row(FILTER, ("before-answer@slurm.cancel",), "delete", again=True),
+    Row(
+        FILTER,
+        ("before-exec@slurm.queue", "before-answer@slurm.queue", "before-answer@slurm.describe"),
+        "run",
+        again=True,
+    ),
 ]
 ROWS = [alone for row in _ROWS for alone in row.alone()] if LONG else [row for row in _ROWS if not row.again]
 _WAITING: tuple[Kind, ...] = ("cancel", "delete", "hold")

@@ -116,11 +116,11 @@ def good_value(schema: dict[str, Any]) -> Any:
     raise AssertionError(f"no example for {pattern}")
 
 
-def bad_fields(*, without: frozenset[str] = frozenset()) -> list[Bad]:
-    """One mistake each, for every field of a Job."""
+def bad_fields(kind: str = "jobs", *, without: frozenset[str] = frozenset()) -> list[Bad]:
+    """One mistake each, for every field."""
     return [
         Bad(name, value, where, why)
-        for name, schema in spec_schema()["properties"].items()
+        for name, schema in spec_schema(kind)["properties"].items()
         if name not in without
         for value, where, why in bad_values(schema, f"spec.{name}")
     ]

@@ -50,10 +50,28 @@ def test_each_field(stage: Stage, field: str) -> None:
     assert told
 
 
+TASK_BAD = bad_fields("tasks", without=STAMPED)
+TASK_PARTS = sorted({".".join(bad.path.split(".")[1:3]) for bad in TASK_BAD})
+
+
+@pytest.mark.parametrize("part", TASK_PARTS)
+def test_each_field_of_a_task(stage: Stage, part: str) -> None:
+    """As for a Job; of each operation, too."""
+    tried = 0
+    for bad in (bad for bad in TASK_BAD if ".".join(bad.path.split(".")[1:3]) == part):
+        fields = {"operation": {"nodes": {}}, bad.field: bad.value}
+        answer = stage.create_task("alice", fields.pop("operation"), **fields)
+        assert answer.status in (400, 403, 422), (str(bad), answer.status, answer.message)
+        assert names_it(answer.message, bad), (str(bad), answer.message)
+        assert says_what_to_change(answer.message, bad), (str(bad), answer.message)
+        tried += 1
+    assert tried
+
+
 HINTS = {
     "too-long": r"must have at most \d+ characters",
     "too-many": r"must have at most \d+ entries",
-    "too-small": r"must be greater than or equal to \d+",
+    "too-small": r"must be greater than or equal to -?\d+",
     "too-large": r"must be less than or equal to \d+",
     "empty": r"must have at least \d+ character",
     "not-of-the-list": r"must be '.+' or '.+'",
@@ -123,6 +141,7 @@ def test_fields_are_tried() -> None:
     """The schema is read: each field has mistakes, of each sort."""
     assert set(FIELDS) == set(spec_schema()["properties"]) - STAMPED
     assert set(HINTS) <= {bad.why for bad in BAD}
+    assert {part.split(".")[0] for part in TASK_PARTS} == set(spec_schema("tasks")["properties"]) - STAMPED
 
 
 @pytest.mark.parametrize("why", sorted(HINTS))
