@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import stat
@@ -355,6 +356,35 @@ class TestNamedTemporaryFiles:
             sink.finish()
         assert (home / "x").read_bytes() == b"3"
         assert list(home.glob(".goldcrest-*")) == []
+
+    def test_locks_that_count_on_one_host_only(self, f: Any, session: Any, home: Path) -> None:
+        """A writer on another login host takes the living one's file for forsaken: nobody's half file gets the name, nobody's file is removed."""
+        arguments = {"path": "x", "mode": 0o600, "overwrite": True}
+        begin = f.OPERATIONS["fs.write"].function
+        first = begin(session, arguments, 4)
+        first.write(b"whole")
+        f.FileWriter.living.clear()  # as if the other were another process: its own locks do not keep it out
+        second = begin(session, arguments, 4)
+        second.write(b"ha")
+        with pytest.raises(OSError) as error:
+            first.finish()
+        assert error.value.errno == errno.EBUSY
+        assert not (home / "x").exists()
+        second.write(b"lf")
+        second.finish()
+        assert (home / "x").read_bytes() == b"half"
+
+    def test_a_stalled_one_does_not_remove_its_successors(self, f: Any, session: Any, home: Path) -> None:
+        """What it gives up is its own."""
+        arguments = {"path": "x", "mode": 0o600, "overwrite": True}
+        begin = f.OPERATIONS["fs.write"].function
+        stalled = begin(session, arguments, 4)
+        f.FileWriter.living.clear()
+        retry = begin(session, arguments, 4)
+        retry.write(b"data")
+        stalled.abort()
+        retry.finish()
+        assert (home / "x").read_bytes() == b"data"
 
     def test_a_link_under_the_temporary_name(self, f: Any, session: Any, home: Path, outside: Path) -> None:
         """It is neither followed nor removed: another name is taken."""
