@@ -31,6 +31,7 @@ if [ "$1" = release ]; then
     exit 0
 fi
 """
+BUSY = 'until [ "$(cat "$OUT/number")" -ge "$SUBMITTED" ]; do sleep 0.02; done'
 ALONE = 'for word; do id=$word; done; echo "JobId=$id JobName=alone UserId=nobody(65534) Comment=$TOKEN_OF_ALL"'
 
 
@@ -53,13 +54,13 @@ def arguments(node: Node, number: int) -> dict[str, Any]:
 @pytest.fixture
 def slurm(node: Node) -> Node:
     """A node whose Slurm numbers jobs from 11, and notes each call of scontrol."""
-    node.policy["environment"].update(OUT=str(node.scratch), LOST="", GONE="", TOKEN_OF_ALL=token(1))
+    node.policy["environment"].update(OUT=str(node.scratch), LOST="", GONE="", SUBMITTED="0", TOKEN_OF_ALL=token(1))
     (node.scratch / "number").write_text("11")
     (node.scratch / "number").chmod(0o666)
     (node.scratch / "calls").touch()
     (node.scratch / "calls").chmod(0o666)
     node.program("sbatch", SBATCH)
-    node.program("scontrol", 'echo "$@" >> "$OUT/calls"' + SHOW + RELEASE + ALONE)
+    node.program("scontrol", 'echo "$@" >> "$OUT/calls"\n' + BUSY + SHOW + RELEASE + ALONE)
     return node
 
 
@@ -129,7 +130,9 @@ def test_only_what_this_filter_submitted_is_believed(slurm: Node) -> None:
 
 def test_descriptions_share_runs(slurm: Node) -> None:
     """One of scontrol tells of all jobs that were submitted meanwhile; what it does not tell is asked for alone."""
-    slurm.policy["environment"]["LOST"] = "14"
+    slurm.policy["environment"].update(
+        LOST="14", SUBMITTED="17"
+    )  # the first scontrol takes until all six are submitted
     channel = slurm.open()
     script = submission(b"#!/bin/sh\ntrue\n")
     answers = all_at_once(channel, "slurm.submit", [arguments(slurm, number) for number in range(6)], script)
