@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,14 @@ def test_using_through_kubernetes(bed: Bed, tmp_path: Path) -> None:
     bed.kubectl("delete", "gjob", "hello", "-n", namespace, "--ignore-not-found", user="alice")
     config = tmp_path / "config"
     config.write_text(Path(bed.facts["kubernetes"]["persons"]["alice"]["kubeconfig"]).read_text())
-    env = {"KUBECONFIG": str(config), "PATH": f"{Path(bed.facts['kubectl']).parent}:{os.environ['PATH']}"}
+    programs = (Path(bed.facts["kubectl"]).parent, Path(sys.executable).parent)  # kubectl, and its plugin
+    env = {"KUBECONFIG": str(config), "PATH": ":".join((*map(str, programs), os.environ["PATH"]))}
     _run(f"kubectl config set-context --current --namespace={namespace}", **env)
     out = _run("\n".join(_blocks("docs/kubernetes.md", "sh")), **env)
     assert "condition met" in out
-    assert out.strip().endswith("yes")
+    assert re.search(r"yes$", out, re.MULTILINE)
+    assert re.search(r"^hello +.*Succeeded", out, re.MULTILINE)
+    assert "has completed" in out
 
 
 def test_the_accounts_of_the_example_are_those_of_the_bed(bed: Bed) -> None:
