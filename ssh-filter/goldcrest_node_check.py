@@ -569,7 +569,8 @@ def check_selinux(report, filter_path, values):
     status, out, _ = run(["semanage", "port", "-l"])
     if status == 0 and ports:
         line = next((line for line in out.splitlines() if line.startswith("ssh_port_t ")), "")
-        for port in sorted(ports - set(re.findall("[0-9]+", line))):
+        allowed = [(int(low), int(high or low)) for low, high in re.findall("([0-9]+)(?:-([0-9]+))?", line)]
+        for port in sorted(port for port in ports if not any(low <= int(port) <= high for low, high in allowed)):
             say("SELinux", "port %s is not ssh_port_t" % port, "semanage port -a -t ssh_port_t -p tcp %s" % port)
 
 
