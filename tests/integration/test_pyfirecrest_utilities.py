@@ -1,76 +1,37 @@
-"""The unmodified pyfirecrest v1 client, sync, async and its command line, through all methods of /utilities, and of /status that are there.
+"""The unmodified pyfirecrest v1 client, sync, async and its command line, through all methods of /utilities.
 
 Each answer is asserted on, and what happened on the system, looked at by other means.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Awaitable, Iterator
-from inspect import isawaitable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import firecrest
 import pytest
 from firecrest.FirecrestException import FirecrestException, HeaderException
 
 from bed import Bed
+from integration.pyfirecrest_clients import KINDS, Client, CommandLine, whole_area
 
 pytestmark = pytest.mark.integration
 
 USER = "alice"
 
 
-class Client:
-    """The sync and the async client under one interface."""
-
-    def __init__(self, bed: Bed, kind: str) -> None:
-        self.kind = kind
-        secret = bed.facts["oidc"]["clients"]["alice-client"]["secret"]
-        authorization = firecrest.ClientCredentialsAuth("alice-client", secret, bed.facts["oidc"]["token_endpoint"])
-        made = firecrest.v1.Firecrest if kind == "sync" else firecrest.v1.AsyncFirecrest
-        self._client: Any = made(firecrest_url=bed.api, authorization=authorization)
-        if kind == "async":
-            self._client.time_between_calls = dict.fromkeys(self._client.time_between_calls, 0)
-        self._client.set_api_version("1.16.1")
-        self._system = bed.system
-        self._loop = asyncio.new_event_loop()
-
-    def __call__(self, method: str, *args: Any, **more: Any) -> Any:
-        """Call a method that takes the system first."""
-        return self.plain(method, self._system, *args, **more)
-
-    def plain(self, method: str, *args: Any, **more: Any) -> Any:
-        async def awaited(value: Awaitable[Any]) -> Any:
-            return await value
-
-        def call() -> Any:
-            return getattr(self._client, method)(*args, **more)
-
-        async def run() -> Any:
-            value = call()
-            return await awaited(value) if isawaitable(value) else value
-
-        return self._loop.run_until_complete(run())
-
-    def close(self) -> None:
-        if hasattr(self._client, "close_session"):
-            self._loop.run_until_complete(self._client.close_session())
-        self._loop.close()
+@pytest.fixture(scope="module", autouse=True)
+def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield from whole_area(request, "utilities")
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=KINDS)
 def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    made = Client(bed, request.param)
-    yield made
-    made.close()
+    with Client.of(bed, request.param) as made:
+        yield made
 
 
 @pytest.fixture
@@ -156,15 +117,6 @@ def test_archives(bed: Bed, client: Client, folder: str) -> None:
     assert bed.node("cat", f"{folder}/out/tree/file") == "x\n"
 
 
-def test_status(bed: Bed, client: Client) -> None:
-    """all_systems, system, parameters."""
-    assert [each["system"] for each in client.plain("all_systems")] == [bed.system]
-    # Tests before this one cut the link; the operator looks again within a minute.
-    bed.until(lambda: client("system")["status"], lambda status: status == "available", seconds=90)
-    named = {each["name"]: (each["value"], each["unit"]) for each in client.plain("parameters")["utilities"]}
-    assert named == {"UTILITIES_MAX_FILE_SIZE": ("5", "MB"), "UTILITIES_TIMEOUT": ("5", "seconds")}
-
-
 def test_errors_that_the_client_knows(bed: Bed, client: Client, folder: str) -> None:
     """HeaderException where the contract has a header that it looks for, and our codes beside it."""
     bed.node("sh", "-c", f"mkdir -m 700 {folder}/closed; chown root {folder}/closed")
@@ -188,32 +140,8 @@ def test_errors_that_the_client_knows(bed: Bed, client: Client, folder: str) -> 
     assert exists.value.responses[-1].headers["X-Exists"] == "targetPath already exists"
 
 
-class CommandLine:
-    """``firecrest`` as it is installed."""
-
-    def __init__(self, bed: Bed) -> None:
-        self._environment = {
-            **os.environ,
-            "FIRECREST_URL": bed.api,
-            "FIRECREST_CLIENT_ID": "alice-client",
-            "FIRECREST_CLIENT_SECRET": bed.facts["oidc"]["clients"]["alice-client"]["secret"],
-            "AUTH_TOKEN_URL": bed.facts["oidc"]["token_endpoint"],
-            "FIRECREST_SYSTEM": bed.system,
-            "FIRECREST_API_VERSION": "1.16.1",
-            "COLUMNS": "400",
-        }
-
-    def __call__(self, *argv: str, status: int = 0) -> str:
-        program = Path(sys.executable).with_name("firecrest")
-        done = subprocess.run(
-            [str(program), *argv], env=self._environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == status, (argv, done.stdout, done.stderr)
-        return done.stdout
-
-
 def test_command_line(bed: Bed, folder: str, tmp_path: Path) -> None:
-    """Every command for utilities, and those for status that are there."""
+    """Every command for utilities."""
     run = CommandLine(bed)
     local = tmp_path / "data"
     local.write_text("one\ntwo\nthree\n")
@@ -244,8 +172,6 @@ def test_command_line(bed: Bed, folder: str, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_text() == local.read_text()
     run("rm", "--force", f"{folder}/out")
     assert "out" not in bed.node("ls", folder).split()
-    assert bed.system in run("systems")
-    assert "UTILITIES_MAX_FILE_SIZE" in run("parameters")
     run("ls", f"{folder}/no", status=1)
 
 
