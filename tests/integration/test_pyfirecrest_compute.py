@@ -59,9 +59,9 @@ def remote(bed: Bed) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def failed(bed: Bed) -> str:
-    """A job of alice's that ended with 3, as accounting knows."""
+    """A job of alice's that ended with 3, as accounting knows: of one that ends as it begins it has the end first, and all the rest later."""
     job_id = sbatch(bed, "exit 3")
-    bed.until(lambda: accounted(bed, job_id), lambda rows: [row[3] for row in rows] == ["FAILED"])
+    bed.until(lambda: accounted(bed, job_id), lambda rows: rows == [[job_id, "alice", "physics", "FAILED", "wrap"]])
     return job_id
 
 
@@ -93,8 +93,9 @@ def sbatch(bed: Bed, command: str, *, user: str = "alice") -> str:
 
 
 def accounted(bed: Bed, *job_ids: str) -> list[list[str]]:
-    """Id, user, account and state of jobs."""
-    said = bed.node("sacct", "-a", "-X", "-n", "-P", f"--jobs={','.join(job_ids)}", "-o", "JobID,User,Account,State")
+    """Id, user, account, state and name of jobs."""
+    fields = "JobID,User,Account,State,JobName"
+    said = bed.node("sacct", "-a", "-X", "-n", "-P", f"--jobs={','.join(job_ids)}", "-o", fields)
     return [line.split("|") for line in said.splitlines()]
 
 
@@ -178,12 +179,11 @@ def test_poll(bed: Bed, client: Client, failed: str, running: str) -> None:
     (record,) = client("poll", jobs=[failed])
     assert set(record) == ACCOUNTING
     assert (record["jobid"], record["user"]) == (failed, "alice")
-    assert (record["state"], record["exit_code"], record["partition"]) == ("FAILED", "3:0", "normal")
-    said = bed.node(
-        "sacct", "-X", "-n", "-P", f"--jobs={failed}", "-o", "JobName,Start,End,Elapsed,CPUTime", user="alice"
-    )
-    shown = ("name", "start_time", "termination_time", "elapsed_time", "cpu_time")
-    assert [record[name] for name in shown] == said.strip().split("|")
+    assert (record["state"], record["exit_code"], record["nodes"]) == ("FAILED", "3:0", "1")
+    fields = "JobName,Partition,NNodes,NodeList,Start,End,Elapsed,CPUTime"
+    said = bed.node("sacct", "-X", "-n", "-P", f"--jobs={failed}", "-o", fields, user="alice")
+    shown = ("name", "partition", "nodes", "nodelist", "start_time", "termination_time", "elapsed_time", "cpu_time")
+    assert [record[name] for name in shown] == said.rstrip("\n").split("|")
     assert record["time"] == record["cpu_time"]
     assert record["time_left"] == record["termination_time"]
     both = client("poll", jobs=[int(failed), running])
