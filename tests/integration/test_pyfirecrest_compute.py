@@ -17,12 +17,13 @@ import pytest
 
 from bed import Bed
 from integration.pyfirecrest_clients import KINDS, Client, CommandLine, cells, whole_area
+from integration.slurms_side import accounted, ended, sbatch, scontrol, state
 
 pytestmark = pytest.mark.integration
 
 SCRIPT = '#!/bin/bash\necho "$(id -un) in $(pwd): $GREETING"\n'
-LONG = "#!/bin/bash\necho out of it\nsleep 120\n"
-ENDED = {
+LONG = "#!/bin/bash\necho out of it\nsleep 300\n"
+SUBMITTED = {
     "result",
     "jobid",
     "job_info_extra",
@@ -33,7 +34,7 @@ ENDED = {
     "job_data_err",
 }
 SHOWN = ("jobid", "name", "nodelist", "nodes", "partition", "start_time", "state", "time", "time_left", "user")
-QUEUE = {*SHOWN, *ENDED} - {"result"}
+QUEUE = {*SHOWN, *SUBMITTED} - {"result"}
 ACCOUNTING = {*SHOWN, "cpu_time", "elapsed_time", "termination_time", "exit_code"}
 
 
@@ -67,7 +68,7 @@ def failed(bed: Bed) -> str:
 
 @pytest.fixture(scope="module")
 def running(bed: Bed) -> str:
-    """A job of alice's that runs for two minutes."""
+    """A job of alice's that runs for five minutes."""
     task_id = bed.upload(LONG.encode()).json["task_id"]
     job = bed.job_when(f"r-{task_id}", lambda status: status.get("phase") == "Running")
     job_id = str(job["status"]["jobId"])
@@ -87,36 +88,6 @@ def reservation(bed: Bed) -> Iterator[str]:
     bed.node("scontrol", "delete", f"reservationname={name}")
 
 
-def sbatch(bed: Bed, command: str, *, user: str = "alice") -> str:
-    """A job that Goldcrest knows nothing of."""
-    return bed.node("sbatch", "--parsable", "--output=/dev/null", "--chdir=/", f"--wrap={command}", user=user).strip()
-
-
-def accounted(bed: Bed, *job_ids: str) -> list[list[str]]:
-    """Id, user, account, state and name of jobs."""
-    fields = "JobID,User,Account,State,JobName"
-    said = bed.node("sacct", "-a", "-X", "-n", "-P", f"--jobs={','.join(job_ids)}", "-o", fields)
-    return [line.split("|") for line in said.splitlines()]
-
-
-def ended(bed: Bed, *job_ids: str) -> None:
-    """Wait until accounting knows the end of all these."""
-    bed.until(
-        lambda: accounted(bed, *job_ids),
-        lambda rows: sorted(row[0] for row in rows if row[3] == "COMPLETED") == sorted(job_ids),
-    )
-
-
-def state(bed: Bed, job_id: str) -> str:
-    return bed.node("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T").strip()
-
-
-def scontrol(bed: Bed, kind: str, *names: str) -> list[dict[str, str]]:
-    """Slurm's own records."""
-    lines = bed.node("scontrol", "-a", "-o", "show", kind, *names).splitlines()
-    return [dict(field.partition("=")[::2] for field in line.split()) for line in lines if line]
-
-
 def test_submit(bed: Bed, client: Client, remote: str, tmp_path: Path) -> None:
     """submit of a text, a local file, a file on the system, and both files in the client's older way."""
     local = tmp_path / "my script.sh"
@@ -130,7 +101,7 @@ def test_submit(bed: Bed, client: Client, remote: str, tmp_path: Path) -> None:
     }
     ended(bed, *(result["jobid"] for result in done.values()))
     for how, result in done.items():
-        assert set(result) == {*ENDED, "firecrest_taskid"}, how
+        assert set(result) == {*SUBMITTED, "firecrest_taskid"}, how
         assert (result["result"], result["job_info_extra"]) == ("Job submitted", "Job info returned successfully")
         assert (result["job_data_out"], result["job_data_err"]) == ("", "")
         folder, _, file = result["job_file"].rpartition("/")

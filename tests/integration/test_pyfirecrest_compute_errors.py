@@ -10,6 +10,7 @@ from firecrest.FirecrestException import FirecrestException, HeaderException
 
 from bed import Bed
 from integration.pyfirecrest_clients import KINDS, NOBODYS_SYSTEM, Client
+from integration.slurms_side import sbatch, state
 
 pytestmark = pytest.mark.integration
 
@@ -131,10 +132,10 @@ def test_ids_that_are_none(bed: Bed, client: Client) -> None:
 
 def test_somebody_elses_job(bed: Bed, client: Client) -> None:
     """Not cancelled."""
-    job_id = bed.node("sbatch", "--parsable", "--output=/dev/null", "--chdir=/", "--wrap=sleep 120", user="bob").strip()
+    job_id = sbatch(bed, "sleep 120", user="bob")
     try:
         assert client.failure("cancel", job_id) == "User does not have permission to cancel job"
-        assert bed.node("squeue", "--noheader", f"--jobs={job_id}", "--format=%T").strip() in ("PENDING", "RUNNING")
+        assert state(bed, job_id) in ("PENDING", "RUNNING")
     finally:
         bed.node("scancel", job_id)
 

@@ -101,13 +101,15 @@ def test_every_method_has_its_place(made: type) -> None:
 
 def test_every_command_has_its_place() -> None:
     """So is a new command."""
+    root: Any = typer_click_object
     there = set()
-    for name, command in typer_click_object.commands.items():
+    for name, command in root.commands.items():
         inner = getattr(command, "commands", None)
         there |= {name} if inner is None else {f"{name} {each}" for each in inner}
     assert there == set().union(*COMMANDS.values(), STORAGE_COMMANDS)
 
 
+@pytest.mark.usefixtures("ready")
 def test_services(client: Client) -> None:
     """all_services, service."""
     assert client.plain("all_services") == SERVICES
