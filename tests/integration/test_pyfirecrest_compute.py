@@ -242,48 +242,46 @@ def test_command_line(bed: Bed, remote: str, failed: str, running: str, reservat
     run = CommandLine(bed)
     local = tmp_path / "local.sh"
     local.write_text(SCRIPT)
-    said = run.each(
+    here, there, polled, polled_table, active, active_table, nodes, partitions, lab, lab_table = run.each(
         ("submit", str(local), "-e", "GREETING=from here", "--account", "chemistry"),
         ("submit", "--no-local", remote, "--env-var", "GREETING=from there"),
         ("poll", "--json", failed, running),
         ("poll", failed),
         ("poll-active", "--json", running),
         ("poll-active", running),
-        ("get-nodes", "--json", "n1"),
         ("get-nodes",),
-        ("get-partitions", "--json", "debug"),
         ("get-partitions",),
         ("get-reservations", "--json", reservation),
         ("get-reservations", reservation),
     )
-    jobs: list[dict[str, Any]] = [json.loads(text) for text in said[:2]]
+    jobs: list[dict[str, Any]] = [json.loads(text) for text in (here, there)]
     ended(bed, *(job["jobid"] for job in jobs))
     for job, words in zip(jobs, ("from here", "from there"), strict=True):
         folder = job["job_file"].rpartition("/")[0]
         assert bed.node("cat", job["job_file_out"]) == f"alice in {folder}: {words}\n"
     assert [row[1:3] for row in accounted(bed, jobs[0]["jobid"])] == [["alice", "chemistry"]]
 
-    polled = {record["jobid"]: record for record in json.loads(said[2])}
-    assert {job_id: record["state"] for job_id, record in polled.items()} == {failed: "FAILED", running: "RUNNING"}
-    assert cells(said[3]) == [[polled[failed][name] for name in SHOWN]]
-    (active,) = json.loads(said[4])
-    assert (active["jobid"], active["state"]) == (running, "RUNNING")
-    timeless = [index for index, name in enumerate(SHOWN) if name not in ("time", "time_left")]
-    (row,) = cells(said[5])
-    assert [row[index] for index in timeless] == [active[SHOWN[index]] for index in timeless]
+    records = {record["jobid"]: record for record in json.loads(polled)}
+    assert {job_id: record["state"] for job_id, record in records.items()} == {failed: "FAILED", running: "RUNNING"}
+    assert cells(polled_table) == [[records[failed][name] for name in SHOWN]]
+    (record,) = json.loads(active)
+    assert (record["jobid"], record["state"]) == (running, "RUNNING")
+    (row,) = cells(active_table)
+    seen = dict(zip(SHOWN, row, strict=True))
+    passing = ("time", "time_left")
+    assert {name: seen[name] for name in SHOWN if name not in passing} == {
+        name: record[name] for name in SHOWN if name not in passing
+    }
 
-    slurms = scontrol(bed, "nodes")
-    assert [each["NodeName"] for each in json.loads(said[6])] == ["n1"]
-    assert [row[:2] for row in cells(said[7])] == [
-        [each["NodeName"], each["Partitions"].replace(",", ", ")] for each in slurms
+    assert [row[:2] for row in cells(nodes)] == [
+        [each["NodeName"], each["Partitions"].replace(",", ", ")] for each in scontrol(bed, "nodes")
     ]
-    assert [each["PartitionName"] for each in json.loads(said[8])] == ["debug"]
     names = ("PartitionName", "State", "TotalCPUs", "TotalNodes", "Default")
-    assert cells(said[9]) == [[each[name] for name in names] for each in scontrol(bed, "partitions")]
-    (lab,) = json.loads(said[10])
-    assert (lab["ReservationName"], lab["Nodes"]) == (reservation, "n1")
-    assert [row[:5] for row in cells(said[11])] == [
-        [lab[name] for name in ("ReservationName", "State", "Nodes", "StartTime", "EndTime")]
+    assert cells(partitions) == [[each[name] for name in names] for each in scontrol(bed, "partitions")]
+    (found,) = json.loads(lab)
+    assert (found["ReservationName"], found["Nodes"]) == (reservation, "n1")
+    assert [row[:5] for row in cells(lab_table)] == [
+        [found[name] for name in ("ReservationName", "State", "Nodes", "StartTime", "EndTime")]
     ]
 
 
@@ -299,8 +297,6 @@ def test_command_line_cancels_and_is_refused(bed: Bed, remote: str) -> None:
         ("poll", "abc"),
         ("poll-active", "--system", "nowhere"),
         ("get-nodes", "nosuch"),
-        ("get-partitions", "a;b"),
-        ("get-reservations", "a;b"),
         status=1,
     )
     assert all("a Firecrest client error has occurred" in text for text in refused)

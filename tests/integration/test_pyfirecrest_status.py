@@ -194,44 +194,35 @@ def test_tasks(bed: Bed, client: Client, task_id: str) -> None:
 
 def test_command_line(bed: Bed, ready: dict[str, str], file_systems: list[dict[str, Any]], task_id: str) -> None:
     """Every command for status: as JSON it prints what was answered, as a table each record."""
-    said = CommandLine(bed).each(
-        ("services", "--json"),
-        ("services", "--name", "compute", "--json"),
+    services, compute, systems, system, filesystems, mounted, parameters, listed, tasks, task_table = CommandLine(
+        bed
+    ).each(
         ("services",),
-        ("systems", "--json"),
-        ("systems", "--name", bed.system, "--json"),
+        ("services", "--name", "compute", "--json"),
         ("systems",),
+        ("systems", "--name", bed.system, "--json"),
         ("filesystems", "--json"),
         ("filesystems",),
         ("parameters", "--json"),
         ("parameters",),
         ("tasks", "--json", task_id),
-        ("tasks", "--no-pager", task_id),
         ("tasks", task_id),
     )
-    compute = next(row for row in SERVICES if row["service"] == "compute")
-    assert [json.loads(text) for text in (said[0], said[1], said[3], said[4], said[6])] == [
-        SERVICES,
-        [compute],
-        [ready],
-        [ready],
-        {bed.system: file_systems},
-    ]
-    assert [cells(text) for text in (said[2], said[5])] == [
-        [[row["service"], row["status"], row["description"]] for row in SERVICES],
-        [[ready["system"], ready["status"], ready["description"]]],
-    ]
-    assert [row[:2] for row in cells(said[7])] == [[each["name"], each["path"]] for each in file_systems]
-    assert set(json.loads(said[8])) == {*PARAMETERS, "storage"}
-    assert {row[0] for row in cells(said[9])} == {
+    assert cells(services) == [[row["service"], row["status"], row["description"]] for row in SERVICES]
+    assert json.loads(compute) == [row for row in SERVICES if row["service"] == "compute"]
+    assert cells(systems) == [[ready["system"], ready["status"], ready["description"]]]
+    assert json.loads(system) == [ready]
+    assert json.loads(filesystems) == {bed.system: file_systems}
+    assert [row[:2] for row in cells(mounted)] == [[each["name"], each["path"]] for each in file_systems]
+    assert set(json.loads(parameters)) == {*PARAMETERS, "storage"}
+    assert {row[0] for row in cells(listed)} == {
         "FILESYSTEMS",
         *(name for rows in PARAMETERS.values() for name in rows),
     }
     task = bed.task(task_id)
-    assert json.loads(said[10]) == {task_id: task}
+    assert json.loads(tasks) == {task_id: task}
     columns = ["hash_id", "status", "description", "created_at", "updated_at", "user", "service"]
-    for text in said[11:]:
-        assert [row[:7] for row in cells(text)] == [[task[column] for column in columns]]
+    assert [row[:7] for row in cells(task_table)] == [[task[column] for column in columns]]
 
 
 def test_command_line_without_a_system_and_refused(bed: Bed, file_systems: list[dict[str, Any]], task_id: str) -> None:
