@@ -14,7 +14,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,8 +249,9 @@ class Node:
         *,
         user_auth: bytes | None = None,
         environment: dict[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> Channel:
-        """Start the filter as sshd does, without reading its hello."""
+        """Start the filter as sshd does, without reading its hello; ``within``: programs that start it, from root on."""
         self.policy_file.write_text(json.dumps(self.policy))
         if user_auth is None:
             blob = base64.b64encode(certificate or self.session_certificate().build())
@@ -258,13 +259,13 @@ class Node:
         auth_file = self.folder / f"auth-{len(self._channels)}"
         auth_file.write_bytes(user_auth)
         process = subprocess.Popen(
-            [PYTHON, "-IS", str(self.filter), "--policy", str(self.policy_file)],
+            [*within, PYTHON, "-IS", str(self.filter), "--policy", str(self.policy_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            user=UID,
-            group=UID,
-            extra_groups=[],
+            user=None if within else UID,
+            group=None if within else UID,
+            extra_groups=None if within else [],
             cwd="/",
             env={
                 "SSH_USER_AUTH": str(auth_file),

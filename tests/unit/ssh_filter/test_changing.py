@@ -186,6 +186,90 @@ def test_rename(f: Any, session: Any, home: Path) -> None:
     assert not (home / "one").exists()
 
 
+def rename_within(f: Any, session: Any, source: tuple[Path, str], target: tuple[Path, str]) -> None:
+    """rename_entry, with a descriptor and the text of a path for each folder, as two mounts of one folder have them."""
+    (folder, name), (target_folder, target_name) = source, target
+    texts = (f"{folder}/{name}", f"/elsewhere{target_folder}/{target_name}")
+    first, second = (os.open(each, os.O_PATH) for each in (folder, target_folder))
+    try:
+        entries = (
+            (first, os.fsencode(folder), os.fsencode(name)),
+            (second, b"/elsewhere" + os.fsencode(target_folder), os.fsencode(target_name)),
+        )
+        found = os.stat(name, dir_fd=first, follow_symlinks=False)
+        finish(f, f.rename_entry(session, texts, *entries, found))
+    finally:
+        os.close(first)
+        os.close(second)
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_one_entry_by_two_paths(f: Any, session: Any, home: Path, links: int) -> None:
+    """A folder that is reached by two paths: the file is the same one, and stays; also when it has names elsewhere."""
+    (home / "a").write_bytes(b"a")
+    if links == 2:
+        (home / "b").hardlink_to(home / "a")
+    with pytest.raises(f.Failed) as failed:
+        rename_within(f, session, (home, "a"), (home, "a"))
+    assert failed.value.kind == "state"
+    assert "are the same file" in failed.value.message
+    assert (home / "a").read_bytes() == b"a"
+
+
+def test_two_entries_by_two_paths(f: Any, session: Any, home: Path) -> None:
+    """Of one folder, and of two: as mv does, the first of two names goes."""
+    (home / "folder").mkdir()
+    for folder in (home, home / "folder"):
+        (home / "a").write_bytes(b"a")
+        (folder / "b").hardlink_to(home / "a")
+        rename_within(f, session, (home, "a"), (folder, "b"))
+        assert not (home / "a").exists()
+        assert (folder / "b").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "file with two names"])
+@pytest.mark.parametrize("renames", [True, False])
+def test_names_that_the_folder_does_not_tell_apart(
+    f: Any, session: Any, home: Path, monkeypatch: pytest.MonkeyPatch, what: str, renames: bool
+) -> None:
+    """`a` to `A` where the folder finds one by the other: renamed, or an error where the kernel does nothing; never lost."""
+    (home / "folder").mkdir()
+    entry = home / "folder" / "a"
+    entry.mkdir() if what == "folder" else entry.write_bytes(b"a")
+    if what == "file with two names":
+        (home / "elsewhere").hardlink_to(entry)
+    stat_below = f.stat_below
+
+    def without_case(folder: int, name: bytes) -> Any:
+        return stat_below(folder, name) or stat_below(folder, name.lower()) or stat_below(folder, name.upper())
+
+    monkeypatch.setattr(f, "stat_below", without_case)
+    if renames:
+        run(f, session, "fs.rename", source="folder/a", target="folder/A")
+        assert [path.name for path in (home / "folder").iterdir()] == ["A"]
+        return
+    with monkeypatch.context() as patch, pytest.raises(f.Failed) as failed:
+        patch.setattr(os, "rename", lambda *names, **folders: None)  # what Linux does with two names of one inode
+        run(f, session, "fs.rename", source="folder/a", target="folder/A")
+    assert failed.value.kind == "state"
+    assert "rename it to a third one first" in failed.value.message
+    assert entry.exists()
+
+
+def test_two_names_elsewhere_of_a_file_without_second_ones(
+    f: Any, session: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two folders, and yet with one link: whatever shows it twice, it stays."""
+    (home / "folder").mkdir()
+    (home / "a").write_bytes(b"a")
+    seen = (home / "a").stat()
+    monkeypatch.setattr(f, "stat_below", lambda folder, name: seen)
+    with pytest.raises(f.Failed) as failed:
+        run(f, session, "fs.rename", source="a", target="folder/b")
+    assert failed.value.kind == "state"
+    assert (home / "a").read_bytes() == b"a"
+
+
 def test_to_another_file_system(f: Any, session: Any, home: Path) -> None:
     """Copied, and removed only when all is there."""
     other = Path("/dev/shm") / f"goldcrest-{os.getpid()}"

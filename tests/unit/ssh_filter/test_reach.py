@@ -204,21 +204,185 @@ def test_start_up_files_are_not_made(
 
 
 @pytest.mark.parametrize("way", ["a folder", "a link", "a tree", "away and back"])
-def test_start_up_files_do_not_come_along(f: Any, session: Any, home: Path, way: str) -> None:
-    """`systemd` may be made in any other folder, and no folder or link with it becomes `.config`."""
+@pytest.mark.parametrize("where", [".", "other"])
+def test_start_up_files_do_not_come_along(f: Any, session: Any, home: Path, way: str, where: str) -> None:
+    """`systemd` may be made in any other folder, and no folder or link with it becomes `.config`, wherever that is."""
+    (home / "other").mkdir()
+    config = f"{where}/.config"
     run(f, session, "fs.mkdir", path="harmless/systemd/user", parents=True, mode=0o700)
     run(f, session, "fs.write", b"evil", path="harmless/systemd/user/x.service", mode=0o600, overwrite=True)
     with pytest.raises(PermissionError):
         if way == "a folder":
-            run(f, session, "fs.rename", source="harmless", target=".config")
+            run(f, session, "fs.rename", source="harmless", target=config)
         elif way == "a link":
-            run(f, session, "fs.symlink", target="harmless", path=".config")
+            run(f, session, "fs.symlink", target="harmless", path=config)
         elif way == "a tree":
-            run(f, session, "fs.copy", source="harmless", target=".config")
+            run(f, session, "fs.copy", source="harmless", target=config)
         else:
-            (home / ".config").mkdir()
-            run(f, session, "fs.rename", source=".config", target="away")
-    assert not (home / ".config" / "systemd").exists()
+            (home / config).mkdir()
+            run(f, session, "fs.rename", source=config, target="away")
+    assert not (home / config / "systemd").exists()
+
+
+def dot_files(home: Path) -> None:
+    """Start-up files as many have them, by links; and `x`, with the same names in it, which anybody may write."""
+    for name in ("dotfiles", "shells/v1", "private/ssh", "dot/config", "up", "x/dotfiles", "x/config/systemd", "x/ssh"):
+        (home / name).mkdir(parents=True)
+    for name in ("dotfiles/bashrc", "shells/v1/profile", "private/ssh/authorized_keys", "dot/zshrc"):
+        (home / name).write_bytes(b"good")
+    for name in ("bashrc", "dotfiles/bashrc", "profile", "ssh/authorized_keys", "zshrc"):
+        (home / "x" / name).write_bytes(b"evil")
+    for name, target in (
+        (".bashrc", "dotfiles/bashrc"),
+        (".profile", "shells/current/profile"),
+        ("shells/current", "v1"),
+        (".zshrc", "second"),
+        ("second", home / "dot" / "zshrc"),
+        (".ssh", "private/ssh"),
+        (".config", "dot/config"),
+        (".vimrc", "up/../dot/vimrc"),
+        (".login", "circle"),
+        ("circle", ".login"),
+        (".logout", "gone/logout"),
+        ("x/current", "x"),
+        ("x/to x", "../x"),
+    ):
+        (home / name).symlink_to(target)
+    archived(home / "gone.tar", ("gone", tarfile.SYMTYPE, "x"))
+    archived(home / "current.tar", ("shells/current", tarfile.SYMTYPE, "../x"))
+    archived(home / "second.tar", ("evil", tarfile.SYMTYPE, "x"), ("gone", tarfile.LNKTYPE, "evil"))
+
+
+def archived(path: Path, *members: tuple[str, bytes, str]) -> None:
+    """An archive of links: name, kind, and what it leads to."""
+    with tarfile.open(path, "w") as archive:
+        for name, kind, target in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            archive.addfile(member)
+
+
+RENAME, COPY, WRITE = "fs.rename", "fs.copy", {"mode": 0o600, "overwrite": True}
+COMES_BY_A_LINK: dict[str, tuple[str, dict[str, Any]]] = {
+    "the link's folder away": (RENAME, {"source": "dotfiles", "target": "away"}),
+    "another folder in": (RENAME, {"source": "x", "target": "gone"}),
+    "the link's folder, by its parent": (RENAME, {"source": "x/dotfiles", "target": "."}),
+    "folder of .ssh away": (RENAME, {"source": "private", "target": "away"}),
+    "folder of .config's parts away": (RENAME, {"source": "dot/config", "target": "away"}),
+    "a link in its place": ("fs.symlink", {"path": "gone", "target": "x"}),
+    "a link moved in its place": (RENAME, {"source": "x/to x", "target": "gone"}),
+    "a link copied in its place": (COPY, {"source": "x/to x", "target": "gone"}),
+    "a link out of an archive": ("fs.extract", {"source": "gone.tar", "target": ".", "format": "tar"}),
+    "a second name of a link": ("fs.extract", {"source": "second.tar", "target": ".", "format": "tar"}),
+    "intermediate link away": (RENAME, {"source": "shells/current", "target": "away"}),
+    "intermediate link removed": ("fs.rm", {"path": "shells/current"}),
+    "intermediate link replaced": (RENAME, {"source": "x/to x", "target": "second"}),
+    "its folder away": (RENAME, {"source": "shells", "target": "away"}),
+    "where it leads, away": (RENAME, {"source": "shells/v1", "target": "away"}),
+    "intermediate link out of an archive": ("fs.extract", {"source": "current.tar", "target": ".", "format": "tar"}),
+    "copy over an intermediate link": (COPY, {"source": "x/current", "target": "shells"}),
+    "a tree over the link's folder": (COPY, {"source": "x/dotfiles", "target": "."}),
+    "a tree over .config": (COPY, {"source": "x/config", "target": "dot"}),
+    "written in place of an intermediate link": ("fs.write", {"path": "second", **WRITE}),
+    "packed in place of an intermediate link": (
+        "fs.compress",
+        {"source": "x", "target": "second", "dereference": False},
+    ),
+    "a folder that is only passed": (RENAME, {"source": "up", "target": "away"}),
+    "in place of a link of a circle": ("fs.write", {"path": "circle", **WRITE}),
+}
+
+
+@pytest.mark.parametrize("way", COMES_BY_A_LINK)
+def test_start_up_files_do_not_come_along_by_a_link(f: Any, session: Any, home: Path, way: str) -> None:
+    """What a start-up file is a link to stays what it is, with all that is on the way to it."""
+    dot_files(home)
+    before = picture(home)
+    op, arguments = COMES_BY_A_LINK[way]
+    with pytest.raises(PermissionError) as error:
+        run(f, session, op, b"evil", **arguments)
+    assert "start-up file" in str(error.value.strerror) or "is a link to this" in str(error.value.strerror)
+    assert "which this node protects" in str(error.value.strerror)
+    now = picture(home)
+    now.pop(str(home / "evil"), None)  # a member before the one that is refused
+    assert now == before
+    assert (
+        (home / ".bashrc").read_bytes() == (home / ".profile").read_bytes() == (home / ".zshrc").read_bytes() == b"good"
+    )
+
+
+def test_places_on_the_way_end_where_the_kernel_does(f: Any, home: Path) -> None:
+    """Beside realpath(3): absolute links, `..`, what is missing; and circles and chains beyond the kernel's end."""
+    dot_files(home)
+    for name in (
+        ".bashrc",
+        ".profile",
+        ".zshrc",
+        ".ssh/config",
+        ".config/fish",
+        ".vimrc",
+        ".logout",
+        ".kshrc/../x",
+        "../",
+    ):
+        places = f.places_on_the_way(os.fsencode(home / name), {})
+        assert os.fsencode(os.path.realpath(home / name)) in places, name
+    top = os.fsencode(os.path.realpath(home))
+    assert f.places_on_the_way(os.fsencode(home / ".login"), {}) == {top + b"/.login", top + b"/circle"}
+    for number in range(50):
+        (home / f"chain{number}").symlink_to(f"chain{number + 1}")
+    (home / "chain50").write_bytes(b"end")
+    assert (home / "chain10").read_bytes() == b"end"  # 40 links
+    with pytest.raises(OSError, match="Too many levels"):
+        (home / "chain9").read_bytes()
+    chain = {number: top + b"/chain%d" % number for number in range(51)}
+    assert f.places_on_the_way(chain[10], {}) == {chain[number] for number in range(10, 51)}
+    assert f.places_on_the_way(chain[9], {}) == {chain[number] for number in range(9, 50)}
+
+
+@pytest.mark.parametrize("what", ["x", "empty", "work", "dot/other", "shells/v2"])
+def test_other_folders_move(f: Any, session: Any, home: Path, what: str) -> None:
+    """Beside the ones that start-up files are in; with names of start-up files in them; and files go beside such files."""
+    dot_files(home)
+    for name in ("empty", "work/.config/systemd", "dot/other", "shells/v2"):
+        (home / name).mkdir(parents=True)
+    (home / "work" / ".bashrc").write_bytes(b"")
+    run(f, session, "fs.rename", source=what, target="moved")
+    run(f, session, "fs.rename", source="moved", target=what)
+    run(f, session, "fs.rename", source=what, target="dotfiles")
+    assert (home / "dotfiles" / Path(what).name).is_dir()
+    run(f, session, "fs.symlink", path="dotfiles/link", target="x")
+    (home / "tree" / "dotfiles").mkdir(parents=True)
+    (home / "tree" / "dotfiles" / "new").write_bytes(b"new")
+    run(f, session, "fs.copy", source="tree/dotfiles", target=".")
+    assert (home / "dotfiles" / "new").read_bytes() == b"new"
+    run(f, session, "fs.extract", source="own.tar", target="dotfiles", format="tar")
+    assert (home / "dotfiles" / "own").read_bytes() == b"own\n"
+
+
+def test_a_move_to_another_file_system_brings_no_start_up_files(f: Any, session: Any, home: Path) -> None:
+    """Where it is a copy, of which nothing is looked at entry by entry."""
+    dot_files(home)
+    (home / "x" / "logout").write_bytes(b"evil")
+    other = Path("/dev/shm") / f"goldcrest-reach-{os.getpid()}"
+    session.roots.append(os.fsencode(other))
+    other.mkdir()
+    try:
+        (home / "x").rename(home / "y")
+        subprocess.run(["mv", home / "y", other / "x"], check=True)
+        with pytest.raises(PermissionError):
+            run(f, session, "fs.rename", source=other / "x", target="gone")
+        copier = f.Copier(session, str(other / "x"), "gone", moved=True)
+        folders = [os.open(folder, os.O_PATH) for folder in (other, home)]
+        try:
+            with pytest.raises(PermissionError):
+                list(copier.run((folders[0], os.fsencode(other), b"x"), (folders[1], os.fsencode(home), b"gone")))
+        finally:
+            for folder in folders:
+                os.close(folder)
+        assert not (home / "gone").exists()
+    finally:
+        subprocess.run(["rm", "-r", other], check=True)
 
 
 def test_start_up_files_stay(f: Any, session: Any, home: Path) -> None:
