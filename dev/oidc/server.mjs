@@ -105,7 +105,8 @@ const provider = new Provider(config.issuer, {
     const { acr, amr, authTime } = AuthorizationCode ?? DeviceCode ?? RefreshToken ?? {};
     return {
       azp: token.clientId,
-      preferred_username: token.accountId ?? config.clients[token.clientId].username ?? `service-account-${token.clientId}`,
+      // Undefined: left out.
+      preferred_username: (token.accountId ?? config.clients[token.clientId].username ?? `service-account-${token.clientId}`) || undefined,
       acr,
       amr,
       auth_time: authTime,

@@ -27,6 +27,7 @@ class RefusalCode(StrEnum):
     INVALID_ALGORITHM = "InvalidAlgorithm"
     INVALID_TOKEN = "InvalidToken"  # noqa: S105
     MISSING_SCOPE = "MissingScope"
+    NO_USER = "NoUser"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -153,6 +153,8 @@ def _username(claims: Mapping[str, Any], rule: IssuerRule) -> str:
     if isinstance(listed, str) and listed in rule.users:
         return rule.users[listed]
     value = claims.get(rule.username_claim)
+    if value is None:  # of a client that is nobody: to be told apart from a name that is none of ours
+        _refuse(RefusalCode.NO_USER, f"the token has no claim {rule.username_claim}, which would give the Unix user")
     # The length: a site's pattern may take long over a long text.
     if isinstance(value, str) and rule.username_pattern is not None:
         value = rule.user_by_pattern(value) if len(value) <= NAME_LIMIT else None

@@ -161,6 +161,8 @@ def _client(name: str, client: dict[str, Any]) -> dict[str, Any]:
     if "username" not in client:  # its own name is service-account-<client>
         entry["defaultClientScopes"].append("profile")
         return entry
+    if not client["username"]:
+        return entry
     # The person that it works for goes on top of its own name.
     claim = {"claim.name": "preferred_username", "claim.value": client["username"], "jsonType.label": "String"}
     entry["protocolMappers"] = [_mapper("username", "oidc-hardcoded-claim-mapper", claim)]

@@ -6,6 +6,8 @@ import pytest
 
 from component.api.gateway import Gateway
 from goldcrest.errors import InsufficientAuthentication, Unavailable
+from goldcrest_api.dialects.firecrest_v1 import DIALECT
+from goldcrest_api.mounts import Mounts
 
 pytestmark = pytest.mark.component
 
@@ -70,6 +72,45 @@ async def test_better_sign_in_is_wanted(gateway: Gateway, door: str) -> None:
         'Bearer error="insufficient_user_authentication", error_description="sign in with a second factor", '
         'acr_values="2", max_age="300"'
     )
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+async def test_token_without_a_user(gateway: Gateway, prefix: str) -> None:
+    """Contract 3.2: 400 on every route of two services, 401 in the general text on all others; nothing is done on any."""
+    sentence = "Error creating certificate: 'preferred_username'"
+    seen: set[tuple[str, int]] = set()
+    for route in Mounts([DIALECT]).routes():
+        path = route.path.removeprefix("/v1").replace("{", "").replace("}", "")
+        if path in ("/", "/tasks/tasklist", "/tasks/taskslist"):
+            continue  # nobody's: 400 without a look at the token
+        for method in route.methods or ():
+            headers = {"Authorization": "Bearer bad-NoUser"}
+            reply = await gateway.request(method, prefix + path, user=None, machine="nowhere", headers=headers)
+            service = path.split("/")[1]
+            seen.add((service, reply.status))
+            assert reply.headers["X-Goldcrest-Code"] == "NoUser", (method, path, reply)
+            assert reply.headers.get("X-Error") == (sentence if service == "utilities" else None), (method, path, reply)
+            assert ("WWW-Authenticate" in reply.headers) == (reply.status == 401)
+            body = reply.json()
+            if service == "utilities":
+                assert (body.pop("error"), body["description"][:9], body["description"][-10:]) == (
+                    sentence,
+                    "Error on ",
+                    " operation",
+                )
+            elif service != "compute":
+                assert body == {"description": "Bad header or JWT, general exception raised"}, path
+            elif path in ("/compute/partitions", "/compute/reservations"):
+                assert body == {"description": "Failed to retrieve account information"}
+            elif not path.endswith("/output"):  # no route of the contract
+                assert body == {"description": "Failed to retrieve jobs information"}
+            assert list(body) == ["description"]
+    assert seen == {
+        *(("compute", 400), ("utilities", 400)),
+        *((service, 401) for service in ("tasks", "events", "status", "reservations")),
+    }
+    assert (gateway.node.asked, gateway.delegation.granted, gateway.delegation.acted) == ([], [], [])
+    assert gateway.kubernetes.tasks() == []
 
 
 async def test_bare_token(gateway: Gateway) -> None:

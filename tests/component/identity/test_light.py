@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from component.identity import flows
-from component.identity.identity_stage import IdentityStage
+from component.identity.identity_stage import IdentityStage, claims_in
 from component.identity.issuers import Issuers
 
 pytestmark = pytest.mark.component
@@ -52,6 +52,20 @@ async def test_device(stage: IdentityStage, light: dict[str, Any]) -> None:
     """A person who approves a program elsewhere."""
     claims = await stage.granted(await flows.by_device(light, user="bob"), user="bob")
     assert claims["claims"]["token"]["azp"] == "terminal"
+
+
+async def test_without_a_user(stage: IdentityStage, light: dict[str, Any]) -> None:
+    """A client that works for nobody, and says so: 401, but on the two services whose clients know 400 (contract 3.2)."""
+    token = await flows.by_client_credentials(light, "unnamed-client")
+    assert "preferred_username" not in claims_in(token)
+    await stage.refused(token, code="NoUser", description="Bad header or JWT, general exception raised")
+    status, headers, body = stage.rest_with_headers("/utilities/whoami", token)
+    sentence = "Error creating certificate: 'preferred_username'"
+    assert (status, body) == (400, {"description": "Error on whoami operation", "error": sentence})
+    assert (headers["X-Error"], headers["X-Goldcrest-Code"]) == (sentence, "NoUser")
+    status, headers, body = stage.rest_with_headers("/compute/jobs", token)
+    assert (status, body) == (400, {"description": "Failed to retrieve jobs information"})
+    assert (headers["X-Error"], headers["X-Goldcrest-Code"]) == (None, "NoUser")
 
 
 async def test_without_the_scope(stage: IdentityStage, light: dict[str, Any]) -> None:

@@ -76,7 +76,9 @@ async def test_a_good_token(verifier: TokenVerifier) -> None:
         ({"scope": None}, "MissingScope"),
         ({"scope": "firecrest2"}, "MissingScope"),
         ({"scope": 5}, "MissingScope"),
-        ({"preferred_username": None}, "InvalidToken"),
+        ({"preferred_username": None}, "NoUser"),
+        ({"preferred_username": None, "scope": None}, "MissingScope"),
+        ({"preferred_username": ""}, "InvalidToken"),
         ({"preferred_username": "Robert'); DROP"}, "InvalidToken"),
         ({"preferred_username": ["alice"]}, "InvalidToken"),
         ({"preferred_username": "alice\n"}, "InvalidToken"),
@@ -212,7 +214,8 @@ async def test_how_claims_give_a_user(tmp_path: Path, rule: str, claims: dict[st
     try:
         token = KEY.token(**claims)
         if username is None:
-            assert await refusal(verifier, token) == "InvalidToken"
+            there = claims["preferred_username"] is not None
+            assert await refusal(verifier, token) == ("InvalidToken" if there else "NoUser")
         else:
             assert (await verifier.verify(token)).username == username
     finally:

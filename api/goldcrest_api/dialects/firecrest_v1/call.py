@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from goldcrest.errors import InsufficientAuthentication, InvalidInput, TooLarge, Unauthenticated, Unavailable
+from goldcrest.identity import RefusalCode
 from goldcrest.telemetry import Trace
 from goldcrest_api.body import read_form
 from goldcrest_api.caller import Caller
@@ -101,11 +102,17 @@ class Call:
             raise Refusal(400, description=description, error=error.message, headers=CLOSE) from error
 
 
-async def authenticated(request: Request) -> Call:
-    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told, with 429 when they call too often."""
+async def authenticated(request: Request, *, nameless: Callable[[], Refusal] | None = None) -> Call:
+    """Who calls. The first thing that every route does; ends the request with 401 when it cannot be told, with 429 when they call too often.
+
+    Args:
+        nameless: makes the answer to a good token that names no user, where that is not 401 (contract 3.2); nothing is done for it either way.
+    """
     try:
         entered = await enter(request, unnamed_prefix=BASE_PATH)
     except Unauthenticated as error:
+        if nameless is not None and error.code == RefusalCode.NO_USER:
+            raise nameless() from error
         raise unauthenticated(error) from error
     except Unavailable as error:
         raise Refusal(

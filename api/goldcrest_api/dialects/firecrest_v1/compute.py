@@ -13,7 +13,7 @@ from goldcrest.errors import GoldcrestError, InvalidInput, NotFound
 from goldcrest.models.task import CANCEL_LIMIT
 from goldcrest_api.dialects.firecrest_v1 import failures, queries
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson, created
-from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
+from goldcrest_api.dialects.firecrest_v1.call import Call
 from goldcrest_api.dialects.firecrest_v1.fields import NotJson, environment, is_text, outcome
 from goldcrest_api.dialects.firecrest_v1.texts import DIALECT, UNKNOWN_MACHINE_ERROR
 from goldcrest_api.labels import read_labels
@@ -28,7 +28,7 @@ _DELETE: Final = "Failed to delete job"
 
 async def submit_upload(request: Request) -> Response:
     """Submit a batch script that comes with the request."""
-    call = await authenticated(request)
+    call = await queries.entered(request)
     system = call.machine(description=_UPLOAD, error=UNKNOWN_MACHINE_ERROR)
     form = await call.form(description=_UPLOAD)
     account = _account(form)
@@ -40,7 +40,7 @@ async def submit_upload(request: Request) -> Response:
 
 async def submit_path(request: Request) -> Response:
     """Submit a batch script that lies on the system."""
-    call = await authenticated(request)
+    call = await queries.entered(request)
     system = call.machine(description=_PATH, error=UNKNOWN_MACHINE_ERROR, prefix=_PATH)
     form = await call.form(description=_PATH)
     path = _text(form, "targetPath")
@@ -64,7 +64,7 @@ async def submit_path(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """Cancel jobs, by the scheduler's ids: one, or several with commas."""
-    call = await authenticated(request)
+    call = await queries.entered(request)
     system = call.machine(description=_DELETE, error=UNKNOWN_MACHINE_ERROR)
     job_id = str(request.path_params["jobid"])
     wrong = outcome(job_id)
@@ -87,7 +87,7 @@ async def cancel(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """Say that this service is there."""
-    await authenticated(request)
+    await queries.entered(request)
     return SortedJson({"success": "ack"})
 
 

@@ -13,8 +13,9 @@ from goldcrest.errors import Denied, GoldcrestError, NotFound, Unavailable
 from goldcrest.wellknown import TASK_ID_PATTERN
 from goldcrest_api.dialects.firecrest_v1 import file_failures
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal
-from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, stream_slot
+from goldcrest_api.dialects.firecrest_v1.call import Call, stream_slot
 from goldcrest_api.dialects.firecrest_v1.fields import is_true
+from goldcrest_api.dialects.firecrest_v1.queries import entered
 from goldcrest_api.dialects.firecrest_v1.texts import RETRY_AFTER
 from goldcrest_api.services.output import NoOutput, Output, Which
 from goldcrest_api.services.streams import Stream
@@ -27,7 +28,7 @@ _OFFSET_MOST: Final = 2**53 - 1
 
 async def output(request: Request) -> Response:
     """What a job wrote to standard output or error; with follow=true until it ends."""
-    call = await authenticated(request)
+    call = await entered(request, probed=_FAILED)
     query = request.query_params
     which, offset = _which(query.get("stream", "stdout")), _offset(query.get("offset", "0"))
     wanted = await _job(call, which)

@@ -14,6 +14,7 @@ UNKNOWN_MACHINE_ERROR: Final = "Machine does not exists"  # the body's text of c
 PERMISSION_DENIED: Final = "X-Permission-Denied"
 NO_PERMISSION_MACHINE_OR_PATH: Final = "User does not have permissions to access machine or path"
 NO_PERMISSION_PATH: Final = "User does not have permissions to access path"
+NO_USER: Final = "Error creating certificate: 'preferred_username'"  # whatever the rule's claim is called
 TIMED_OUT: Final = "Command has finished with timeout signal"
 NOT_ALLOWED: Final = "Command execution is not allowed in machine"
 RETRY_AFTER: Final = {"Retry-After": "2"}  # seconds; what is away is mostly restarting

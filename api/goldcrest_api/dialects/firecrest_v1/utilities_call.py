@@ -18,6 +18,7 @@ from goldcrest_api.dialects.firecrest_v1.c_quotes import unescaped
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import escaped_outcome, outcome
 from goldcrest_api.dialects.firecrest_v1.file_failures import Step
+from goldcrest_api.dialects.firecrest_v1.texts import NO_USER
 from goldcrest_api.ports import RemoteAnswer
 from goldcrest_api.system_cache import SystemView
 
@@ -105,6 +106,20 @@ class Utility:
         return file_failures.refusal(error, step=step, user=self.call.caller.user, machine=self.system.name)
 
 
+async def entered(request: Request, operation: str) -> Call:
+    """Who calls. Contract 3.2: the original found out that a token names no user when it wanted a certificate.
+
+    Args:
+        operation: as error texts name it.
+    """
+    return await authenticated(
+        request,
+        nameless=lambda: Refusal(
+            400, description=description_of(operation), error=NO_USER, headers={"X-Error": NO_USER}
+        ),
+    )
+
+
 async def by_query(request: Request, operation: str) -> Utility:
     """The beginning of a route that takes its fields from the query.
 
@@ -134,7 +149,7 @@ async def beginning(request: Request, operation: str) -> Utility:
 
 
 async def _beginning(request: Request, operation: str) -> tuple[Call, SystemView]:
-    call = await authenticated(request)
+    call = await entered(request, operation)
     return call, call.machine(description=description_of(operation))
 
 

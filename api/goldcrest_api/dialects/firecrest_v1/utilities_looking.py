@@ -12,9 +12,8 @@ from goldcrest.commands import Checksum, FileType, StatFile, WhoAmI
 from goldcrest.commands.answers import type_text
 from goldcrest.errors import GoldcrestError
 from goldcrest_api.dialects.firecrest_v1.answers import SortedJson
-from goldcrest_api.dialects.firecrest_v1.call import authenticated
 from goldcrest_api.dialects.firecrest_v1.fields import is_true
-from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query
+from goldcrest_api.dialects.firecrest_v1.utilities_call import by_query, entered
 from goldcrest_api.services.quota import quota_of
 
 _ATTRIBUTES: Final = ("mode", "ino", "dev", "nlink", "uid", "gid", "size", "atime", "mtime", "ctime")
@@ -69,7 +68,7 @@ async def quota(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """Say that this service is there."""
-    await authenticated(request)
+    await entered(request, "status")
     return SortedJson({"success": "ack"})
 
 
