@@ -29,7 +29,7 @@ from goldcrest_api.mounts import Mounts, answer_to, mounts_of
 from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.pages import pages
 from goldcrest_api.request_scope import note_code
-from goldcrest_api.routes import with_exact
+from goldcrest_api.routes import allowed_methods, with_exact
 from goldcrest_api.settings import Settings
 
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -136,5 +136,8 @@ async def _too_many(request: Request, error: Exception) -> Response:
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class only
     told = mounts_of(request.scope).unknown(request.scope["path"]) if error.status_code == 404 else None
-    fault = Fault(error.status_code, code_of_status(error.status_code), error.detail, told, error.headers or {})
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request.app.routes, request.scope))
+    fault = Fault(error.status_code, code_of_status(error.status_code), error.detail, told, headers)
     return answer_to(fault, request.scope)

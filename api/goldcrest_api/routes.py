@@ -47,6 +47,12 @@ def with_exact(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
     return [_Exact(exact), *routes]
 
 
+def allowed_methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
+    """Every method that a path can be asked with (RFC 9110 section 10.2.1); Starlette names those of the first route alone."""
+    found = (route for route in routes if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE)
+    return sorted({method for route in found for method in route.methods or ()})
+
+
 class _Exact(BaseRoute):
     """Finds a route by method and path; what it does not find, wrong methods among it, the others answer."""
 

@@ -97,10 +97,20 @@ def test_a_user_without_a_slurm_association(bed: Bed) -> None:
 
 
 def test_a_user_without_an_account_on_the_system(bed: Bed) -> None:
-    """A valid token of somebody whom the node does not know: permission denied, as clients know it (404, D9)."""
+    """A valid token of somebody whom the node does not know: sshd lets nobody of that name in, which is told as a machine that is away."""
     answer = bed.upload(SCRIPT, client="nobody-client")
-    assert answer.status in (400, 404), answer.body
-    assert answer.json["description"].startswith("Failed to")
+    assert (answer.status, answer.json) == (400, {"description": "Failed to retrieve jobs information"})
+    assert answer.headers["X-Machine-Not-Available"] == "Machine is not available"
+    assert answer.headers["Retry-After"] == "2"
+    assert answer.headers["X-Goldcrest-Code"] == "SystemUnreachable"
+    assert "X-Permission-Denied" not in answer.headers
+    trace_id = answer.headers["traceparent"].split("-")[1]
+    [line] = bed.until(
+        lambda: [text for text in bed.log_lines("goldcrest-api", trace_id) if '"event":"request"' in text],
+        bool,
+        seconds=10,
+    )
+    assert "refused the login of mallory: the account may be unknown" in line
 
 
 @pytest.mark.parametrize(
@@ -141,12 +151,9 @@ def test_no_token(bed: Bed) -> None:
     assert (answer.status, answer.json) == (401, {"description": "No Auth Header given"})
 
 
-def test_an_expired_token(bed: Bed) -> None:
+def test_an_expired_token(bed: Bed, expired_token: str) -> None:
     """401 once it is older than its life and the leeway of 30 s."""
-    token = bed.token("expiring-client")
-    expires = jwt.decode(token, options={"verify_signature": False})["exp"]
-    time.sleep(max(0.0, expires + 31.5 - time.time()))
-    answer = bed.call("GET", "/tasks", token=token)
+    answer = bed.call("GET", "/tasks", token=expired_token)
     assert (answer.status, answer.json) == (401, {"description": "JWT token has expired"})
 
 

@@ -124,7 +124,15 @@ def test_accounting(bed: Bed) -> None:
     bed.until(
         lambda: ask(bed, "/compute/acct?starttime=00:00")["data"], lambda data: job_id in [r["jobid"] for r in data]
     )
-    assert bed.call("GET", "/compute/acct?starttime=soon").status == 400
+    answer = bed.call("GET", "/compute/acct?starttime=soon")
+    assert (answer.status, answer.json) == (
+        400,
+        {
+            "description": "Failed to retrieve account information",
+            "error": "starttime 'soon' is not a valid time: HH:MM[:SS] [AM|PM], MMDD[YY], MM/DD[/YY], MM.DD[.YY], "
+            "MM/DD[/YY]-HH:MM[:SS], YYYY-MM-DD[THH:MM[:SS]]",
+        },
+    )
 
 
 def test_nodes_partitions_reservations(bed: Bed) -> None:

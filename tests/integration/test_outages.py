@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bed import Bed
+from bed import Answer, Bed
 from goldcrest_bed.faults import Faults
 
 pytestmark = pytest.mark.integration
@@ -89,10 +89,16 @@ def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:
 
 
 def test_rest_says_what_is_down(bed: Bed) -> None:
-    """With the system away, submitting answers 400 and X-Machine-Not-Available or the contract's bare 400, never a 500."""
+    """With the system away, submitting answers 400 and X-Machine-Not-Available, and says when to come again."""
     with bed.faults.daemon_down("sshd-goldcrest"):
-        answer = bed.until(lambda: bed.upload(b"#!/bin/bash\ntrue\n").status, lambda status: status != 201, seconds=90)
-        assert answer == 400
+        answer: Answer = bed.until(
+            lambda: bed.upload(b"#!/bin/bash\ntrue\n"), lambda answer: answer.status != 201, seconds=90
+        )
+        assert (answer.status, answer.json) == (400, {"description": "Failed to retrieve jobs information"})
+        assert answer.headers["X-Machine-Not-Available"] == "Machine is not available"
+        assert answer.headers["Retry-After"] == "2"
+        assert answer.headers["X-Goldcrest-Code"] == "SystemUnreachable"
+        assert answer.headers["X-Goldcrest-Retryable"] == "true"
 
 
 def test_without_admission_nothing_is_made(bed: Bed) -> None:

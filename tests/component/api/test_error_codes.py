@@ -65,9 +65,17 @@ async def test_requests_that_are_wrong(gateway: Gateway, method: str, path: str,
     _told(await gateway.request(method, path), status, code, retryable=False)
 
 
-async def test_allowed_methods_are_named(gateway: Gateway) -> None:
-    """RFC 9110: a 405 says which there are."""
-    assert (await gateway.request("PUT", "/tasks")).headers["Allow"] == "GET"
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+async def test_allowed_methods_are_named(gateway: Gateway, prefix: str) -> None:
+    """RFC 9110: a 405 says which there are, of all routes that the path fits."""
+    for path, methods in (
+        ("/tasks", "GET"),
+        ("/compute/jobs/7", "DELETE, GET"),
+        ("/compute/jobs/upload", "DELETE, GET, POST"),
+        ("/reservations", "GET, POST"),
+        ("/reservations/lab", "DELETE, PUT"),
+    ):
+        assert (await gateway.request("PATCH", prefix + path)).headers["Allow"] == methods
 
 
 async def test_callers_and_systems(narrow: Gateway) -> None:
