@@ -29,7 +29,7 @@ def expired_token(short_lived: str) -> str:
     return short_lived
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(bed: Bed) -> Iterator[dict[str, str]]:
     """What the tables of requests name in capitals."""
     with made(bed) as names:

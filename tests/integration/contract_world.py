@@ -1,4 +1,7 @@
-"""What the tables of requests need on the bed: files of alice and of bob, jobs that Goldcrest knows nothing of, a task of bob's."""
+"""What the tables of requests need on the bed: files of two users, jobs that Goldcrest knows nothing of, a task.
+
+bob asks: alice is who asks in all other tests, and nobody may have more than 200 Tasks at once.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,22 @@ ln -s loop loop
 @contextmanager
 def made(bed: Bed) -> Iterator[dict[str, str]]:
     """The names, by the words that stand for them."""
-    names = {"HOME": f"/home/alice/{bed.name('contract')}", "OTHERS": f"/home/bob/{bed.name('contract')}"}
+    names = {"HOME": f"/home/bob/{bed.name('contract')}", "OTHERS": f"/home/alice/{bed.name('contract')}"}
     held: dict[str, str] = {}
     try:
-        bed.node("sh", "-c", _FILES, "sh", names["HOME"], user="alice")
-        bed.node("sh", "-c", _FILES, "sh", names["OTHERS"], user="bob")
-        held = {
-            word: _held(bed, user) for word, user in (("HELD", "alice"), ("DOOMED", "alice"), ("FOREIGN_JOB", "bob"))
-        }
+        bed.node("sh", "-c", _FILES, "sh", names["HOME"], user="bob")
+        bed.node("sh", "-c", _FILES, "sh", names["OTHERS"], user="alice")
+        held = {word: _held(bed, user) for word, user in (("HELD", "bob"), ("DOOMED", "bob"), ("FOREIGN_JOB", "alice"))}
         node = bed.node("sinfo", "--noheader", "--Node", "--format=%N").split()[0]
-        task = bed.call("GET", "/compute/partitions", client="bob-client").json["task_id"]
-        yield {**names, **held, "FOREIGN_TASK": task, "NODE": node, "SYSTEM": bed.system, "TOKEN": bed.token()}
+        task = bed.call("GET", "/compute/partitions", client="alice-client").json["task_id"]
+        yield {
+            **names,
+            **held,
+            "FOREIGN_TASK": task,
+            "NODE": node,
+            "SYSTEM": bed.system,
+            "TOKEN": bed.token("bob-client"),
+        }
     finally:
         bed.node("rm", "-rf", names["HOME"], names["OTHERS"])
         if held:

@@ -5,6 +5,7 @@ All are begun at once, on the real bed, and looked at one by one. Refusals at th
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -52,12 +53,13 @@ TIMES = (
     ),
     *("01/31/20-10:00:01", "2020-01-31", "2020-01-31T10:00", "2020-01-31T10:00:01"),
 )
+LATER = ("013137", "01/31/37", "01.31.37", "01/31/37-10:00:01", "2037-01-31", "2037-01-31T10:00", "2037-01-31T10:00:01")
 
 # Request, and with what its task ends: text of a failure, or the keys of a success (of its first record, where there are several).
 ENDINGS: dict[str, tuple[Ask, str | set[str] | list[Any] | dict[str, Any]]] = {
     # 5.3: the scheduler's own words where it takes no such script
-    "upload": (upload(env='{"A": "1"}', account="physics"), SUBMITTED),
-    "path": (by_path("HOME/plain.sh", env='{"A": "1"}', account="physics"), SUBMITTED),
+    "upload": (upload(env='{"A": "1"}', account="chemistry"), SUBMITTED),
+    "path": (by_path("HOME/plain.sh", env='{"A": "1"}', account="chemistry"), SUBMITTED),
     "upload with CRLF": (upload(b"#!/bin/bash\r\ntrue\r\n"), DOS),
     "path with CRLF": (by_path("HOME/crlf.sh"), DOS),
     "upload without a shebang": (upload(b"true\n"), NO_SCRIPT),
@@ -86,8 +88,8 @@ ENDINGS: dict[str, tuple[Ask, str | set[str] | list[Any] | dict[str, Any]]] = {
     "accounting page beyond": (ask("GET /compute/acct?jobs=99999999&pageNumber=1"), "pageNumber (1) is greater than total pages (1)"),
     "accounting negative page": (ask("GET /compute/acct?pageNumber=-1"), "pageNumber (-1) cannot be a negative number"),
     "accounting empty pages": (ask("GET /compute/acct?pageSize=0"), "pageSize (0) must be at least 1"),
-    **{f"accounting from {time}": (ask(f"GET /compute/acct?jobs=99999999&starttime={time}&endtime=2037-01-01"), {}) for time in TIMES},
-    **{f"accounting until {time}": (ask(f"GET /compute/acct?jobs=99999999&starttime=2019-12-31&endtime={time}"), {}) for time in TIMES},
+    **{f"accounting from {start} until {end}": (ask(f"GET /compute/acct?jobs=99999999&starttime={start}&endtime={end}"), {})
+       for start, end in (*zip(TIMES, itertools.cycle(LATER)), *(("2019-12-31", end) for end in TIMES[:4]))},
     # 5.6
     "cancelling": (ask("DELETE /compute/jobs/DOOMED"), "scancel: Terminating job DOOMED"),
     "cancelling of others": (ask("DELETE /compute/jobs/FOREIGN_JOB"), "User does not have permission to cancel job"),
@@ -148,7 +150,7 @@ def test_the_ending(begun: Begun, world: Mapping[str, str], name: str) -> None:
     assert (task["status"], task["description"]) == (
         ("400", "Finished with errors") if failed else ("200", "Finished successfully")
     )
-    assert (task["user"], task["system"], task["service"]) == ("alice", world["SYSTEM"], "compute")
+    assert (task["user"], task["system"], task["service"]) == ("bob", world["SYSTEM"], "compute")
     assert task["task_id"] == task["hash_id"] == answer.json["task_id"]
     assert task["task_url"] == answer.json["task_url"]
     assert task["updated_at"] == task["last_modify"] >= task["created_at"]

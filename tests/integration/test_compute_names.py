@@ -23,7 +23,7 @@ def _ended(bed: Bed, request: Ask, token: str) -> dict[str, Any]:
     """What the task has when it has ended well."""
     answer = request.send(bed, token=token)
     assert answer.status in (200, 201), answer.body
-    task = bed.task_ended(answer.json["task_id"])
+    task = bed.task_ended(answer.json["task_id"], client="bob-client")
     assert task["status"] == "200", task
     return {"task_id": task["task_id"], "data": task["data"]}
 
@@ -35,17 +35,17 @@ def test_names_of_uploaded_files(bed: Bed, world: Mapping[str, str], chunk: str)
     task = _ended(bed, upload(name=f"a{quoted}z.sh"), world["TOKEN"])
     kept = "".join("_" if c in " /" else c for c in chunk if c in KEPT + " /")
     assert task["data"]["job_file"].rpartition("/")[2] == f"a{kept}z.sh"
-    assert bed.job_finished(f"r-{task['task_id']}")["status"]["phase"] == "Succeeded"
+    assert bed.job_finished(f"r-{task['task_id']}", namespace=bed.namespace("bob"))["status"]["phase"] == "Succeeded"
 
 
 def test_names_of_files_on_the_system(bed: Bed, world: Mapping[str, str]) -> None:
     """All that a path may have, in one name: that very file runs."""
     name = "".join(c for c in PRINTABLE if c not in REFUSED + "/").strip() + ".sh"
     path = f"{world['HOME']}/{name}"
-    bed.node("cp", f"{world['HOME']}/plain.sh", path, user="alice")
+    bed.node("cp", f"{world['HOME']}/plain.sh", path, user="bob")
     task = _ended(bed, by_path(path), world["TOKEN"])
     assert task["data"]["job_file"] == path
-    assert bed.job_finished(f"r-{task['task_id']}")["status"]["phase"] == "Succeeded"
+    assert bed.job_finished(f"r-{task['task_id']}", namespace=bed.namespace("bob"))["status"]["phase"] == "Succeeded"
 
 
 @contextmanager
@@ -70,12 +70,12 @@ def test_names_of_jobs(bed: Bed, world: Mapping[str, str]) -> None:
     with _waiting(bed, world["TOKEN"], f'"{name}"\'"\'') as job_id:
         name += '"'
         record = _ended(bed, ask(f"GET /compute/jobs/{job_id}"), world["TOKEN"])["data"]["0"]
-        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "alice")
+        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "bob")
         (record,) = _ended(bed, ask(f"GET /compute/jobs?jobs={job_id}&userJobs=no"), world["TOKEN"])["data"].values()
-        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "alice")
+        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "bob")
         record = _accounted(bed, job_id, world["TOKEN"])
         # slurmdbd writes that one so, also for sacct itself.
-        assert (record["name"], record["state"], record["user"]) == (name.replace('"', "`"), "PENDING", "alice")
+        assert (record["name"], record["state"], record["user"]) == (name.replace('"', "`"), "PENDING", "bob")
 
 
 def test_a_name_that_looks_like_other_fields(bed: Bed, world: Mapping[str, str]) -> None:
@@ -83,9 +83,9 @@ def test_a_name_that_looks_like_other_fields(bed: Bed, world: Mapping[str, str])
     name = "x StdOut=/etc/o StdErr=/etc/e Command=/etc/c JobState=FAILED UserId=root(0)|bob|.:.bob.:.RUNNING.:."
     with _waiting(bed, world["TOKEN"], f'"{name}"') as job_id:
         record = _ended(bed, ask(f"GET /compute/jobs/{job_id}"), world["TOKEN"])["data"]["0"]
-        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "alice")
+        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "bob")
         assert record["job_file_out"] == record["job_file_err"]
         assert record["job_file_out"].endswith(f"/slurm-{job_id}.out")
         assert record["job_file"].endswith("/job.sh")
         record = _accounted(bed, job_id, world["TOKEN"])
-        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "alice")
+        assert (record["name"], record["state"], record["user"]) == (name, "PENDING", "bob")
