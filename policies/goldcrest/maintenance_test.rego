@@ -79,6 +79,19 @@ test_new_jobs_are_taken_unless_it_says_so if {
 	open(question, [object.union(window, {"operations": ["fs.*", "slurm.release"]})], during)
 }
 
+test_reservations_are_stopped if {
+	every operation in ["rsv.list", "rsv.create", "rsv.update", "rsv.delete"] {
+		by_token := {"operation": operation, "subject": object.union(question.subject, {"via": "Token", "issuer": "https://other", "scopes": ["firecrest"]})}
+		not open(asked(by_token), [window], during)
+		not open(asked(by_token), [object.union(window, {"operations": ["rsv.*"]})], during)
+		open(asked(by_token), [object.union(window, {"operations": ["fs.*", "slurm.*"]})], during)
+		refused := signed(asked(by_token), site) with data.goldcrest.scope as "firecrest"
+		[refused.allow, refused.retry, refused.rule] == [false, true, "maintenance.rego: passed (maintenance[0])"]
+		after := signed(asked(by_token), object.union(site, {"maintenance": []})) with data.goldcrest.scope as "firecrest"
+		after.allow
+	}
+}
+
 test_who_is_exempt if {
 	open(by({"groups": ["administrators"]}), [window], during)
 	not open(by({"via": "Token", "issuer": "https://other", "groups": ["administrators"]}), [window], during)

@@ -56,8 +56,8 @@ class Copy(_TwoPaths):
     """``cp --force -dR --preserve=all``: into a target that is a folder; what cannot be copied is left out, and the first such error
     is the command's. Answer: ``{"files", "bytes"}``.
 
-    CommandFailed ``os`` names in its ``path`` which of the two failed, or the file within the tree; ``state``: the same file, or a folder
-    into itself.
+    CommandFailed ``os`` names in its ``path`` which of the two failed, or the file within the tree, and says ``EINVAL`` of a folder into
+    itself; ``state``: the same file.
     """
 
     op: ClassVar[str] = "fs.copy"

@@ -315,6 +315,11 @@ async def test_mkdir(site: Site) -> None:
     )
     assert (await site.send("POST", "mkdir", targetPath=site.path("a/b"), p="false")).status == 201
     assert (site.folder / "a/b").is_dir()
+    site.make("file")
+    body = failed(await site.send("POST", "mkdir", targetPath=site.path("file"), p=""), "X-Exists", "targetPath already exists")  # fmt: skip
+    assert body["error"] == f"mkdir: cannot create directory '{site.path('file')}': File exists"
+    reply = await site.send("POST", "mkdir", targetPath=site.path("file/x"), p="")
+    failed(reply, "X-Not-A-Directory", "targetPath is not a directory", code="NotADirectory")
 
 
 async def test_rename_and_copy(site: Site) -> None:
@@ -353,6 +358,13 @@ async def test_rename_and_copy(site: Site) -> None:
         )
         reply = await site.send(method, route, sourcePath=site.path("source"), targetPath=site.path("source"))
         assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (400, "WrongState")
+        body = failed(
+            await site.send(method, route, sourcePath=str(folder), targetPath=f"{folder}/below"),
+            "X-A-Directory",
+            "path is a directory, can't checksum directories",
+        )
+        words = "cannot move '{0}' to a subdirectory of itself, '{0}/below'" if word == "mv" else "cannot copy a directory, '{0}', into itself, '{0}/below'"  # fmt: skip
+        assert body["error"] == f"{word}: {words.format(folder)}"
 
 
 async def test_copy_of_a_tree(site: Site) -> None:
@@ -406,6 +418,16 @@ async def test_chown(site: Site) -> None:
     body = failed(await site.send("PUT", "chown", targetPath=path, owner="daemon"), "X-Permission-Denied", NO_MACHINE_OR_PATH)  # fmt: skip
     assert body["error"] == f"chown: changing ownership of '{path}': Operation not permitted"
     assert (site.folder / "file").owner() == USER
+
+
+async def test_attributes_behind_a_closed_folder(site: Site) -> None:
+    """chmod and chown "cannot access" what they may not reach: row 5 of contract 3.7, before the reason; the code has it."""
+    (site.folder / "closed").mkdir(mode=0o700)
+    (site.folder / "closed/file").touch()
+    for route, form in (("chmod", {"mode": "700"}), ("chown", {"owner": USER})):
+        reply = await site.send("PUT", route, targetPath=site.path("closed/file"), **form)
+        body = failed(reply, "X-Invalid-Path", "path is an invalid path", code="PermissionDenied")
+        assert body["error"] == f"{route}: cannot access '{site.path('closed/file')}': Permission denied"
 
 
 async def test_symlink(site: Site) -> None:

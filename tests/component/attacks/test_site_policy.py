@@ -29,6 +29,7 @@ from component.delegation.callers import another_delegation, of, post, rest_job
 from goldcrest.commands import Find, Submit
 from goldcrest.errors import DeniedForNow, PolicyUnavailable
 from goldcrest.wellknown import namespace_of_user
+from unit.ssh_filter.test_arguments import GOOD
 
 pytestmark = pytest.mark.component
 
@@ -129,6 +130,40 @@ def test_a_rest_job_is_taken_meanwhile(stage: AttackStage) -> None:
         answer = json.loads(response.read())
     assert (response.status, response.headers["Retry-After"]) == (400, "60")
     assert MESSAGE in answer["error"]
+
+
+RESERVATIONS = ("rsv.list", "rsv.create", "rsv.update", "rsv.delete")
+
+
+@pytest.mark.parametrize("more", [{}, {"operations": ["rsv.*"]}], ids=["every-command", "rsv-only"])
+async def test_a_maintenance_stops_reservations(stage: AttackStage, more: dict[str, Any]) -> None:
+    """Each of their commands, whether the window names them or not; they are signed again when it is over."""
+    with site(stage, maintenance=[window(**more)]):
+        for operation in RESERVATIONS:
+            error = (await reservation(stage, operation))["error"]
+            assert (error["code"], error["retryable"]) == ("DeniedForNow", True)
+            assert stage.audited(MESSAGE)["operation"] == operation
+        _, signed = await rest(stage, "")
+        assert ("certificate" in signed) == bool(more)  # files are not reservations
+    with site(stage, maintenance=[window(begins=-3600, ends=-1, **more)]):
+        for operation in RESERVATIONS:
+            assert "certificate" in await reservation(stage, operation)
+
+
+def test_a_client_is_told_of_a_maintenance_of_reservations(stage: AttackStage) -> None:
+    """400 with the site's message, and when to ask again."""
+    headers = {"Authorization": f"Bearer {stage.issuer.token('alice')}", "X-Machine-Name": "cluster"}
+    with (
+        site(stage, maintenance=[window()]),
+        closing(http.client.HTTPConnection("127.0.0.1", stage.gateway_port, timeout=20)) as connection,
+    ):
+        connection.request("GET", "/reservations", headers=headers)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    assert (response.status, answer["error"]) == (400, "Error listing reservation")
+    assert MESSAGE in answer["description"]
+    assert response.headers["X-Machine-Not-Available"] == "Machine is not available"
+    assert response.headers["Retry-After"] == "60"
 
 
 async def test_a_window_may_refuse_at_the_door(stage: AttackStage) -> None:
@@ -299,6 +334,41 @@ async def test_a_site_rule_denies_in_both_decisions(stage: AttackStage) -> None:
         await asked(stage, following(stage, raw)[Find], of(raw))
         why = explained(stage, "--resource", f"Job/{body['namespace']}/{body['name']}", "--op", "slurm.find")
     assert "rule       site: site.rego: by_route (package goldcrest.site, in the site's own files)" in why.stdout
+
+
+BY_ARGUMENTS = """package goldcrest.site
+
+deny contains {"rule": "site.rego: large_reservations", "reason": sprintf("%d nodes of %s for %s: ask the help desk", [input.args.nodes, input.args.nodeType, input.args.name])} if {
+	startswith(input.operation, "rsv.")
+	input.args.nodes > 2
+}
+"""
+
+
+async def reservation(stage: AttackStage, operation: str, **changes: Any) -> dict[str, Any]:
+    """What delegation answers the gateway for a command of ``/reservations``."""
+    [request] = certificate_body(stage.issuer.token("alice"))["requests"]
+    asked_for = {**request, "op": operation, "args": {**GOOD[operation], **changes}}
+    caller = stage.caller_token("goldcrest-api")
+    _, answer = await post(stage, "/v1/certificates", {"requests": [asked_for]}, token=caller)
+    [found] = answer["results"]
+    result: dict[str, Any] = found
+    return result
+
+
+async def test_a_site_rule_sees_the_arguments_of_reservations(stage: AttackStage) -> None:
+    """As they would be signed, each under its name: one that is too large is refused in the site's words, and one that is not, signed."""
+    with stage.site_rules(BY_ARGUMENTS):
+        for operation in ("rsv.create", "rsv.update"):
+            assert "certificate" in await reservation(stage, operation, nodes=2)
+            answer = await reservation(stage, operation, nodes=3)
+            assert "certificate" not in answer
+            words = "3 nodes of gpu for course_1: ask the help desk"
+            assert (answer["error"]["code"], answer["error"]["message"]) == ("PolicyDenied", words)
+            line = stage.audited(words)
+            assert (line["operation"], line["rule"]) == (operation, "site: site.rego: large_reservations")
+        for operation in ("rsv.list", "rsv.delete"):
+            assert "certificate" in await reservation(stage, operation)
 
 
 async def test_a_site_rule_never_allows(stage: AttackStage) -> None:

@@ -216,8 +216,12 @@ def test_mkdir_with_parents(f: Any, session: Any, home: Path) -> None:
     assert (home / "a" / "b" / "c" / "d").is_dir()
     assert stat.S_IMODE((home / "a").stat().st_mode) == 0o755
     (home / "file").write_text("")
+    (home / "link").symlink_to("file")
     with pytest.raises(NotADirectoryError):
         do(f, session, "fs.mkdir", home / "file" / "x", mode=0o700, parents=True)
+    for name in ("file", "link"):  # as mkdir(1) says it
+        with pytest.raises(FileExistsError):
+            do(f, session, "fs.mkdir", home / name, mode=0o700, parents=True)
     (home / "dangling").symlink_to("nowhere")
     with pytest.raises(FileNotFoundError):
         do(f, session, "fs.mkdir", home / "dangling" / "x", mode=0o700, parents=True)

@@ -103,6 +103,8 @@ def header(failed: Failed) -> dict[str, str] | None:
             return _INVALID_PATH
         case (("ENOTDIR" | "ELOOP" | "ENAMETOOLONG"), program) if program in _CANNOT_ACCESS:
             return _INVALID_PATH
+        case "EACCES", "chmod" | "chown":
+            return _INVALID_PATH  # they say "cannot access"; ls says it of an entry, and of a folder that it may not read "cannot open"
         case "ENOTDIR", _:
             return {"X-Not-A-Directory": "targetPath is not a directory"}
         case "EACCES", _:

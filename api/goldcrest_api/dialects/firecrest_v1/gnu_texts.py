@@ -48,7 +48,8 @@ def _each(sentence: str, *names: str) -> dict[str, str]:
     return dict.fromkeys(names, sentence)
 
 
-_NO_WAY_TO: Final = ("ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG")
+# EACCES: of a folder on the way; a file's own mode keeps nobody from changing its attributes.
+_NO_WAY_TO: Final = ("ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES")
 _ENDS_WRITING: Final = ("ENOSPC", "EDQUOT", "EFBIG", "EIO")
 _READING: Final = "cannot open '{path}' for reading: {reason}"
 _MV: Final = _each("mv: cannot overwrite '{target}': {reason}", "EEXIST", "ENOTEMPTY") | {
