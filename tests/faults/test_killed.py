@@ -74,7 +74,6 @@ _ROWS = [
         "run",
     ),
     Row(FILTER, ("before-exec@slurm.cancel", "before-answer@slurm.cancel"), "cancel"),
-    Row(FILTER, ("before-answer@slurm.cancel",), "delete", again=True),
     Row(
         FILTER,
         ("before-exec@slurm.queue", "before-answer@slurm.queue", "before-answer@slurm.describe"),
