@@ -46,6 +46,12 @@ stop() {
     exit 2
 }
 
+# Something that was done is not as it should be.
+fail() {
+    printf 'install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
 say() { printf '%-10s %s\n' "$1" "$2"; }
 
 by_hand() {
@@ -138,6 +144,14 @@ put() {
     changed=yes
 }
 
+# Lines of a file of public keys that count: the kind and the key of each. A last line without an end counts too.
+active_keys() (
+    while read -r kind key comment || [ "$kind" ]; do
+        case $kind in '' | \#*) continue ;; esac
+        printf '%s %s\n' "$kind" "$key"
+    done <"$1"
+)
+
 # make_folder PATH MODE
 make_folder() {
     [ -d "$1" ] && return
@@ -205,7 +219,13 @@ if [ ! "$own_keys" ] && grep -qs '^HostKey /etc/ssh/goldcrest_host_' "$sshd_conf
 if [ "$ca" ]; then
     [ -r "$ca" ] || stop "cannot read $ca"
     if grep -q 'PRIVATE KEY' "$ca"; then stop "$ca is a PRIVATE key: it must never be on a login node; give the .pub file"; fi
-    ssh-keygen -l -f "$ca" >/dev/null 2>&1 || stop "$ca is no public key: goldcrest-delegation init writes it beside the CA's key, as ….pub"
+    active_keys "$ca" >"$scratch/given"
+    [ -s "$scratch/given" ] || stop "$ca has no key in it: goldcrest-delegation init writes it beside the CA's key, as ….pub"
+    while read -r line; do
+        printf '%s\n' "$line" >"$scratch/key"
+        ssh-keygen -l -f "$scratch/key" >/dev/null 2>&1 ||
+            stop "$ca has a line that is no public key: goldcrest-delegation init writes it beside the CA's key, as ….pub"
+    done <"$scratch/given"
 elif [ ! -f "$etc/ca.pub" ]; then
     stop '--ca FILE is needed: the public key of Goldcrest'"'"'s user CA'
 fi
@@ -252,8 +272,10 @@ policy["environment"] = environment
 json.dump(policy, sys.stdout, indent=2)
 print()
 ' "$here/ssh-filter.example.json" "$system" "$slurm_conf" "$program_path" >"$scratch/policy"
-    cp "$scratch/policy" "$etc/ssh-filter.json"
-    chmod 644 "$etc/ssh-filter.json"
+    # Under another name first: half of it, on a disk that is full, would be kept for ever.
+    cp "$scratch/policy" "$etc/ssh-filter.json.goldcrest-part"
+    chmod 644 "$etc/ssh-filter.json.goldcrest-part"
+    mv -f "$etc/ssh-filter.json.goldcrest-part" "$etc/ssh-filter.json"
     say wrote "$etc/ssh-filter.json"
 fi
 
@@ -262,10 +284,14 @@ if [ "$ca" ]; then
     if [ "$dry" ]; then
         say would "add the keys of $ca to $etc/ca.pub"
     else
-        { cat "$etc/ca.pub" 2>/dev/null || :; } >"$scratch/ca"
-        while read -r kind key comment; do
+        : >"$scratch/ca"
+        if [ -f "$etc/ca.pub" ]; then
+            while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <"$etc/ca.pub" >"$scratch/ca"
+        fi
+        while read -r kind key comment || [ "$kind" ]; do
             case $kind in '' | \#*) continue ;; esac
-            grep -qF "$kind $key" "$scratch/ca" || printf '%s %s %s\n' "$kind" "$key" "$comment" >>"$scratch/ca"
+            active_keys "$scratch/ca" >"$scratch/active"
+            grep -qxF "$kind $key" "$scratch/active" || printf '%s %s %s\n' "$kind" "$key" "$comment" >>"$scratch/ca"
         done <"$ca"
         if cmp -s "$scratch/ca" "$etc/ca.pub"; then
             say same "$etc/ca.pub"
@@ -275,6 +301,10 @@ if [ "$ca" ]; then
             mv -f "$etc/ca.pub.goldcrest-part" "$etc/ca.pub"
             say wrote "$etc/ca.pub"
         fi
+        active_keys "$etc/ca.pub" >"$scratch/active"
+        while read -r line; do
+            grep -qxF "$line" "$scratch/active" || fail "$etc/ca.pub has not got the key ${line##* } of $ca: add it by hand"
+        done <"$scratch/given"
     fi
 fi
 

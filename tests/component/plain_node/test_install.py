@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from component.plain_node.machine import Machine
 from goldcrest.commands import StatFile, WhoAmI
 from goldcrest.errors import SystemUnreachable
 from goldcrest_delegation.ca_key import make_ca_key
+from unit.ssh_filter.conftest import load_filter
 
 pytestmark = pytest.mark.component
 
@@ -142,9 +144,76 @@ def test_keys_of_the_ca_are_added(machine: Machine, keys: Path, tmp_path: Path) 
     ]
 
 
+@pytest.fixture(scope="session")
+def next_key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The line of another CA's public key."""
+    folder = tmp_path_factory.mktemp("next")
+    make_ca_key(folder / "ca")
+    return (folder / "ca.pub").read_text().strip()
+
+
+def trusted(machine: Machine) -> set[bytes]:
+    """Keys of the node's CA file, as the filter reads them."""
+    return set(load_filter().parse_ca_keys(machine.path("/etc/goldcrest/ca.pub").read_bytes()))
+
+
+def blob(line: str) -> bytes:
+    return b64decode(line.split()[1])
+
+
+def test_keys_of_the_ca_whatever_the_files_look_like(machine: Machine, keys: Path, next_key: str) -> None:
+    """A file without an end of its last line, as `kubectl -o jsonpath` and `printf %s` make them, on either side; a key that is only in
+    a comment is not there yet. Each is one that the filter trusts then, and those before it still are."""
+    first = (keys / "ca.pub").read_text().strip()
+    machine.write("/root/ca.pub", first)
+    install(machine)
+    assert trusted(machine) == {blob(first)}
+    bare = " ".join(next_key.split()[:2])
+    forms = {
+        "no end of the given one": (f"{first}\n", next_key),
+        "no end of the node's": (first, f"{next_key}\n"),
+        "no end of either": (first, next_key),
+        "no comment and no end": (first, bare),
+        "only in a comment": (f"{first}\n# {next_key}\n", f"{next_key}\n"),
+        "in a comment without an end": (f"{first}\n#{next_key}", next_key),
+        "in another key's comment": (f"{first} {bare}\n", next_key),
+        "two, and blank lines": (f"\n{first}", f"# ours\n\n{first}\n  {next_key}"),
+    }
+    for words, (there, given) in forms.items():
+        machine.write("/etc/goldcrest/ca.pub", there)
+        machine.write("/root/next.pub", given)
+        done = machine.run("sh", "/root/ssh-filter/install.sh", "--ca", "/root/next.pub")
+        assert "wrote      /etc/goldcrest/ca.pub" in done.stdout, words
+        assert trusted(machine) == {blob(first), blob(next_key)}, words
+        written = machine.path("/etc/goldcrest/ca.pub").read_text()
+        assert written.startswith(f"{there}\n" if there[-1] != "\n" else there), words
+        assert (
+            "same       /etc/goldcrest/ca.pub"
+            in machine.run("sh", "/root/ssh-filter/install.sh", "--ca", "/root/next.pub").stdout
+        )
+        assert machine.path("/etc/goldcrest/ca.pub").read_text() == written, words
+
+
+def test_a_full_disk_leaves_no_half_policy(machine: Machine) -> None:
+    """It would be kept by every later run as the site's own."""
+    machine.run("mkdir", "/etc/goldcrest")
+    machine.run("mount", "-t", "tmpfs", "-o", "size=8k,mode=755", "tmpfs", "/etc/goldcrest")
+    machine.write("/etc/goldcrest/filler", "x" * 8192)
+    with pytest.raises(AssertionError, match="No space left on device"):
+        install(machine)
+    assert not machine.path("/etc/goldcrest/ssh-filter.json").exists()
+    machine.path("/etc/goldcrest/filler").unlink()
+    install(machine)
+    assert json.loads(machine.path("/etc/goldcrest/ssh-filter.json").read_text())["system"] == "cluster"
+    assert {path.name for path in machine.path("/etc/goldcrest").iterdir()} == {"ca.pub", "ssh-filter.json"}
+
+
 WRONG_CALLS = {
     "PRIVATE key": ("--ca", "/root/ca"),
     "no public key": ("--ca", "/etc/passwd"),
+    "has no key in it": ("--system", "x", "--ca", "/root/empty.pub"),
+    "no key in it": ("--system", "x", "--ca", "/root/comment.pub"),
+    "has a line that is no public key": ("--system", "x", "--ca", "/root/half.pub"),
     "cannot read": ("--ca", "/nowhere"),
     "--system NAME is needed": ("--ca", "/root/ca.pub"),
     "--ca FILE is needed": ("--system", "x"),
@@ -160,6 +229,10 @@ WRONG_CALLS = {
 def test_what_is_refused(machine: Machine, keys: Path) -> None:
     """Said in one line, with nothing done: above all the CA's private key does not stay on a node unnoticed."""
     machine.write("/root/ca", (keys / "ca").read_text(), mode=0o600)
+    public = (keys / "ca.pub").read_text()
+    machine.write("/root/empty.pub", "")
+    machine.write("/root/comment.pub", f"# {public}")
+    machine.write("/root/half.pub", f"{public}{public[:40]}")
     before = listing(machine)
     for words, options in WRONG_CALLS.items():
         done = machine.run("sh", "/root/ssh-filter/install.sh", *options, check=False)
