@@ -150,7 +150,11 @@ class Series:
 def series(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Series]:
     series = Series(
         bed,
-        {item.callspec.params["row"] for item in request.session.items if "row" in getattr(item, "fixturenames", ())},
+        {
+            row
+            for item in request.session.items
+            if isinstance(row := getattr(item, "callspec", None) and item.callspec.params.get("row"), Row)
+        },
     )
     try:
         series.prepare()

@@ -28,6 +28,14 @@ def made(bed: Bed, *, seconds: int = 1, number: int = JOBS) -> list[str]:
     return names
 
 
+def running(bed: Bed) -> list[str]:
+    """As :func:`made`, of jobs that run. Not merely begun: Slurm itself puts back and holds what it was launching when it was stopped."""
+    names = made(bed, seconds=15)
+    for name in names:
+        bed.job_when(name, lambda status: status.get("phase") == "Running")
+    return names
+
+
 def ran_once(bed: Bed, names: list[str]) -> None:
     for name in names:
         status = bed.job_finished(name, seconds=180 + 3 * JOBS)["status"]
@@ -54,11 +62,9 @@ def reason(bed: Bed, name: str) -> tuple[str, str]:
 @pytest.mark.timeout(600 + 10 * JOBS)
 def test_controller_restarted_and_killed(bed: Bed) -> None:
     """slurmctld is restarted, and killed and started again, while jobs are submitted and run."""
-    names = made(bed, seconds=15)
+    names = running(bed)
     bed.faults.node_daemon("restart", "slurmctld")
-    names += made(bed, seconds=15)
-    for name in names:
-        bed.job_when(name, lambda status: status.get("phase") == "Running")
+    names += running(bed)
     time.sleep(SAVED_SECONDS)
     bed.faults.node_daemon("kill", "slurmctld")
     names += made(bed, number=1)
@@ -69,17 +75,17 @@ def test_controller_restarted_and_killed(bed: Bed) -> None:
 @pytest.mark.timeout(600 + 10 * JOBS)
 def test_controller_down_for_long(bed: Bed) -> None:
     """Running jobs are shown as not seen, waiting ones as waiting for the scheduler; none fails; then all go on."""
-    running = made(bed, seconds=DOWN_SECONDS + 40, number=min(JOBS, 4))  # as many as the nodes hold at once
-    for name in running:
+    seen_running = made(bed, seconds=DOWN_SECONDS + 40, number=min(JOBS, 4))  # as many as the nodes hold at once
+    for name in seen_running:
         bed.job_when(name, lambda status: status.get("phase") == "Running")
     with bed.faults.daemon_down("slurmctld"):
         waiting = made(bed)
-        for name in (running[0], *waiting):
+        for name in (seen_running[0], *waiting):
             bed.until(lambda name=name: reason(bed, name), lambda seen: seen[1] == "SchedulerUnavailable", seconds=90)
         time.sleep(DOWN_SECONDS)
-        assert {bed.job(name)["status"]["phase"] for name in running} == {"Running"}
+        assert {bed.job(name)["status"]["phase"] for name in seen_running} == {"Running"}
         assert not {bed.job(name)["status"]["phase"] for name in waiting} & {"Failed", "Succeeded", "Cancelled"}
-    ran_once(bed, [*running, *waiting])
+    ran_once(bed, [*seen_running, *waiting])
 
 
 @pytest.mark.timeout(600 + 10 * JOBS)
