@@ -372,9 +372,7 @@ def check_sshd(report, policy, authorities, configuration, filter_path, user):
         report.warn(
             "sshd", "maxstartups is the default, which drops connections from 10 on", "set MaxStartups 200:30:500"
         )
-    if values.get("persourcepenalties", ["no"]) != ["no"] and values.get("persourcepenaltyexemptlist", ["none"]) == [
-        "none"
-    ]:
+    if values.get("persourcepenalties", ["no"]) != ["no"] and values.get("persourcepenaltyexemptlist", ["none"]) == ["none"]:
         report.warn(
             "sshd", "keeps an address out after a few failed logins, and all of Goldcrest's users come from one",
             "install.sh --gateway ADDRESS, for each address of Goldcrest",

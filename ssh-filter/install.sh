@@ -114,6 +114,15 @@ remember() {
     mv -f "$record.new" "$record"
 }
 
+# write_whole SOURCE TARGET MODE: under another name first, so that nobody sees half of a file, and none is kept where a disk is full
+write_whole() {
+    cp "$1" "$2.goldcrest-part"
+    chown root:root "$2.goldcrest-part"
+    chmod "$3" "$2.goldcrest-part"
+    mv -f "$2.goldcrest-part" "$2"
+    say wrote "$2"
+}
+
 # put SOURCE TARGET MODE: TARGET is as SOURCE, root's, with MODE; a TARGET that was changed here is kept.
 put() {
     target=$2
@@ -134,13 +143,8 @@ put() {
         say would "write $target"
         return
     fi
-    # Under another name first: nobody sees half of a file.
-    cp "$1" "$target.goldcrest-part"
-    chown root:root "$target.goldcrest-part"
-    chmod "$3" "$target.goldcrest-part"
-    mv -f "$target.goldcrest-part" "$target"
+    write_whole "$1" "$target" "$3"
     [ "$target" = "$2" ] && remember "$target"
-    say wrote "$target"
     changed=yes
 }
 
@@ -272,11 +276,7 @@ policy["environment"] = environment
 json.dump(policy, sys.stdout, indent=2)
 print()
 ' "$here/ssh-filter.example.json" "$system" "$slurm_conf" "$program_path" >"$scratch/policy"
-    # Under another name first: half of it, on a disk that is full, would be kept for ever.
-    cp "$scratch/policy" "$etc/ssh-filter.json.goldcrest-part"
-    chmod 644 "$etc/ssh-filter.json.goldcrest-part"
-    mv -f "$etc/ssh-filter.json.goldcrest-part" "$etc/ssh-filter.json"
-    say wrote "$etc/ssh-filter.json"
+    write_whole "$scratch/policy" "$etc/ssh-filter.json" 644
 fi
 
 # Keys of the CA are added, never taken away: during a change of the CA both count.
@@ -296,10 +296,7 @@ if [ "$ca" ]; then
         if cmp -s "$scratch/ca" "$etc/ca.pub"; then
             say same "$etc/ca.pub"
         else
-            cp "$scratch/ca" "$etc/ca.pub.goldcrest-part"
-            chmod 644 "$etc/ca.pub.goldcrest-part"
-            mv -f "$etc/ca.pub.goldcrest-part" "$etc/ca.pub"
-            say wrote "$etc/ca.pub"
+            write_whole "$scratch/ca" "$etc/ca.pub" 644
         fi
         active_keys "$etc/ca.pub" >"$scratch/active"
         while read -r line; do

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
@@ -11,6 +10,7 @@ from starlette.types import Send
 
 from goldcrest.errors import GoldcrestError
 from goldcrest.telemetry import Log
+from goldcrest_api.streaming import NothingRead, to_a_reader
 
 _log = Log(__name__)
 
@@ -32,16 +32,15 @@ class FileResponse(StreamingResponse):
         self._slow_seconds = slow_seconds
 
     async def stream_response(self, send: Send) -> None:
+        send = to_a_reader(send, slow_seconds=self._slow_seconds)
         async with aclosing(self._pieces) as pieces:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 async for piece in pieces:
-                    async with asyncio.timeout(self._slow_seconds):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                async with asyncio.timeout(self._slow_seconds):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
             except GoldcrestError as error:
                 _log.warning("download.cut", code=error.code, reason=error.message)
-            except TimeoutError:
-                _log.warning("download.cut", code="", reason=f"nothing was read for {self._slow_seconds:g} s")
+            except NothingRead as error:
+                _log.warning("download.cut", reason=str(error))
             # Without an end the server closes the connection.

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from goldcrest.telemetry import Log
 from goldcrest_api.services.streams import Cut, Stream
@@ -15,6 +15,26 @@ from goldcrest_api.services.streams import Cut, Stream
 _log = Log(__name__)
 
 Pieces = Callable[[Stream], AsyncGenerator[bytes]]
+
+
+class NothingRead(Exception):
+    """A client has taken nothing for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing was read for {seconds:g} s")
+
+
+def to_a_reader(send: Send, *, slow_seconds: float) -> Send:
+    """The same ``send``, which does not wait for ever: it raises :class:`NothingRead`."""
+
+    async def sent(message: Message) -> None:
+        try:
+            async with asyncio.timeout(slow_seconds):
+                await send(message)
+        except TimeoutError:
+            raise NothingRead(slow_seconds) from None
+
+    return sent
 
 
 class StreamedResponse(Response):
@@ -57,18 +77,15 @@ class StreamedResponse(Response):
             raise error
 
     async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        send = to_a_reader(send, slow_seconds=self._slow_seconds)
         try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async with aclosing(self._pieces(self._stream)) as pieces:
                 async for piece in pieces:
-                    async with asyncio.timeout(self._slow_seconds):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-            async with asyncio.timeout(self._slow_seconds):
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except TimeoutError:
-            self._note(f"nothing was read for {self._slow_seconds:g} s")
-        except Cut as cut:
-            self._note(cut.message)
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (NothingRead, Cut) as cut:
+            self._note(str(cut))
 
     def _note(self, reason: str) -> None:
         _log.info("stream.cut", user=self._stream.caller.user, reason=reason)

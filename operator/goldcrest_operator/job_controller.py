@@ -24,7 +24,7 @@ from goldcrest_operator.reconcile.job import next_step
 from goldcrest_operator.reconcile.observation import Attempt, Observation
 from goldcrest_operator.reconcile.statuses import finished_at
 from goldcrest_operator.reconcile.steps import Step, Submit
-from goldcrest_operator.store import Followed, Known, Store, followed_of
+from goldcrest_operator.store import Followed, Store, followed_of
 from goldcrest_operator.surroundings import Surroundings
 from goldcrest_operator.tracker import Tracker
 from goldcrest_operator.workqueue import WorkQueue
@@ -74,13 +74,6 @@ class JobController(Controller[JobResource, Attempt, Subject]):
         self._asked_again.discard(uid)
         await super().reconcile(uid)
 
-    def changed(self, raw: Raw) -> None:
-        """The watch brought a Job."""
-        before = self._store.place_of(raw["metadata"]["uid"])
-        if self._store.put_job(raw):
-            self._queue.add(Key(Kind.JOB, raw["metadata"]["uid"]))
-            self._look_if_asked(raw, before)
-
     async def refresh(self, followed: Followed) -> None:
         """Read a followed Job anew: it may be gone without the watch having said so."""
         try:
@@ -90,7 +83,7 @@ class JobController(Controller[JobResource, Attempt, Subject]):
             return
         if fresh["metadata"]["uid"] != followed.uid:
             self.forget(followed.uid)
-        elif self._put(fresh):
+        elif self._store.update_job(fresh):
             self._queue.add(Key(Kind.JOB, followed.uid))
 
     def block_list_changed(self, before: BlockList, now: BlockList) -> None:
@@ -130,18 +123,7 @@ class JobController(Controller[JobResource, Attempt, Subject]):
         return self._store.job(uid)
 
     def _put(self, raw: Raw) -> bool:
-        before = self._store.place_of(raw["metadata"]["uid"])
-        kept = self._store.update_job(raw)
-        if kept:
-            self._look_if_asked(raw, before)
-        return kept
-
-    def _look_if_asked(self, raw: Raw, before: Known | None) -> None:
-        """Whoever brings the annotation first: the watch does not tell again what is known."""
-        uid = raw["metadata"]["uid"]
-        now = self._store.place_of(uid)
-        if before is not None and now is not None and before.asked_at != now.asked_at:
-            self.look_again(uid)
+        return self._store.update_job(raw)
 
     def _read(self, raw: Raw) -> JobResource:
         return read_job(raw)

@@ -96,7 +96,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         metrics=metrics,
         system_uid=lambda name: store.system_uid(name),
     )
-    store = Store(cluster_id=cluster_id, changed=queries.changed)
+    store = Store(cluster_id=cluster_id, changed=queries.changed, asked=lambda uid: jobs.look_again(uid))
     known_tasks = TaskStore()
     queue = WorkQueue[Key](
         first=settings.retry.first_seconds,

@@ -71,6 +71,8 @@ class Store:
     Args:
         cluster_id: uid of the namespace kube-system; part of submission tokens.
         changed: is told of each Job that changed, by its system and user: what was asked of the scheduler before is old.
+        asked: is told the uid of a Job whose annotation reconcile-requested-at is another one, whoever brought it: the watch has no news of what
+            is known.
     """
 
     def __init__(
@@ -78,10 +80,12 @@ class Store:
         *,
         cluster_id: str,
         changed: Callable[[str, str], None] = lambda _system, _user: None,
+        asked: Callable[[str], None] = lambda _uid: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster_id = cluster_id
         self._changed = changed
+        self._asked = asked
         self._clock = clock
         self._spec_since: dict[str, tuple[int, float]] = {}  # generation of a System, and when it was first seen
         self._jobs: dict[str, Known] = {}
@@ -144,6 +148,8 @@ class Store:
         (self._unfinished[now.system].discard if now.finished else self._unfinished[now.system].add)(uid)
         self._follow(uid, None if now.finished or now.job_id is None else followed_of(job, now.job_id, token=token))
         self._changed(now.system, now.user)
+        if known is not None and known.asked_at != now.asked_at:
+            self._asked(uid)
         return True
 
     def update_job(self, raw: Raw) -> bool:

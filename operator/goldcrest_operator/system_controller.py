@@ -86,13 +86,9 @@ class SystemController:
             return
         self._follow(name)
         probed = await self._probed_now(system)
-        self._probed[name] = (system.uid, system.generation, self._clock())
         self._metrics.system_ready.labels(name).set(int(probed.ready))
-        try:
-            await self._write(raw, system, probed)
-        except GoldcrestError:
-            self._probed.pop(name, None)  # what was seen is lost: tried again, it is looked at again
-            raise
+        if await self._write(raw, system, probed):  # else what was seen is lost, and it is looked at again
+            self._probed[name] = (system.uid, system.generation, self._clock())
         self._queue.succeeded(Key(Kind.SYSTEM, name))
         self._queue.add_after(Key(Kind.SYSTEM, name), self._probe_seconds)
 
@@ -109,16 +105,16 @@ class SystemController:
         except GoldcrestError as error:
             return Probed(False, error.message)
 
-    async def _write(self, raw: Raw, system: SystemResource, probed: Probed) -> None:
+    async def _write(self, raw: Raw, system: SystemResource, probed: Probed) -> bool:
+        """Whether it is written, or need not be."""
         status = status_after(system, probed, now=self._epoch(), write_seconds=self._write_seconds)
         if status is None:
-            return
+            return True
         self._lease.check()
         try:
             written = await self._kube.replace_status(Kind.SYSTEM, raw, status.dump())
         except (Conflict, NotFound):
-            self._probed.pop(system.name, None)  # the watch brings what is there now, and it is probed anew
-            return
+            return False  # the watch brings what is there now
         self._store.put_system(written)
         before = ready_condition(system.status)
         if before is None or (before.status == "True") != probed.ready:
@@ -128,6 +124,7 @@ class SystemController:
             else:
                 notice = Notice(EventReason.WAITING, probed.message, warning=True)
                 self._recorder.post(Regarding(Kind.SYSTEM, "", system.name, system.uid), notice)
+        return True
 
     def _wake(self, name: str) -> None:
         for uid in self._store.unfinished(name):

@@ -98,9 +98,8 @@ class Watch:
         self._kubeconfig = kubeconfig
         self._shard = shard
         self._clock = clock
-        self._woken: dict[
-            str, tuple[str, int | None]
-        ] = {}  # for which uid and generation of each System its Jobs were woken
+        # For which uid and generation of each System its Jobs were woken.
+        self._woken: dict[str, tuple[str, int | None]] = {}
         self._heard = dict.fromkeys((Kind.JOB, Kind.TASK, Kind.SYSTEM), clock())
 
     @property
@@ -151,10 +150,11 @@ class Watch:
 
     def job_changed(self, type_: str | None, raw: Raw) -> None:
         """An event of a Job."""
+        uid = raw["metadata"]["uid"]
         if type_ == "DELETED" or not self._is_ours(raw):
-            self._jobs.forget(raw["metadata"]["uid"])
-        else:
-            self._jobs.changed(raw)
+            self._jobs.forget(uid)
+        elif self._store.put_job(raw):
+            self._queue.add(Key(Kind.JOB, uid))
         self._jobs.wake_dependents(raw)  # also of our own writes, which the watch repeats
 
     def _job_is_gone(self, uid: str) -> None:

@@ -24,6 +24,7 @@ from goldcrest.ssh.frames import (
 from goldcrest.ssh.hello import Hello, HelloFinder, NoHello
 from goldcrest.ssh.payloads import Pieces
 from goldcrest.ssh.requests import ChannelLost, Collected, Discarded, Receiver, Streamed, Took, result_of
+from goldcrest.ssh.shared import mark_retrieved
 
 _SENT: Final = 32 * 1024  # bytes of a packet that OpenSSH takes
 _REFUSALS: Final = 5  # the filter ends after 10; before that, others must not lose what they have under way
@@ -256,12 +257,10 @@ class Channel(asyncssh.SSHClientSession[bytes]):
                 yield item
             complete = True
         finally:
-            try:
-                self._abandon(request_id)
-            finally:
-                if not complete:
-                    # What the node has sent ahead would have to be read away first; a new channel is cheaper.
-                    self.close()
+            self._abandon(request_id)
+            if not complete:
+                # What the node has sent ahead would have to be read away first; a new channel is cheaper.
+                self.close()
         self._count_refusal(item)
         self._result(item, progress)
 
@@ -478,8 +477,3 @@ def printable(data: bytes) -> str:
     """The last line that a program printed, short and without control characters."""
     lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
     return "".join(c for c in lines[-1].strip() if c.isprintable())[:300] if lines else ""
-
-
-def mark_retrieved(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()

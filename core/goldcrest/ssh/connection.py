@@ -13,13 +13,14 @@ from typing import Final
 
 import asyncssh
 
-from goldcrest.ssh.channel import Channel, mark_retrieved, printable
+from goldcrest.ssh.channel import Channel, printable
 from goldcrest.ssh.hello import Hello, NoHello, UnusableHello
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.line import Line
 from goldcrest.ssh.login import LoginRefused
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
+from goldcrest.ssh.shared import mark_retrieved, result_of
 from goldcrest.telemetry import Log
 
 _LOG = Log(__name__)
@@ -195,17 +196,11 @@ class Connection:
                 self._stream_line.call()
 
     async def _need_shared(self) -> None:
-        opening = self._open_shared()
-        # Not awaited itself. That is no pause where it is done, so that its callback, which counts the channel, never has its turn, and we are
-        # here again for ever; and where it is cancelled, because the connection is ended, whoever waits for it would be, too.
-        await asyncio.wait((opening,))
-        if opening.cancelled():
-            raise ChannelLost("the connection was cut")
-        error = opening.exception()
-        if isinstance(error, LoginRefused):
+        try:
+            await result_of(self._open_shared(), cancelled=ChannelLost("the connection was cut"))
+        except LoginRefused:
             self.retire()  # the next request finds out with a new connection
-        if error is not None:
-            raise error
+            raise
 
     async def _add_stream(self) -> Channel:
         self._opening_streams += 1

@@ -20,6 +20,7 @@ from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.login import HostDown, LoginRefused, check_host_key, log_in
 from goldcrest.ssh.measures import SshMeasures
 from goldcrest.ssh.settings import SshSettings
+from goldcrest.ssh.shared import mark_retrieved, result_of
 from goldcrest.telemetry import Log, Trace
 from goldcrest.tracing import CLIENT, span
 
@@ -34,16 +35,8 @@ class _Ended(Exception):
     """A session was ended while it was being opened."""
 
 
-async def _opened(task: asyncio.Task[Connection]) -> Connection:
-    """Wait for a connection that others wait for as well, and not be cancelled with it.
-
-    Raises:
-        SystemUnreachable: the pool is being closed.
-    """
-    await asyncio.wait((task,))
-    if task.cancelled():
-        raise SystemUnreachable("this process is stopping")
-    return task.result()
+def _stopping() -> SystemUnreachable:
+    return SystemUnreachable("this process is stopping")
 
 
 class Connections:
@@ -93,7 +86,7 @@ class Connections:
             GoldcrestError: what the authority says.
         """
         if self._closed:
-            raise SystemUnreachable("this process is stopping")
+            raise _stopping()
         if avoid is not None:
             self._drop(avoid)
         endpoints = [Endpoint.of(host, spec) for host in spec.hosts]
@@ -142,10 +135,9 @@ class Connections:
             if failure is not None:
                 raise LoginRefused(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")
             task = self._opening.get(key)
-            # One that has just failed is there until its callback runs, and to wait for it is no pause in which that could: for ever.
-            if task is not None and not task.done():
+            if task is not None:
                 try:
-                    return await _opened(task)
+                    return await result_of(task, cancelled=_stopping())
                 except (HostKeyChanged, HostDown, LoginRefused):
                     raise
                 except (GoldcrestError, _Ended):
@@ -154,15 +146,14 @@ class Connections:
             self._opening[key] = task
             task.add_done_callback(lambda done: self._established(key, done))
             try:
-                return await _opened(task)
+                return await result_of(task, cancelled=_stopping())
             except _Ended:
                 continue  # the authority says whether there may be another
 
     def _established(self, key: ConnectionKey, task: asyncio.Task[Connection]) -> None:
         if self._opening.get(key) is task:
             del self._opening[key]
-        if not task.cancelled():
-            task.exception()  # whoever waits gets it; it may be that nobody waits any more
+        mark_retrieved(task)  # whoever waits gets it; it may be that nobody waits any more
 
     async def _establish(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
         endpoint = key.endpoint
@@ -326,7 +317,7 @@ class Connections:
             # Not gathered: that would wait for what does not end although it was cancelled.
             ended, _ = await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
             for task in ended:
-                _ = task.cancelled() or task.exception()  # nobody is left to be told
+                mark_retrieved(task)
         connections = [*self._open.values(), *self._leaving]
         self._open.clear()
         self._leaving.clear()

@@ -88,7 +88,10 @@ class Operator:
             system_uid=lambda name: self.store.system_uid(name),
         )
         self.store = Store(
-            cluster_id=CLUSTER, changed=self.queries.changed, clock=lambda: time.monotonic() + world.store_offset
+            cluster_id=CLUSTER,
+            changed=self.queries.changed,
+            asked=lambda uid: self.jobs.look_again(uid),
+            clock=lambda: time.monotonic() + world.store_offset,
         )
         self.lease = Lease(
             kube,
