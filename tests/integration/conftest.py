@@ -11,6 +11,7 @@ import pytest
 from bed import Bed
 from bed_fixtures import bed
 from integration.contract_world import made
+from integration.pyfirecrest_clients import ALICE, KINDS, Client, whole_area
 
 __all__ = ["bed"]
 
@@ -27,6 +28,23 @@ def expired_token(short_lived: str) -> str:
     expires = float(jwt.decode(short_lived, options={"verify_signature": False})["exp"])
     time.sleep(max(0.0, expires + 31.5 - time.time()))
     return short_lived
+
+
+@pytest.fixture(params=KINDS)
+def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """pyfirecrest's, sync and async; for ``CLIENT`` of the module, where it names one."""
+    with Client.of(bed, request.param, client=getattr(request.module, "CLIENT", ALICE)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A module that names an ``AREA`` goes through every method of it."""
+    area = getattr(request.module, "AREA", None)
+    if area is None:
+        yield
+    else:
+        yield from whole_area(request, area)
 
 
 @pytest.fixture(scope="module")

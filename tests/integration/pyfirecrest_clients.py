@@ -22,6 +22,7 @@ from firecrest.FirecrestException import FirecrestException
 
 from bed import Bed
 
+ALICE: Final = "alice-client"
 KINDS: Final = ("sync", "async")
 COMMAND_LINE: Final = "command line"
 NOBODYS_SYSTEM: Final = "nowhere"
@@ -77,7 +78,7 @@ class Token:
 class Client:
     """The sync and the async client under one interface. They find out the gateway's version by themselves."""
 
-    def __init__(self, bed: Bed, kind: str, *, client: str = "alice-client", token: str | None = None) -> None:
+    def __init__(self, bed: Bed, kind: str, *, client: str = ALICE, token: str | None = None) -> None:
         self.kind = kind
         secret = bed.facts["oidc"]["clients"][client]["secret"]
         authorization: Any = (

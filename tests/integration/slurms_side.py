@@ -1,8 +1,16 @@
-"""What Slurm itself says on the bed, asked on its node."""
+"""What Slurm itself says on the bed, asked on its node, and times as it writes them."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from bed import Bed
+
+
+def local_time(*, days: float = 0, hours: float = 0) -> str:
+    """That long from now, as the contract's times and Slurm's are: without a zone."""
+    later = datetime.now(UTC).astimezone() + timedelta(days=days, hours=hours)
+    return later.replace(microsecond=0, tzinfo=None).isoformat()
 
 
 def sbatch(bed: Bed, command: str, *, user: str = "alice") -> str:

@@ -16,10 +16,12 @@ import firecrest
 import pytest
 
 from bed import Bed
-from integration.pyfirecrest_clients import KINDS, Client, CommandLine, cells, whole_area
+from integration.pyfirecrest_clients import Client, CommandLine, cells
 from integration.slurms_side import accounted, ended, sbatch, scontrol, state
 
 pytestmark = pytest.mark.integration
+
+AREA = "compute"
 
 SCRIPT = '#!/bin/bash\necho "$(id -un) in $(pwd): $GREETING"\n'
 LONG = "#!/bin/bash\necho out of it\nsleep 300\n"
@@ -36,17 +38,6 @@ SUBMITTED = {
 SHOWN = ("jobid", "name", "nodelist", "nodes", "partition", "start_time", "state", "time", "time_left", "user")
 QUEUE = {*SHOWN, *SUBMITTED} - {"result"}
 ACCOUNTING = {*SHOWN, "cpu_time", "elapsed_time", "termination_time", "exit_code"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield from whole_area(request, "compute")
-
-
-@pytest.fixture(params=KINDS)
-def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client.of(bed, request.param) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from firecrest.FirecrestException import FirecrestException, HeaderException
 
 from bed import Bed
-from integration.pyfirecrest_clients import KINDS, NOBODYS_SYSTEM, Client
+from integration.pyfirecrest_clients import NOBODYS_SYSTEM, Client
 from integration.slurms_side import sbatch, state
 
 pytestmark = pytest.mark.integration
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.integration
 SCRIPT = "#!/bin/bash\ntrue\n"
 NO_PERMISSION = "User does not have permissions to access machine or path"
 UNKNOWN = "99999999"  # id of no job
-
-
-@pytest.fixture(params=KINDS)
-def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client.of(bed, request.param) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -6,30 +6,21 @@ Its command line has no commands for them: what it shows is what Slurm has, by `
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from firecrest.FirecrestException import FirecrestException, HeaderException
 
 from bed import Bed
-from integration.pyfirecrest_clients import KINDS, NOBODYS_SYSTEM, Client, whole_area
+from integration.pyfirecrest_clients import NOBODYS_SYSTEM, Client
+from integration.slurms_side import local_time
 
 pytestmark = pytest.mark.integration
 
-OPERATOR = "oscar-client"  # of Slurm
+AREA = "reservations"
+
+CLIENT = "oscar-client"  # of Slurm
 NO_PERMISSION = "User does not have permissions to access machine or path"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield from whole_area(request, "reservations")
-
-
-@pytest.fixture(params=KINDS)
-def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client.of(bed, request.param, client=OPERATOR) as made:
-        yield made
 
 
 @pytest.fixture
@@ -40,19 +31,13 @@ def name(bed: Bed) -> Iterator[str]:
     bed.node("scontrol", "delete", f"ReservationName={fresh}", check=False)
 
 
-def at(hours: int) -> str:
-    """A time as the contract's are: without a zone."""
-    later = datetime.now() + timedelta(hours=hours)  # noqa: DTZ005
-    return later.replace(microsecond=0).isoformat()
-
-
 def wanted(**changes: str) -> dict[str, str]:
     fields = {
         "account": "physics",
         "number_of_nodes": "1",
         "node_type": "any",
-        "start_time": at(hours=40),
-        "end_time": at(hours=41),
+        "start_time": local_time(hours=40),
+        "end_time": local_time(hours=41),
     }
     return fields | changes
 
@@ -75,7 +60,7 @@ def test_life_of_a_reservation(bed: Bed, client: Client, name: str) -> None:
     assert listed == {key.lower(): value for key, value in made.items()}
     assert listed["tres"].startswith("cpu="), "the value has a = of its own"
 
-    second = wanted(number_of_nodes="2", end_time=at(hours=43))
+    second = wanted(number_of_nodes="2", end_time=local_time(hours=43))
     assert client("update_reservation", name, **second) is None
     changed = on_the_system(bed, name)
     assert (changed["NodeCnt"], changed["EndTime"]) == ("2", second["end_time"])
@@ -109,7 +94,7 @@ def test_what_one_may_not(bed: Bed, client: Client, name: str) -> None:
 
 def test_what_makes_no_sense(bed: Bed, client: Client, name: str) -> None:
     """FirecrestException with the contract's sentence, and nothing is made or changed."""
-    past, start = at(hours=-1), at(hours=40)
+    past, start = local_time(hours=-1), local_time(hours=40)
     cases: list[tuple[dict[str, str], str]] = [
         ({"number_of_nodes": "0"}, "'numberOfNodes' parameter is not valid. It should be an integer > 0 (value entered:'0')"),
         ({"number_of_nodes": "two"}, "'numberOfNodes' parameter is not valid. It should be an integer > 0 (value entered:'two')"),

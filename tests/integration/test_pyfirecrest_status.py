@@ -6,7 +6,6 @@ And that no method of the client, in any area, is left out without a reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import firecrest
@@ -17,7 +16,6 @@ from firecrest.FirecrestException import NotFound, UnauthorizedException
 from bed import Bed
 from integration.pyfirecrest_clients import (
     COMMANDS,
-    KINDS,
     METHODS,
     NOBODYS_SYSTEM,
     SENDS_NOTHING,
@@ -26,10 +24,11 @@ from integration.pyfirecrest_clients import (
     Client,
     CommandLine,
     cells,
-    whole_area,
 )
 
 pytestmark = pytest.mark.integration
+
+AREA = "status"
 
 SERVICES = [
     {"service": name, "status": "available", "status_code": 200, "description": "server up & flask running"}
@@ -40,17 +39,6 @@ PARAMETERS = {
     "compute": {"WORKLOAD_MANAGER": ("Slurm", "")},
     "utilities": {"UTILITIES_MAX_FILE_SIZE": ("5", "MB"), "UTILITIES_TIMEOUT": ("5", "seconds")},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield from whole_area(request, "status")
-
-
-@pytest.fixture(params=KINDS)
-def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client.of(bed, request.param) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -16,22 +16,13 @@ import pytest
 from firecrest.FirecrestException import FirecrestException, HeaderException
 
 from bed import Bed
-from integration.pyfirecrest_clients import KINDS, Client, CommandLine, whole_area
+from integration.pyfirecrest_clients import Client, CommandLine
 
 pytestmark = pytest.mark.integration
 
+AREA = "utilities"
+
 USER = "alice"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _whole_area(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield from whole_area(request, "utilities")
-
-
-@pytest.fixture(params=KINDS)
-def client(bed: Bed, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with Client.of(bed, request.param) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ test_status_and_reservations.py."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bed import Bed
 from integration.door import NO_SUCH_MACHINE, Door, told
+from integration.slurms_side import local_time
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ def door(bed: Bed) -> Iterator[Door]:
 
 def at(hours: int) -> str:
     """Days from now, where no other test reserves anything; times of the contract have no zone."""
-    return (datetime.now() + timedelta(days=40, hours=hours)).replace(microsecond=0).isoformat()  # noqa: DTZ005
+    return local_time(days=40, hours=hours)
 
 
 def form(**changes: str | None) -> dict[str, str]:

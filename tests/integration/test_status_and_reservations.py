@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bed import Answer, Bed
+from integration.slurms_side import local_time
 
 pytestmark = pytest.mark.integration
 
@@ -19,8 +19,7 @@ NAME = "goldcrest_course"
 
 
 def form(**changes: str) -> bytes:
-    later = [datetime.now() + timedelta(hours=hours) for hours in (20, 21)]  # noqa: DTZ005  as the contract's times
-    start, end = (time.replace(microsecond=0).isoformat() for time in later)
+    start, end = local_time(hours=20), local_time(hours=21)
     fields = {
         "reservation": NAME,
         "account": "physics",

@@ -74,88 +74,88 @@ def door(bed: Bed) -> Door:
     return Door(bed)
 
 
-def T(path: str, **more: str) -> dict[str, str]:  # noqa: N802  as the contract writes it
+def to(path: str, **more: str) -> dict[str, str]:
     return {"targetPath": path, **more}
 
 
-def ST(source: str, target: str, **more: str) -> dict[str, str]:  # noqa: N802
+def from_to(source: str, target: str, **more: str) -> dict[str, str]:
     return {"sourcePath": source, "targetPath": target, **more}
 
 
 Row = tuple[str, str, dict[str, str], tuple[str, str] | None, str]
 ROWS: list[Row] = [
-    ("GET", "ls", T("@no"), INVALID, "ls: cannot access '@no': No such file or directory"),
-    ("GET", "ls", T("@file/x"), INVALID, "ls: cannot access '@file/x': Not a directory"),
-    ("GET", "ls", T("@loop/x"), INVALID, "ls: cannot access '@loop/x': Too many levels of symbolic links"),
-    ("GET", "ls", T("@folder", followLinks="true", recursive="true") | T("@dead"), INVALID, "ls: cannot access '@dead': No such file or directory"),
-    ("GET", "ls", T("@closed"), NO_PATH, "ls: cannot open directory '@closed': Permission denied"),
-    ("GET", "ls", T("@", recursive="true"), NO_PATH, "ls: cannot open directory '@closed': Permission denied"),
-    ("GET", "ls", T("%outside"), NO_MACHINE_OR_PATH, "ls: cannot access '%outside': Operation not permitted"),
-    ("POST", "mkdir", T("@folder"), EXISTS, "mkdir: cannot create directory '@folder': File exists"),
-    ("POST", "mkdir", T("@file", p=""), EXISTS, "mkdir: cannot create directory '@file': File exists"),
-    ("POST", "mkdir", T("@no/x"), BOTH_INVALID, "mkdir: cannot create directory '@no/x': No such file or directory"),
-    ("POST", "mkdir", T("@file/x"), NOT_A_DIRECTORY, "mkdir: cannot create directory '@file/x': Not a directory"),
-    ("POST", "mkdir", T("@locked/x"), NO_PATH, "mkdir: cannot create directory '@locked/x': Permission denied"),
-    ("POST", "mkdir", T("%outside/x"), NO_MACHINE_OR_PATH, "mkdir: cannot create directory '%outside/x': Operation not permitted"),
-    ("PUT", "rename", ST("@no", "@x"), NOT_FOUND, "mv: cannot stat '@no': No such file or directory"),
-    ("PUT", "rename", ST("@file", "@no/x"), BOTH_INVALID, "mv: cannot move '@file' to '@no/x': No such file or directory"),
-    ("PUT", "rename", ST("@file", "@locked/x"), NO_PATH, "mv: cannot move '@file' to '@locked/x': Permission denied"),
-    ("PUT", "rename", ST("@locked/file", "@x"), NO_PATH, "mv: cannot move '@locked/file' to '@x': Permission denied"),
-    ("PUT", "rename", ST("@folder", "@folder/x"), A_DIRECTORY, "mv: cannot move '@folder' to a subdirectory of itself, '@folder/x'"),
-    ("PUT", "rename", ST("@folder", "@full"), EXISTS, "mv: cannot overwrite '@full': Directory not empty"),
-    ("PUT", "rename", ST("@file", "@over"), A_DIRECTORY, "mv: cannot overwrite directory '@over' with non-directory"),
-    ("PUT", "rename", ST("@file", "@binary/x"), NOT_A_DIRECTORY, "mv: cannot move '@file' to '@binary/x': Not a directory"),
-    ("POST", "copy", ST("@no", "@x"), NOT_FOUND, "cp: cannot stat '@no': No such file or directory"),
-    ("POST", "copy", ST("@file", "@no/x"), BOTH_INVALID, "cp: cannot create regular file '@no/x': No such file or directory"),
-    ("POST", "copy", ST("@file", "@locked/x"), NO_PATH, "cp: cannot create regular file '@locked/x': Permission denied"),
-    ("POST", "copy", ST("@secret", "@x"), NO_PATH, "cp: cannot open '@secret' for reading: Permission denied"),
-    ("POST", "copy", ST("@folder", "@folder/x"), A_DIRECTORY, "cp: cannot copy a directory, '@folder', into itself, '@folder/x'"),
-    ("POST", "copy", ST("@file", "@over"), A_DIRECTORY, "cp: cannot overwrite directory '@over' with non-directory"),
-    ("PUT", "chmod", T("@file"), None, "'mode' not specified"),
-    ("PUT", "chmod", T("@file", mode=""), None, "'mode' is empty"),
-    ("PUT", "chmod", T("@file", mode="7;7"), None, "'mode' has invalid char"),
-    ("PUT", "chmod", T("@file", mode="rwx"), ("X-Invalid-Mode", "mode is an invalid mode"), "chmod: invalid mode: 'rwx'"),
-    ("PUT", "chmod", T("@no", mode="700"), INVALID, "chmod: cannot access '@no': No such file or directory"),
-    ("PUT", "chmod", T("@file/x", mode="700"), INVALID, "chmod: cannot access '@file/x': Not a directory"),
-    ("PUT", "chmod", T("@closed/file", mode="700"), INVALID, "chmod: cannot access '@closed/file': Permission denied"),
-    ("PUT", "chmod", T("@of-root", mode="777"), NO_MACHINE_OR_PATH, "chmod: changing permissions of '@of-root': Operation not permitted"),
-    ("PUT", "chown", T("@file", owner="nosuchuser"), ("X-Invalid-Owner", "owner is an invalid user"), "chown: invalid user: 'nosuchuser'"),
-    ("PUT", "chown", T("@file", group="nosuchgroup"), ("X-Invalid-Group", "group is an invalid group"), "chown: invalid group: 'nosuchgroup'"),
-    ("PUT", "chown", T("@file", owner="bob"), NO_MACHINE_OR_PATH, "chown: changing ownership of '@file': Operation not permitted"),
-    ("PUT", "chown", T("@of-root", owner=USER), NO_MACHINE_OR_PATH, "chown: changing ownership of '@of-root': Operation not permitted"),
-    ("PUT", "chown", T("@no", owner=USER), INVALID, "chown: cannot access '@no': No such file or directory"),
-    ("PUT", "chown", T("@closed/file", owner=USER), INVALID, "chown: cannot access '@closed/file': Permission denied"),
-    ("GET", "file", T("@no"), INVALID, "cannot open `@no' (No such file or directory)"),
-    ("GET", "file", T("@secret"), NO_PATH, "cannot open `@secret' (Permission denied)"),
-    ("GET", "file", T("@closed/file"), NO_PATH, "cannot open `@closed/file' (Permission denied)"),
-    ("GET", "stat", T("@no"), NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
+    ("GET", "ls", to("@no"), INVALID, "ls: cannot access '@no': No such file or directory"),
+    ("GET", "ls", to("@file/x"), INVALID, "ls: cannot access '@file/x': Not a directory"),
+    ("GET", "ls", to("@loop/x"), INVALID, "ls: cannot access '@loop/x': Too many levels of symbolic links"),
+    ("GET", "ls", to("@folder", followLinks="true", recursive="true") | to("@dead"), INVALID, "ls: cannot access '@dead': No such file or directory"),
+    ("GET", "ls", to("@closed"), NO_PATH, "ls: cannot open directory '@closed': Permission denied"),
+    ("GET", "ls", to("@", recursive="true"), NO_PATH, "ls: cannot open directory '@closed': Permission denied"),
+    ("GET", "ls", to("%outside"), NO_MACHINE_OR_PATH, "ls: cannot access '%outside': Operation not permitted"),
+    ("POST", "mkdir", to("@folder"), EXISTS, "mkdir: cannot create directory '@folder': File exists"),
+    ("POST", "mkdir", to("@file", p=""), EXISTS, "mkdir: cannot create directory '@file': File exists"),
+    ("POST", "mkdir", to("@no/x"), BOTH_INVALID, "mkdir: cannot create directory '@no/x': No such file or directory"),
+    ("POST", "mkdir", to("@file/x"), NOT_A_DIRECTORY, "mkdir: cannot create directory '@file/x': Not a directory"),
+    ("POST", "mkdir", to("@locked/x"), NO_PATH, "mkdir: cannot create directory '@locked/x': Permission denied"),
+    ("POST", "mkdir", to("%outside/x"), NO_MACHINE_OR_PATH, "mkdir: cannot create directory '%outside/x': Operation not permitted"),
+    ("PUT", "rename", from_to("@no", "@x"), NOT_FOUND, "mv: cannot stat '@no': No such file or directory"),
+    ("PUT", "rename", from_to("@file", "@no/x"), BOTH_INVALID, "mv: cannot move '@file' to '@no/x': No such file or directory"),
+    ("PUT", "rename", from_to("@file", "@locked/x"), NO_PATH, "mv: cannot move '@file' to '@locked/x': Permission denied"),
+    ("PUT", "rename", from_to("@locked/file", "@x"), NO_PATH, "mv: cannot move '@locked/file' to '@x': Permission denied"),
+    ("PUT", "rename", from_to("@folder", "@folder/x"), A_DIRECTORY, "mv: cannot move '@folder' to a subdirectory of itself, '@folder/x'"),
+    ("PUT", "rename", from_to("@folder", "@full"), EXISTS, "mv: cannot overwrite '@full': Directory not empty"),
+    ("PUT", "rename", from_to("@file", "@over"), A_DIRECTORY, "mv: cannot overwrite directory '@over' with non-directory"),
+    ("PUT", "rename", from_to("@file", "@binary/x"), NOT_A_DIRECTORY, "mv: cannot move '@file' to '@binary/x': Not a directory"),
+    ("POST", "copy", from_to("@no", "@x"), NOT_FOUND, "cp: cannot stat '@no': No such file or directory"),
+    ("POST", "copy", from_to("@file", "@no/x"), BOTH_INVALID, "cp: cannot create regular file '@no/x': No such file or directory"),
+    ("POST", "copy", from_to("@file", "@locked/x"), NO_PATH, "cp: cannot create regular file '@locked/x': Permission denied"),
+    ("POST", "copy", from_to("@secret", "@x"), NO_PATH, "cp: cannot open '@secret' for reading: Permission denied"),
+    ("POST", "copy", from_to("@folder", "@folder/x"), A_DIRECTORY, "cp: cannot copy a directory, '@folder', into itself, '@folder/x'"),
+    ("POST", "copy", from_to("@file", "@over"), A_DIRECTORY, "cp: cannot overwrite directory '@over' with non-directory"),
+    ("PUT", "chmod", to("@file"), None, "'mode' not specified"),
+    ("PUT", "chmod", to("@file", mode=""), None, "'mode' is empty"),
+    ("PUT", "chmod", to("@file", mode="7;7"), None, "'mode' has invalid char"),
+    ("PUT", "chmod", to("@file", mode="rwx"), ("X-Invalid-Mode", "mode is an invalid mode"), "chmod: invalid mode: 'rwx'"),
+    ("PUT", "chmod", to("@no", mode="700"), INVALID, "chmod: cannot access '@no': No such file or directory"),
+    ("PUT", "chmod", to("@file/x", mode="700"), INVALID, "chmod: cannot access '@file/x': Not a directory"),
+    ("PUT", "chmod", to("@closed/file", mode="700"), INVALID, "chmod: cannot access '@closed/file': Permission denied"),
+    ("PUT", "chmod", to("@of-root", mode="777"), NO_MACHINE_OR_PATH, "chmod: changing permissions of '@of-root': Operation not permitted"),
+    ("PUT", "chown", to("@file", owner="nosuchuser"), ("X-Invalid-Owner", "owner is an invalid user"), "chown: invalid user: 'nosuchuser'"),
+    ("PUT", "chown", to("@file", group="nosuchgroup"), ("X-Invalid-Group", "group is an invalid group"), "chown: invalid group: 'nosuchgroup'"),
+    ("PUT", "chown", to("@file", owner="bob"), NO_MACHINE_OR_PATH, "chown: changing ownership of '@file': Operation not permitted"),
+    ("PUT", "chown", to("@of-root", owner=USER), NO_MACHINE_OR_PATH, "chown: changing ownership of '@of-root': Operation not permitted"),
+    ("PUT", "chown", to("@no", owner=USER), INVALID, "chown: cannot access '@no': No such file or directory"),
+    ("PUT", "chown", to("@closed/file", owner=USER), INVALID, "chown: cannot access '@closed/file': Permission denied"),
+    ("GET", "file", to("@no"), INVALID, "cannot open `@no' (No such file or directory)"),
+    ("GET", "file", to("@secret"), NO_PATH, "cannot open `@secret' (Permission denied)"),
+    ("GET", "file", to("@closed/file"), NO_PATH, "cannot open `@closed/file' (Permission denied)"),
+    ("GET", "stat", to("@no"), NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
     ("GET", "stat", {"sourcePath": "@no"}, NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
-    ("GET", "stat", T("@dead", dereference="yes"), NOT_FOUND, "stat: cannot stat '@dead': No such file or directory"),
-    ("GET", "stat", T("@file/x"), NOT_A_DIRECTORY, "stat: cannot stat '@file/x': Not a directory"),
-    ("GET", "stat", T("@closed/file"), NO_PATH, "stat: cannot stat '@closed/file': Permission denied"),
-    ("GET", "checksum", T("@no"), INVALID, "sha256sum: @no: No such file or directory"),
-    ("GET", "checksum", T("@folder"), A_DIRECTORY, "sha256sum: @folder: Is a directory"),
-    ("GET", "checksum", T("@secret"), NO_PATH, "sha256sum: @secret: Permission denied"),
-    ("GET", "checksum", T("@huge"), ("X-Timeout", TIMED_OUT), TIMED_OUT),
-    ("POST", "symlink", T("x", linkPath="@file"), EXISTS, "ln: failed to create symbolic link '@file': File exists"),
-    ("POST", "symlink", T("x", linkPath="@no/x"), INVALID, "ln: failed to create symbolic link '@no/x': No such file or directory"),
-    ("POST", "symlink", T("x", linkPath="@file/x"), NOT_A_DIRECTORY, "ln: failed to create symbolic link '@file/x': Not a directory"),
-    ("POST", "symlink", T("x", linkPath="@locked/x"), NO_PATH, "ln: failed to create symbolic link '@locked/x': Permission denied"),
-    ("DELETE", "rm", T("@no"), INVALID_DOT, "rm: cannot remove '@no': No such file or directory"),
-    ("DELETE", "rm", T("@file/x"), NOT_A_DIRECTORY, "rm: cannot remove '@file/x': Not a directory"),
-    ("DELETE", "rm", T("@locked"), NO_PATH, "rm: cannot remove '@locked/file': Permission denied"),
-    ("DELETE", "rm", T("%outside/file"), NO_MACHINE_OR_PATH, "rm: cannot remove '%outside/file': Operation not permitted"),
-    ("POST", "compress", ST("@no", "@x.tgz"), INVALID, "tar: @no: Cannot open: No such file or directory"),
-    ("POST", "compress", ST("@folder", "@no/x.tgz"), INVALID, "tar: @no/x.tgz: Cannot open: No such file or directory"),
-    ("POST", "compress", ST("@folder", "@locked/x.tgz"), NO_PATH, "tar: @locked/x.tgz: Cannot open: Permission denied"),
-    ("POST", "compress", ST("@secret", "@x.tgz"), NO_PATH, "tar: @secret: Cannot open: Permission denied"),
-    ("POST", "compress", ST("@file", "@folder"), A_DIRECTORY, "tar: @folder: Cannot open: Is a directory"),
-    ("POST", "extract", ST("@x.rar", "@folder"), None, "Unsupported file format in @x.rar."),
-    ("POST", "extract", ST("@good.tgz", "@folder", extension=".7z"), None, "Unsupported file format in @good.tgz."),
-    ("POST", "extract", ST("@no.tar", "@folder"), INVALID, "tar: @no.tar: Cannot open: No such file or directory"),
-    ("POST", "extract", ST("@good.tgz", "@no"), INVALID, "tar: @no: Cannot open: No such file or directory"),
-    ("POST", "extract", ST("@good.tgz", "@file"), NOT_A_DIRECTORY, "tar: @file: Cannot open: Not a directory"),
-    ("POST", "extract", ST("@good.tgz", "@locked"), NO_PATH, "tar: @locked/file: Cannot open: Permission denied"),
+    ("GET", "stat", to("@dead", dereference="yes"), NOT_FOUND, "stat: cannot stat '@dead': No such file or directory"),
+    ("GET", "stat", to("@file/x"), NOT_A_DIRECTORY, "stat: cannot stat '@file/x': Not a directory"),
+    ("GET", "stat", to("@closed/file"), NO_PATH, "stat: cannot stat '@closed/file': Permission denied"),
+    ("GET", "checksum", to("@no"), INVALID, "sha256sum: @no: No such file or directory"),
+    ("GET", "checksum", to("@folder"), A_DIRECTORY, "sha256sum: @folder: Is a directory"),
+    ("GET", "checksum", to("@secret"), NO_PATH, "sha256sum: @secret: Permission denied"),
+    ("GET", "checksum", to("@huge"), ("X-Timeout", TIMED_OUT), TIMED_OUT),
+    ("POST", "symlink", to("x", linkPath="@file"), EXISTS, "ln: failed to create symbolic link '@file': File exists"),
+    ("POST", "symlink", to("x", linkPath="@no/x"), INVALID, "ln: failed to create symbolic link '@no/x': No such file or directory"),
+    ("POST", "symlink", to("x", linkPath="@file/x"), NOT_A_DIRECTORY, "ln: failed to create symbolic link '@file/x': Not a directory"),
+    ("POST", "symlink", to("x", linkPath="@locked/x"), NO_PATH, "ln: failed to create symbolic link '@locked/x': Permission denied"),
+    ("DELETE", "rm", to("@no"), INVALID_DOT, "rm: cannot remove '@no': No such file or directory"),
+    ("DELETE", "rm", to("@file/x"), NOT_A_DIRECTORY, "rm: cannot remove '@file/x': Not a directory"),
+    ("DELETE", "rm", to("@locked"), NO_PATH, "rm: cannot remove '@locked/file': Permission denied"),
+    ("DELETE", "rm", to("%outside/file"), NO_MACHINE_OR_PATH, "rm: cannot remove '%outside/file': Operation not permitted"),
+    ("POST", "compress", from_to("@no", "@x.tgz"), INVALID, "tar: @no: Cannot open: No such file or directory"),
+    ("POST", "compress", from_to("@folder", "@no/x.tgz"), INVALID, "tar: @no/x.tgz: Cannot open: No such file or directory"),
+    ("POST", "compress", from_to("@folder", "@locked/x.tgz"), NO_PATH, "tar: @locked/x.tgz: Cannot open: Permission denied"),
+    ("POST", "compress", from_to("@secret", "@x.tgz"), NO_PATH, "tar: @secret: Cannot open: Permission denied"),
+    ("POST", "compress", from_to("@file", "@folder"), A_DIRECTORY, "tar: @folder: Cannot open: Is a directory"),
+    ("POST", "extract", from_to("@x.rar", "@folder"), None, "Unsupported file format in @x.rar."),
+    ("POST", "extract", from_to("@good.tgz", "@folder", extension=".7z"), None, "Unsupported file format in @good.tgz."),
+    ("POST", "extract", from_to("@no.tar", "@folder"), INVALID, "tar: @no.tar: Cannot open: No such file or directory"),
+    ("POST", "extract", from_to("@good.tgz", "@no"), INVALID, "tar: @no: Cannot open: No such file or directory"),
+    ("POST", "extract", from_to("@good.tgz", "@file"), NOT_A_DIRECTORY, "tar: @file: Cannot open: Not a directory"),
+    ("POST", "extract", from_to("@good.tgz", "@locked"), NO_PATH, "tar: @locked/file: Cannot open: Permission denied"),
 ]  # fmt: skip
 
 
@@ -190,22 +190,22 @@ PARTS: list[tuple[str, dict[str, str], str, tuple[str, str] | None, str]] = [
     (route, fields, f"{program}{' with grep' if 'grep' in fields else ''}", header, error.format(op=program))
     for route, program in (("head", "head"), ("tail", "tail"), ("view", "head"))
     for fields, header, error in (
-        (T("@file", bytes="1", lines="1"), None, "Can not specify both 'bytes' and 'lines'"),
-        (T("@file", lines="x"), ("X-Error", f"{program}: invalid number of lines: 'x'"), "{op}: invalid number of lines: 'x'"),
-        (T("@file", bytes="1Z"), ("X-Error", f"{program}: invalid number of bytes: '1Z'"), "{op}: invalid number of bytes: '1Z'"),
-        (T("@folder"), A_DIRECTORY, "{op}: error reading '@folder': Is a directory"),
-        (T("@secret"), NO_PATH, "{op}: cannot open '@secret' for reading: Permission denied"),
-        (T("@secret", grep="s"), NO_PATH, "{op}: cannot open '@secret' for reading: Permission denied"),
+        (to("@file", bytes="1", lines="1"), None, "Can not specify both 'bytes' and 'lines'"),
+        (to("@file", lines="x"), ("X-Error", f"{program}: invalid number of lines: 'x'"), "{op}: invalid number of lines: 'x'"),
+        (to("@file", bytes="1Z"), ("X-Error", f"{program}: invalid number of bytes: '1Z'"), "{op}: invalid number of bytes: '1Z'"),
+        (to("@folder"), A_DIRECTORY, "{op}: error reading '@folder': Is a directory"),
+        (to("@secret"), NO_PATH, "{op}: cannot open '@secret' for reading: Permission denied"),
+        (to("@secret", grep="s"), NO_PATH, "{op}: cannot open '@secret' for reading: Permission denied"),
         *(() if route == "view" else (
-            (T("@no"), INVALID, "{op}: cannot open '@no' for reading: No such file or directory"),
-            (T("@no", grep="x"), INVALID, "{op}: cannot open '@no' for reading: No such file or directory"),
-            (T("@closed/file"), NO_PATH, "{op}: cannot open '@closed/file' for reading: Permission denied"),
-            (T("@large", bytes="5242881"), ("X-Error", TOO_MUCH), TOO_MUCH),
+            (to("@no"), INVALID, "{op}: cannot open '@no' for reading: No such file or directory"),
+            (to("@no", grep="x"), INVALID, "{op}: cannot open '@no' for reading: No such file or directory"),
+            (to("@closed/file"), NO_PATH, "{op}: cannot open '@closed/file' for reading: Permission denied"),
+            (to("@large", bytes="5242881"), ("X-Error", TOO_MUCH), TOO_MUCH),
         )),
     )
 ] + [
-    ("view", T("@no"), "fsize", NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
-    ("view", T("@closed/file"), "fsize", NO_PATH, "stat: cannot stat '@closed/file': Permission denied"),
+    ("view", to("@no"), "fsize", NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
+    ("view", to("@closed/file"), "fsize", NO_PATH, "stat: cannot stat '@closed/file': Permission denied"),
     ("download", {"sourcePath": "@no"}, "fsize", NOT_FOUND, "stat: cannot stat '@no': No such file or directory"),
     ("download", {"sourcePath": "@file/x"}, "fsize", NOT_A_DIRECTORY, "stat: cannot stat '@file/x': Not a directory"),
     ("download", {"sourcePath": "@closed/file"}, "fsize", NO_PATH, "stat: cannot stat '@closed/file': Permission denied"),
@@ -238,9 +238,9 @@ def test_patterns_and_bytes(door: Door, tree: str, route: str, program: str) -> 
     """A pattern that is not there is 404, one with any character is a pattern (D14); what is no text is said to be none."""
     for pattern in ("four", "'; touch /tmp/x; '", "o.e"):
         body = {"description": f"Error on {program} operation with grep", "error": "pattern not found"}
-        answer = door.ask("GET", f"/utilities/{route}", T(f"{tree}/file", grep=pattern))
+        answer = door.ask("GET", f"/utilities/{route}", to(f"{tree}/file", grep=pattern))
         assert told(answer) == (404, body, dict([NO_PATTERN]))
-    status, body, headers = told(door.ask("GET", f"/utilities/{route}", T(f"{tree}/binary")))
+    status, body, headers = told(door.ask("GET", f"/utilities/{route}", to(f"{tree}/binary")))
     assert (status, body["description"], headers) == (400, f"Error on {program} operation", {"X-Error": body["error"]})
     assert "codec can't decode byte 0xff" in body["error"]
 
@@ -290,7 +290,9 @@ def test_what_has_no_header_of_its_own(
     door: Door, tree: str, method: str, route: str, source: str, target: str, words: str
 ) -> None:
     """No archive, one that leads out of the folder, a file onto itself: X-Error with the text (row 19 of 3.7)."""
-    status, body, headers = told(door.ask(method, f"/utilities/{route}", ST(f"{tree}/{source}", f"{tree}/{target}")))
+    status, body, headers = told(
+        door.ask(method, f"/utilities/{route}", from_to(f"{tree}/{source}", f"{tree}/{target}"))
+    )
     assert (status, body["description"]) == (400, f"Error on {route} operation")
     assert headers == {"X-Error": body["error"]}
     assert words in body["error"]

@@ -372,7 +372,7 @@ async def test_look_again_whoever_brings_it(world: World) -> None:
     listeners, world.kube.listeners = world.kube.listeners, []
     raw = world.kube.annotate("hello", namespace=NAMESPACE, **{ANNOTATION_RECONCILE: "2030-01-01T00:00:00Z"})
     world.kube.listeners = listeners
-    assert operator.jobs._put(raw)
+    assert operator.store.update_job(raw)
     await world.until(lambda: world.phase() == "Succeeded")
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from component.operator.fake_slurm import fails, output, says
-from component.operator.world import World
+from component.operator.world import Operator, World
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
@@ -459,12 +459,18 @@ async def test_health_of_a_system_that_a_job_had_read_first(world: World) -> Non
     await world.until(lambda: health(world) == "True")
 
 
-async def test_a_system_made_again_is_looked_at_at_once(world: World) -> None:
-    """It has the name and generation of another that was looked at a moment ago, and is another."""
+async def seldom_looked_at(world: World) -> Operator:
+    """A System that is well, and is looked at again in an hour."""
     world.add_system()
     operator = await world.operator()
     operator.systems._probe_seconds = 3600
     await world.until(lambda: health(world) == "True")
+    return operator
+
+
+async def test_a_system_made_again_is_looked_at_at_once(world: World) -> None:
+    """It has the name and generation of another that was looked at a moment ago, and is another."""
+    await seldom_looked_at(world)
     await world.kube.delete(Kind.SYSTEM, "cluster")
     world.add_system()
     await world.until(lambda: health(world) == "True")
@@ -472,10 +478,7 @@ async def test_a_system_made_again_is_looked_at_at_once(world: World) -> None:
 
 async def test_a_health_that_could_not_be_written(world: World) -> None:
     """What was seen while the API server was away is seen and written when it is back, not an hour later."""
-    world.add_system()
-    operator = await world.operator()
-    operator.systems._probe_seconds = 3600
-    await world.until(lambda: health(world) == "True")
+    operator = await seldom_looked_at(world)
     world.system_down, world.kube.down = True, True
     operator.systems._probed.clear()
     operator.queue.add(Key(Kind.SYSTEM, "cluster"))
@@ -514,16 +517,18 @@ async def test_a_deleted_job_is_forgotten(world: World) -> None:
     assert (operator.store.job_count, operator.store.followed_count) == (0, 0)
 
 
-async def test_without_a_fence_a_job_is_looked_for_at_once(world: World) -> None:
+async def test_without_a_fence_a_job_is_looked_for_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing releases it, so its submission alone makes the look at the queue due, which may have been at rest."""
     world.add_system(observer="watcher", submitFence="None")
     operator = await world.operator()
     hurried: list[bool] = []
     follow = operator.tracker.follow
-    operator.tracker.follow = lambda system, user, *, hurry: (  # type: ignore[method-assign]
-        hurried.append(hurry),
-        follow(system, user, hurry=hurry),
-    )[1]
+
+    def noted(system: str, user: str, *, hurry: bool) -> None:
+        hurried.append(hurry)
+        follow(system, user, hurry=hurry)
+
+    monkeypatch.setattr(operator.tracker, "follow", noted)
     world.add_job()
     await world.until(lambda: world.phase() == "Succeeded")
     assert hurried.count(True) == 1

@@ -215,6 +215,13 @@ def spec_of(*nodes: LoginNode, **changes: Any) -> SystemSpec:
     )
 
 
+async def until(holds: Callable[[], object], *, seconds: float = 20) -> None:
+    """Look every now and then."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110  (what is waited for is not ours to set an event)
+            await asyncio.sleep(0.01)
+
+
 async def probe(spec: SystemSpec, *, seconds: float = 10) -> None:
     """Look at the key of the first host of a System, as the operator does."""
     await check_host_key(Endpoint.of(spec.hosts[0], spec), seconds=seconds)

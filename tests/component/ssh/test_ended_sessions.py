@@ -20,6 +20,7 @@ from component.ssh.login_node import (
     ScriptedFilter,
     TinyAuthority,
     spec_of,
+    until,
 )
 from goldcrest.authority import ByToken
 from goldcrest.blocked import BlockFollower, BlockList
@@ -48,9 +49,7 @@ async def answer(request: Request) -> None:
 
 
 async def gone(node: LoginNode) -> None:
-    async with asyncio.timeout(5):
-        while node.connections:  # noqa: ASYNC110  (what is waited for is the sshd's)
-            await asyncio.sleep(0.01)
+    await until(lambda: not node.connections)
 
 
 async def test_idle_sessions_end(authority: TinyAuthority, start_node: StartNode, make_pool: Any) -> None:
@@ -94,9 +93,7 @@ async def test_a_request_that_waits_for_the_filter(
     await pool.run(WhoAmI(), **to(node))
     (connection,) = pool._connections._open.values()
     script.runs[0].process.exit(1)
-    async with asyncio.timeout(5):
-        while connection.channel_count:  # noqa: ASYNC110  (what is waited for is the sshd's)
-            await asyncio.sleep(0.01)
+    await until(lambda: not connection.channel_count)
     opening = asyncio.Event()
 
     async def for_ever() -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from contextlib import aclosing
 
 import asyncssh
 import pytest
 
-from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, probe, spec_of
+from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, probe, spec_of, until
 from goldcrest.authority import ByToken
 from goldcrest.commands import MakeDirectory, Payload, ReadFile, Release, StatFile, WhoAmI, WriteFile
 from goldcrest.errors import (
@@ -62,13 +61,6 @@ async def dead_node(authority):
     node = await LoginNode(authority, ScriptedFilter(answer)).start()
     await node.stop()
     return node
-
-
-async def until(holds: Callable[[], object], *, seconds: float = 20) -> None:
-    """Look every now and then."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  (what is waited for is not ours to set an event)
-            await asyncio.sleep(0.01)
 
 
 async def warm(pool: SshPool, script: ScriptedFilter, where: dict[str, object]) -> None:

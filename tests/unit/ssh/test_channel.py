@@ -10,21 +10,10 @@ import pytest
 
 from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.frames import Frame, FrameType
-from goldcrest.ssh.hello import Hello, Limits
 from goldcrest.ssh.requests import ChannelLost
+from unit.ssh.test_hello import HELLO
 
 pytestmark = pytest.mark.unit
-
-HELLO = Hello(
-    version="0.0.test",
-    sid="00" * 16,
-    system="cluster",
-    user="alice",
-    operations=frozenset({"fs.stat"}),
-    limits=Limits(frame=1024 * 1024, payload=1024 * 1024, output=1024 * 1024, commands=16),
-    protocol=(1,),
-    features=frozenset(),
-)
 
 
 class Ssh:

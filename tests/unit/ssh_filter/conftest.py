@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -80,6 +82,16 @@ def command(op: str = "sys.whoami", args: dict[str, Any] | None = None, **change
         "sid": SID,
         **changes,
     }
+
+
+@pytest.fixture
+def home(session: Any, tmp_path: Path) -> Path:
+    """The only root, and the user's home folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    session.roots = [os.path.realpath(str(home)).encode()]
+    session.home = str(home)
+    return home
 
 
 @pytest.fixture

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
+
+
+def with_target(home: Path, session: Any) -> Path:
+    """A home folder with one to unpack into."""
+    (home / "target").mkdir()
+    session.policy.umask = 0o022
+    return home
 
 
 def run(f: Any, session: Any, op: str, payload: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:

@@ -19,20 +19,15 @@ from typing import Any
 
 import pytest
 
-from unit.ssh_filter.running import finish, run
+from unit.ssh_filter.running import finish, run, with_target
 from unit.ssh_filter.test_changing import picture, zoo
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def home(session: Any, tmp_path: Path) -> Path:
-    home = tmp_path / "home"
-    (home / "target").mkdir(parents=True)
-    session.roots = [os.path.realpath(str(home)).encode()]
-    session.home = str(home)
-    session.policy.umask = 0o022
-    return home
+def home(home: Path, session: Any) -> Path:
+    return with_target(home, session)
 
 
 def names_and_content(top: Path) -> dict[str, Any]:

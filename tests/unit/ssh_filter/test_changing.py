@@ -20,15 +20,6 @@ from unit.ssh_filter.running import finish, run
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def home(session: Any, tmp_path: Path) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    session.roots = [os.path.realpath(str(home)).encode()]
-    session.home = str(home)
-    return home
-
-
 def zoo(top: Path) -> None:
     """A tree with one of everything."""
     (top / "folder" / "deep").mkdir(parents=True)

@@ -19,14 +19,19 @@ from typing import Any, Final
 
 import pytest
 
-from unit.ssh_filter.running import next_step, run
-from unit.ssh_filter.test_archives import home, tar_of, zip_of  # noqa: F401 (a fixture)
+from unit.ssh_filter.running import next_step, run, with_target
+from unit.ssh_filter.test_archives import tar_of, zip_of
 
 pytestmark = pytest.mark.unit
 
 MIB: Final = 2**20
 CPU_SECONDS: Final = 1.5  # a third of it where the machine has nothing else to do
 MOST_HELD: Final = 64 * MIB
+
+
+@pytest.fixture
+def home(home: Path, session: Any) -> Path:
+    return with_target(home, session)
 
 
 def packed(pieces: Iterator[bytes]) -> bytes:
@@ -165,7 +170,7 @@ def cpu_of_steps(f: Any, session: Any, format_: str) -> float:
 
 
 @pytest.mark.parametrize("attack", COSTLY)
-def test_no_step_takes_long(f: Any, session: Any, home: Path, attack: str) -> None:  # noqa: F811
+def test_no_step_takes_long(f: Any, session: Any, home: Path, attack: str) -> None:
     """Refused, before another request, a CANCEL or the deadline had to wait for it, and with little memory."""
     format_, make = COSTLY[attack]
     (home / "archive").write_bytes(make())
@@ -182,7 +187,7 @@ def test_no_step_takes_long(f: Any, session: Any, home: Path, attack: str) -> No
         subprocess.run(["rm", "-rf", home / "target"], check=True)
 
 
-def test_names_of_folders_are_counted(f: Any, session: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_names_of_folders_are_counted(f: Any, session: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are held until the end, for their modes and times."""
     monkeypatch.setattr(f, "FOLDERS_LIMIT", 1000)
     folder = {"type": tarfile.DIRTYPE, "mode": 0o755}
@@ -192,7 +197,7 @@ def test_names_of_folders_are_counted(f: Any, session: Any, home: Path, monkeypa
     assert (failed.value.kind, failed.value.details) == ("limit", {"limit": 1000})
 
 
-def test_other_requests_go_on_while_folders_get_their_modes(f: Any, session: Any, home: Path) -> None:  # noqa: F811
+def test_other_requests_go_on_while_folders_get_their_modes(f: Any, session: Any, home: Path) -> None:
     """A step for each of them."""
     folder = {"type": tarfile.DIRTYPE, "mode": 0o700, "mtime": 5}
     (home / "archive").write_bytes(tar_of(*(({"name": str(number), **folder}, b"") for number in range(50))))
@@ -208,7 +213,7 @@ def test_other_requests_go_on_while_folders_get_their_modes(f: Any, session: Any
 
 
 @pytest.mark.parametrize("format_", ["gnu", "pax"])
-def test_long_names_that_are_legal(f: Any, session: Any, home: Path, format_: str) -> None:  # noqa: F811
+def test_long_names_that_are_legal(f: Any, session: Any, home: Path, format_: str) -> None:
     """Of nearly as many bytes as a path may have, of many components or few, with a link to as many."""
     deep, wide = "/".join(["d", *["deep" * 3] * 290]), "/".join(["7" * 200] * 15)
     for folder in (deep, wide):
@@ -233,7 +238,7 @@ def test_long_names_that_are_legal(f: Any, session: Any, home: Path, format_: st
     ],
     ids=" ".join,
 )
-def test_sparse_files_of_tar(f: Any, session: Any, home: Path, options: list[str]) -> None:  # noqa: F811
+def test_sparse_files_of_tar(f: Any, session: Any, home: Path, options: list[str]) -> None:
     """A file of 80 MB with ten thousand holes, one that is a hole, and one after them; in pieces, however many there are."""
     with (home / "holes").open("wb") as file:
         for number in range(10_000):
@@ -298,7 +303,7 @@ PACKERS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.mark.parametrize("packer", PACKERS)
-def test_members_of_a_packed_stream(f: Any, session: Any, home: Path, packer: str) -> None:  # noqa: F811
+def test_members_of_a_packed_stream(f: Any, session: Any, home: Path, packer: str) -> None:
     """What cannot be packed, what can be packed very well, and many small files, as programs pack them that do it in parts."""
     content = {
         "random": random.Random(1).randbytes(MIB),  # more than a block of bzip2
@@ -311,7 +316,7 @@ def test_members_of_a_packed_stream(f: Any, session: Any, home: Path, packer: st
     assert {path.name: path.read_bytes() for path in (home / "target").iterdir()} == content
 
 
-def test_headers_that_real_archives_have(f: Any, session: Any, home: Path) -> None:  # noqa: F811
+def test_headers_that_real_archives_have(f: Any, session: Any, home: Path) -> None:
     """Extended attributes of 64 KiB, comments for all members (git), times with a fraction, names beyond ASCII."""
     fields = [
         record("SCHILY.xattr.user.large", os.urandom(64 * 1024)),
@@ -336,7 +341,7 @@ def test_headers_that_real_archives_have(f: Any, session: Any, home: Path) -> No
     assert found["naïve".encode("latin-1")].stat().st_mtime == 1700000000.0
 
 
-def test_a_time_without_an_end(f: Any, session: Any, home: Path) -> None:  # noqa: F811
+def test_a_time_without_an_end(f: Any, session: Any, home: Path) -> None:
     """A damaged archive, and not an error of the filter."""
     (home / "archive").write_bytes(pax(record("mtime", b"inf")) + header("x"))
     with pytest.raises(f.Failed) as failed:
@@ -344,7 +349,7 @@ def test_a_time_without_an_end(f: Any, session: Any, home: Path) -> None:  # noq
     assert failed.value.kind == "archive"
 
 
-def test_a_zip_of_many_members(f: Any, session: Any, home: Path) -> None:  # noqa: F811
+def test_a_zip_of_many_members(f: Any, session: Any, home: Path) -> None:
     """Each has its own share of what is read ahead."""
     with zipfile.ZipFile(home / "archive", "w", zipfile.ZIP_DEFLATED) as made:
         for number in range(500):

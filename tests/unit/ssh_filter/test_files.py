@@ -15,16 +15,6 @@ import pytest
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture
-def home(session: Any, tmp_path: Path) -> Path:
-    """The only root, and the user's home folder."""
-    home = tmp_path / "home"
-    home.mkdir()
-    session.roots = [os.path.realpath(str(home)).encode()]
-    session.home = str(home)
-    return home
-
-
 def do(f: Any, session: Any, op: str, path: object, payload: bytes = b"", **arguments: Any) -> Any:
     """Run an operation to its end: the result, and the bytes that it sends."""
     operation = f.OPERATIONS[op]

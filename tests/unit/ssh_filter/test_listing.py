@@ -21,15 +21,6 @@ LINE = re.compile(r"(.)(\S+) +(\d+) +(\S+) +(\S+) +(\d+|\d+, +\d+) (\d+) \"(.*?)
 
 
 @pytest.fixture
-def home(session: Any, tmp_path: Path) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    session.roots = [os.path.realpath(str(home)).encode()]
-    session.home = str(home)
-    return home
-
-
-@pytest.fixture
 def zoo(home: Path) -> Path:
     """One of everything that a folder can have."""
     (home / "file").write_bytes(b"12345")

@@ -20,12 +20,6 @@ ARGUMENTS = {"path": "x", "mode": 0o600, "overwrite": True}
 
 
 @pytest.fixture
-def home(session: Any, tmp_path: Path) -> Path:
-    session.home, session.roots = str(tmp_path), [os.fsencode(tmp_path)]
-    return tmp_path
-
-
-@pytest.fixture
 def full(f: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """From its call on, a file that was written to is closed, and that fails, as over a quota."""
     close = os.close
