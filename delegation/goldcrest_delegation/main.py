@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
 
 import uvicorn
@@ -85,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def serve(settings: Settings) -> None:
     """Answer requests until SIGTERM or SIGINT."""
-    if settings.listen_socket is None and settings.tls_cert and settings.tls_key:
+    if settings.tls_cert and settings.tls_key:
         check_server(settings.tls_cert, settings.tls_key)
     async with AsyncExitStack() as stack:
         stack.callback(start_tracing("delegation", settings.tracing))
@@ -97,14 +100,28 @@ async def serve(settings: Settings) -> None:
         if config.ssl is not None:
             files = TlsFiles(config.ssl, certificate=settings.tls_cert, key=settings.tls_key)
             await stack.enter_async_context(renewed(files))
-        server = uvicorn.Server(config)
-        _log.info(
-            "delegation.started",
-            listen=str(settings.listen_socket or f"{settings.listen_address}:{settings.listen_port}"),
-        )
+        server = Server(config, beside=settings.listen_socket)
+        _log.info("delegation.started", listen=" ".join(settings.listeners))
         look_seldom()
         await server.serve()
     _log.info("delegation.stopped")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which may listen on a Unix socket beside its port: for callers in the same pod, who need no TLS to it."""
+
+    def __init__(self, config: uvicorn.Config, *, beside: Path | None) -> None:
+        super().__init__(config)
+        self._beside = beside if config.uds is None else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._beside is None:
+            return
+        make = partial(HttpServer, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        listener = await asyncio.get_running_loop().create_unix_server(make, path=str(self._beside))
+        self._beside.chmod(0o666)  # who asks is told by a token; who may open it, by its folder
+        self.servers.append(listener)
 
 
 def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
@@ -121,7 +138,7 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    if settings.listen_socket is not None:
+    if settings.tls_cert is None:
         config.uds = str(settings.listen_socket)
     else:
         config.host, config.port = settings.listen_address, settings.listen_port

@@ -88,11 +88,13 @@ class Settings(BaseSettings):
     audit_file: Path = Field(description="File that one JSON line per decision is appended to; also printed.")
     listen_socket: Path | None = Field(
         default=None,
-        description="Unix socket to listen on; then neither port nor TLS are used, and the address for metrics only.",
+        description="Unix socket to listen on, for callers in the same pod: beside the port where TLS files are given, else alone.",
     )
     listen_address: str = Field(default="127.0.0.1", description="IP address to listen on; 0.0.0.0 or :: for all.")
-    listen_port: int = Field(default=PORT_DELEGATION, ge=1, le=65535, description="TCP port to listen on.")
-    tls_cert: Path | None = Field(default=None, description="Server certificate chain in PEM.")
+    listen_port: int = Field(default=PORT_DELEGATION, ge=1, le=65535, description="TCP port to listen on, with TLS.")
+    tls_cert: Path | None = Field(
+        default=None, description="Server certificate chain in PEM; without one, nothing listens on the port."
+    )
     tls_key: Path | None = Field(default=None, description="Its private key in PEM.")
     shutdown_seconds: int = Field(
         default=5, ge=0, le=300, description="Seconds that open requests get to end when we are stopped."
@@ -112,10 +114,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.listen_socket is None and (self.tls_cert is None or self.tls_key is None):
+        if self.tls_cert is None and self.tls_key is None and self.listen_socket is None:
             raise ValueError(
                 f"set {ENVIRONMENT_PREFIX}TLS_CERT and {ENVIRONMENT_PREFIX}TLS_KEY, or {ENVIRONMENT_PREFIX}LISTEN_SOCKET"
             )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(f"set {ENVIRONMENT_PREFIX}TLS_CERT and {ENVIRONMENT_PREFIX}TLS_KEY together, or neither")
         if (self.opa_client_cert is None) != (self.opa_client_key is None):
             raise ValueError(
                 f"set {ENVIRONMENT_PREFIX}OPA_CLIENT_CERT and {ENVIRONMENT_PREFIX}OPA_CLIENT_KEY together, or neither"
@@ -131,3 +135,9 @@ class Settings(BaseSettings):
         if self.ca_key_file == self.grant_key_file:
             raise ValueError("the grant key must not be the CA key; give two files")
         return self
+
+    @property
+    def listeners(self) -> list[str]:
+        """Where it listens, as logs name it: ``address:port`` with TLS, and the path of a socket."""
+        places = [f"{self.listen_address}:{self.listen_port}"] if self.tls_cert is not None else []
+        return places if self.listen_socket is None else [*places, str(self.listen_socket)]

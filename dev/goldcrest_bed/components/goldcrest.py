@@ -52,6 +52,7 @@ class Stack:
         self.identity_file = bed.paths.data / "goldcrest" / "identity.toml"
         self.kubernetes_jwks = self.identity_file.with_name("kubernetes-jwks.json")
         self.block_file = bed.paths.data / "goldcrest" / "blocked"
+        self.delegation_socket = self.identity_file.with_name("delegation.sock")
         self.audit_file = bed.paths.logs / "audit.jsonl"
         self.admission_url = f"https://{HOST}:{bed.config.port('admission')}"
         self.api_url = f"http://{HOST}:{bed.config.port('api')}"
@@ -77,6 +78,7 @@ class Stack:
                 listen_port=bed.config.port("delegation"),
                 tls_cert=serving.crt,
                 tls_key=serving.key,
+                listen_socket=self.delegation_socket,
                 metrics_port=bed.config.port("delegation_metrics"),
                 **self._tracing(),
             )
@@ -143,8 +145,8 @@ class Stack:
                 API,
                 identity_file=self.identity_file,
                 kubeconfig=self._kubeconfig(API),
-                delegation__url=f"https://{HOST}:{bed.config.port('delegation')}",
-                delegation__ca_file=bed.pki.ca.crt,
+                # As in one pod; the operator comes by the port and TLS.
+                delegation__url=f"unix:{self.delegation_socket}",
                 delegation__token_file=token_file(bed, API, DELEGATION_AUDIENCE),
                 listen__host=HOST,
                 listen__port=bed.config.port("api"),

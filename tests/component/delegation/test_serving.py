@@ -6,8 +6,8 @@ import urllib.request
 
 import pytest
 
-from component.admission.stage import Stage
-from component.delegation.callers import TRACE
+from component.admission.stage import Stage, free_port, socket_listens
+from component.delegation.callers import TRACE, another_delegation
 from goldcrest.authority import Authority, ByToken
 from goldcrest.commands import WhoAmI
 from goldcrest.errors import DelegationUnavailable
@@ -31,6 +31,33 @@ async def test_over_tls(stage: Stage) -> None:
         finally:
             await client.close()
             await stranger.close()
+
+
+async def test_a_socket_beside_the_port(stage: Stage) -> None:
+    """In one pod with the gateway it listens on a socket as well, which asks for the same tokens, and ends with the process."""
+    token_file = stage.folder / "token-beside"
+    token_file.write_text(stage.caller_token("goldcrest-api"))
+    nobody = stage.folder / "token-nobody"
+    nobody.write_text("none")
+    port = free_port()
+    certificate, key = stage.tls.server("delegation")
+    settings = {"LISTEN_PORT": str(port), "TLS_CERT": str(certificate), "TLS_KEY": str(key)}
+    ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
+    basis = ByToken(stage.issuer.token("alice"))
+    with another_delegation(stage, **settings) as socket:
+        listens = {"url": f"https://127.0.0.1:{port}", "ca_file": stage.tls.ca}, {"url": f"unix:{socket}", "ca_file": None}
+        for listener in listens:
+            client = Authority(**listener, token_file=token_file)
+            stranger = Authority(**listener, token_file=nobody)
+            try:
+                assert await client.command_certificate(WhoAmI(), basis=basis, **ask)
+                with pytest.raises(DelegationUnavailable):
+                    await stranger.command_certificate(WhoAmI(), basis=basis, **ask)
+            finally:
+                await client.close()
+                await stranger.close()
+        assert f'"listen":"127.0.0.1:{port} {socket}"' in stage.log(socket.stem).replace(": ", ":")
+    assert not socket_listens(socket)
 
 
 def test_open_to_all(stage: Stage) -> None:

@@ -38,6 +38,22 @@ def test_a_network_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert f"{PREFIX}SOURCE_ADDRESSES" in capsys.readouterr().err
 
 
+def test_half_of_tls(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A certificate without its key is a mistake, also where a socket is given."""
+    monkeypatch.setenv(f"{PREFIX}TLS_CERT", "/tls.crt")
+    for name, value in {
+        "CA_KEY_FILE": "ca",
+        "GRANT_KEY_FILE": "grant",
+        "IDENTITY_FILE": "identity.toml",
+        "AUDIT_FILE": "audit",
+        "LISTEN_SOCKET": "socket",
+        "OPA_URL": "unix:/nowhere",
+    }.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    assert main(["serve"]) == 2
+    assert f"set {PREFIX}TLS_CERT and {PREFIX}TLS_KEY together, or neither" in capsys.readouterr().err
+
+
 def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """init makes the keys, says where the public halves are, and keeps keys that are there."""
     for name, value in {
