@@ -44,7 +44,7 @@ class Dialect:
         prefix: of its routes: a slash and one word, ``/v1``.
         about: a sentence for /docs.
         routes: makes its routes, without the prefix; endpoints take the bare request (docs/decisions/0010).
-        fault: the answer to a :class:`Fault`, in the shape that its clients know.
+        fault: the answer to a :class:`Fault`, in the shape that its clients know; of the path that was asked for, without the prefix.
         errors: what answers exceptions that its own routes raise, by class.
     """
 
@@ -52,5 +52,5 @@ class Dialect:
     prefix: str
     about: str
     routes: Callable[[], APIRouter]
-    fault: Callable[[Fault], Response]
+    fault: Callable[[Fault, str], Response]
     errors: Mapping[type[Exception], Handler] = field(default_factory=lambda: MappingProxyType({}))

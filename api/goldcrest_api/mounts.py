@@ -75,7 +75,9 @@ def mounts_of(scope: Scope) -> Mounts:
 
 def answer_to(fault: Fault, scope: Scope) -> Response:
     """In the shape of the dialect that the request was for."""
-    response = mounts_of(scope).of(scope["path"]).fault(fault)
+    path = str(scope["path"])
+    dialect = mounts_of(scope).of(path)
+    response = dialect.fault(fault, path.removeprefix(dialect.prefix))
     response.headers.update({**fault.headers, **code_headers(fault.code)})
     return response
 

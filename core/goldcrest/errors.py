@@ -129,6 +129,20 @@ class SystemUnreachable(Unavailable):
     code = "SystemUnreachable"
 
 
+class ConnectionRefused(SystemUnreachable):
+    """The system's login hosts are there, and nothing listens on the ports of their sshd."""
+
+    code = "ConnectionRefused"
+
+
+class LoginDenied(SystemUnreachable):
+    """The system's login hosts work, and none of them lets this user in, or their session gets as far as ssh-filter: there is something to
+    be done about the account, or about the host's sshd. Who only waits may treat it as a system that is not there."""
+
+    code = "LoginDenied"
+    retryable = False
+
+
 class AnswerLost(SystemUnreachable):
     """The connection was cut after a command had been sent: it may or may not have taken effect."""
 

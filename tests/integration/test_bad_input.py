@@ -97,12 +97,13 @@ def test_a_user_without_a_slurm_association(bed: Bed) -> None:
 
 
 def test_a_user_without_an_account_on_the_system(bed: Bed) -> None:
-    """A valid token of somebody whom the node does not know: sshd lets nobody of that name in, which is told as a machine that is away."""
+    """A valid token of somebody whom the node does not know: sshd lets nobody of that name in, and they are told what to look at."""
     answer = bed.upload(SCRIPT, client="nobody-client")
-    assert (answer.status, answer.json) == (400, {"description": "Failed to retrieve jobs information"})
-    assert answer.headers["X-Machine-Not-Available"] == "Machine is not available"
-    assert answer.headers["Retry-After"] == "2"
-    assert answer.headers["X-Goldcrest-Code"] == "SystemUnreachable"
+    assert (answer.status, answer.json["description"]) == (400, "Failed to retrieve jobs information")
+    assert "the account may be unknown, locked or expired there" in answer.json["error"]
+    assert not {"X-Machine-Not-Available", "Retry-After"} & set(answer.headers)
+    assert answer.headers["X-Goldcrest-Code"] == "LoginDenied"
+    assert answer.headers["X-Goldcrest-Retryable"] == "false"
     assert "X-Permission-Denied" not in answer.headers
     trace_id = answer.headers["traceparent"].split("-")[1]
     [line] = bed.until(

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bed import Bed
-from integration.contract_asks import Ask, Expected, ask, by_path, filled, upload
+from integration.contract_asks import JOB, Ask, Expected, ask, by_path, filled, upload
 
 pytestmark = pytest.mark.integration
 
@@ -122,9 +122,18 @@ def test_machines_and_who_may_in(bed: Bed, route: Ask, unknown: str, probed: str
     there_is_none = Expected(400, said(unknown, "Machine does not exists"), UNKNOWN, "UnknownSystem")
     for name in ("nowhere", bed.system.upper(), f"{bed.system} ;", "../" + bed.system):
         there_is_none.of(route.send(bed, machine=name))
-    # sshd knows no such account: not told apart from a machine that is away.
-    away = {"X-Machine-Not-Available": "Machine is not available", "Retry-After": "2"}
-    Expected(400, said(probed), away, "SystemUnreachable").of(route.send(bed, client="nobody-client"))
+    # sshd knows no such account: an error of the login (3.8.7), not a machine that is away.
+    answer = route.send(bed, client="nobody-client")
+    assert "refused the login" in answer.json["error"]
+    Expected(400, said(probed, answer.json["error"]), {}, "LoginDenied").of(answer)
+
+
+def test_a_machine_that_refuses_connections(bed: Bed) -> None:
+    """Nothing listens there: no header says "not available" (3.6)."""
+    with bed.faults.daemon_down("sshd-goldcrest"):
+        bed.until(lambda: bed.upload(JOB), lambda answer: answer.status != 201, seconds=90)
+        for route, _, probed in COMPUTE:
+            Expected(400, said(probed), {"Retry-After": "2"}, "ConnectionRefused").of(route.send(bed))
 
 
 # ---- What is asked ----
@@ -166,8 +175,9 @@ REFUSED = [
     wrong(ask("POST /compute/jobs/path", form={"path": "/x"}), PATH, "'targetPath' not specified"),
     wrong(by_path(""), PATH, "'targetPath' is empty"),
     *(wrong(by_path(f"HOME/a{c}b"), PATH, "'targetPath' has invalid char") for c in ELEVEN + "\0\n\x1f"),
-    wrong(by_path("job.sh"), PATH, "targetPath 'job.sh' is not absolute: give the whole path", X_Invalid_Path="job.sh is an invalid path."),
-    wrong(by_path("/home/../x"), PATH, "targetPath '/home/../x' has a '..' component: give the whole path", X_Invalid_Path="/home/../x is an invalid path."),
+    unreadable("missing.sh", "X-Invalid-Path", "HOME/missing.sh is an invalid path.", "NoSuchFile"),
+    wrong(by_path("../x"), PATH, "targetPath '../x' has a '..' component", X_Invalid_Path="../x is an invalid path."),
+    wrong(by_path("/home/../x"), PATH, "targetPath '/home/../x' has a '..' component", X_Invalid_Path="/home/../x is an invalid path."),
     unreadable("HOME/missing.sh", "X-Invalid-Path", "HOME/missing.sh is an invalid path.", "NoSuchFile"),
     unreadable("HOME/plain.sh/below", "X-Invalid-Path", "HOME/plain.sh/below is an invalid path.", "NotADirectory"),
     unreadable("HOME/loop", "X-Invalid-Path", "HOME/loop is an invalid path.", "TooManyLinks"),
@@ -223,8 +233,8 @@ REFUSED = [
     # Never public (15.29, D12)
     *((ask(f"{method} {path}"), Expected(400, {"message": "Invalid"}, {}, "InvalidInput")) for method in ("GET", "POST", "PUT", "DELETE") for path in ("/", "/tasks/tasklist", "/tasks/taskslist")),
     # No such route or method
-    *((ask(f"GET {path}"), Expected(404, said("Not Found"), {}, "NotFound")) for path in ("/compute", "/compute/", "/compute/jobs/", "/compute/nodes/", "/compute/jobs/1/", f"/tasks/{NOBODYS}/", "/tasks/expire/x")),
-    *((ask(f"{method} {path}"), Expected(405, said("Method Not Allowed"), {"Allow": allow}, "MethodNotAllowed"))
+    *((ask(f"GET {path}"), Expected(404, "404 Not Found", {}, "NotFound")) for path in ("/compute", "/compute/", "/compute/jobs/", "/compute/nodes/", "/compute/jobs/1/", f"/tasks/{NOBODYS}/", "/tasks/expire/x")),
+    *((ask(f"{method} {path}"), Expected(405, "405 Method Not Allowed", {"Allow": allow}, "MethodNotAllowed"))
       for path, allow in (
           ("/compute/jobs/upload", "DELETE, GET, POST"),  # also an id of a job
           ("/compute/jobs/path", "DELETE, GET, POST"),

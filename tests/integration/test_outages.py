@@ -89,16 +89,25 @@ def test_a_running_job_survives_an_unreachable_system(bed: Bed) -> None:
 
 
 def test_rest_says_what_is_down(bed: Bed) -> None:
-    """With the system away, submitting answers 400 and X-Machine-Not-Available, and says when to come again."""
+    """With the system's sshd away, submitting answers 400, and says when to come again; with its network away, also X-Machine-Not-Available."""
     with bed.faults.daemon_down("sshd-goldcrest"):
         answer: Answer = bed.until(
             lambda: bed.upload(b"#!/bin/bash\ntrue\n"), lambda answer: answer.status != 201, seconds=90
         )
         assert (answer.status, answer.json) == (400, {"description": "Failed to retrieve jobs information"})
-        assert answer.headers["X-Machine-Not-Available"] == "Machine is not available"
+        assert answer.headers["Retry-After"] == "2"
+        assert answer.headers["X-Goldcrest-Code"] == "ConnectionRefused"
+        assert answer.headers["X-Goldcrest-Retryable"] == "true"
+        assert "X-Machine-Not-Available" not in answer.headers
+    with bed.faults.link_down():
+        answer = bed.until(lambda: bed.upload(b"#!/bin/bash\ntrue\n"), _away, seconds=90)
+        assert (answer.status, answer.json) == (400, {"description": "Failed to retrieve jobs information"})
         assert answer.headers["Retry-After"] == "2"
         assert answer.headers["X-Goldcrest-Code"] == "SystemUnreachable"
-        assert answer.headers["X-Goldcrest-Retryable"] == "true"
+
+
+def _away(answer: Answer) -> bool:
+    return answer.headers.get("X-Machine-Not-Available") == "Machine is not available"
 
 
 def test_without_admission_nothing_is_made(bed: Bed) -> None:

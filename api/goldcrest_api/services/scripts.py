@@ -6,12 +6,14 @@ The lines of a script that the spec only names are not seen by those who decide,
 from __future__ import annotations
 
 import base64
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any
 
 from goldcrest.canonical import sha256_hex
-from goldcrest.commands import Checksum, Command, MakeDirectory, Payload, ReadFile, WriteFile
-from goldcrest.errors import CommandFailed, Conflict
+from goldcrest.commands import Checksum, Command, MakeDirectory, Payload, ReadFile, WhoAmI, WriteFile
+from goldcrest.commands.base import check_path
+from goldcrest.errors import CommandFailed, Conflict, InvalidInput
 from goldcrest.models.job import INLINE_SCRIPT_LIMIT
 from goldcrest.sbatch import directives_of, fields_of
 from goldcrest.telemetry import Trace
@@ -82,17 +84,19 @@ class ScriptStore:
         self._seconds = seconds
 
     async def locate(self, script: RemoteScript, *, system: SystemView, caller: Caller, trace: Trace) -> dict[str, Any]:
-        """Fields of the spec for a script on the system: its path, the digest of its bytes as they are now, what its lines say.
+        """Fields of the spec for a script on the system: its path, the digest of its bytes as they are now, what its lines say, and its
+        folder to run in. A path that is relative begins in the user's home.
 
         Raises:
             CommandFailed: it cannot be read, or is too large.
-            InvalidInput: a line of it is refused.
+            InvalidInput: a line of it is refused, or nobody knows where a relative path begins.
             GoldcrestError: what kept the command from being run.
         """
+        script = await self._absolute(script, system, caller, trace)
         answer = await self._run(ReadFile(script.path, 0, self._path_limit + 1), system, caller, trace)
         if len(answer.data) > self._path_limit:
             raise CommandFailed(f"the script is larger than {self._path_limit} bytes", kind="limit", path=script.path)
-        return _on_system(script.path, answer.data, script.name)
+        return {**_on_system(script.path, answer.data, script.name), "workingDirectory": script.directory}
 
     async def place(
         self, script: UploadedScript, *, token: str, system: SystemView, caller: Caller, trace: Trace
@@ -120,6 +124,17 @@ class ScriptStore:
             if there.result["sha256"] != fields["script"]["sha256"]:
                 raise Conflict(f"{path} is there already, with other content") from error
         return fields
+
+    async def _absolute(self, script: RemoteScript, system: SystemView, caller: Caller, trace: Trace) -> RemoteScript:
+        if script.path.startswith("/"):
+            return script
+        home = (await self._run(WhoAmI(), system, caller, trace)).result.get("home")
+        if not isinstance(home, str):
+            raise InvalidInput(
+                f"{system.name} does not say where {script.path!r} begins (its ssh-filter is older): give the whole path"
+            )
+        path = posixpath.normpath(posixpath.join(check_path(home, name="home"), script.path))
+        return RemoteScript(check_path(path, name="targetPath"))
 
     async def _run(
         self, command: Command, system: SystemView, caller: Caller, trace: Trace, *, payload: bytes = b""

@@ -248,8 +248,6 @@ def _spec(submission: Submission, caller: Caller, script_fields: dict[str, Any],
         spec["environment"] = dict(submission.environment)
     if submission.account is not None:
         spec["account"] = submission.account
-    if isinstance(submission.script, RemoteScript):
-        spec["workingDirectory"] = submission.script.directory
     return spec
 
 

@@ -17,7 +17,7 @@ from goldcrest.ssh.channel import Channel, printable
 from goldcrest.ssh.hello import Hello, NoHello, UnusableHello
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.line import Line
-from goldcrest.ssh.login import LoginRefused
+from goldcrest.ssh.login import AccountRefused, LoginRefused
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.ssh.settings import SshSettings
 from goldcrest.ssh.shared import mark_retrieved, result_of
@@ -274,9 +274,9 @@ class Connection:
                 seconds = self._settings.hello_seconds
                 return LoginRefused(f"{host} let {user} in, but ssh-filter did not answer within {seconds:g} s{hint}")
             case UnusableHello():
-                return LoginRefused(f"{host}, as {user}: {error}")
+                return AccountRefused(f"{host}, as {user}: {error}")
             case NoHello():
-                return LoginRefused(f"ssh-filter on {host}, as {user}: {error}{hint}")
+                return AccountRefused(f"ssh-filter on {host}, as {user}: {error}{hint}")
             case asyncssh.Error():
                 return LoginRefused(f"{host} opens no channel for {user}: {error.reason}")
         return error

@@ -14,7 +14,7 @@ from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Snapshot
 from goldcrest.ssh.connection import Connection, ConnectionKey
-from goldcrest.ssh.health import Breakers
+from goldcrest.ssh.health import Breakers, Failure
 from goldcrest.ssh.hostkeys import Endpoint
 from goldcrest.ssh.keys import EphemeralKey
 from goldcrest.ssh.login import HostDown, LoginRefused, check_host_key, log_in
@@ -80,7 +80,7 @@ class Connections:
             avoid: a connection that was just found to be cut.
 
         Raises:
-            SystemUnreachable: no host works; the message says why for each.
+            SystemUnreachable: no host works; the message says why for each. ConnectionRefused, LoginDenied where that is so of all.
             HostKeyChanged: no host works, and one showed a key that is not pinned.
             InvalidInput: the pins of the System cannot be used.
             GoldcrestError: what the authority says.
@@ -91,7 +91,7 @@ class Connections:
             self._drop(avoid)
         endpoints = [Endpoint.of(host, spec) for host in spec.hosts]
         choice = self._hosts.choose(endpoints)
-        reasons = [self._resting(endpoint, failure.reason) for endpoint, failure in choice.resting]
+        failed = [(failure.error, self._resting(endpoint, failure)) for endpoint, failure in choice.resting]
         changed = next((self._changed_keys[host] for host, _ in choice.resting if host in self._changed_keys), None)
         for endpoint in choice.candidates:
             key = ConnectionKey(system, user, endpoint)
@@ -101,7 +101,7 @@ class Connections:
             except HostKeyChanged as error:
                 changed = changed or error
             except (HostDown, LoginRefused) as error:
-                reasons.append(error.message)
+                failed.append((error, error.message))
             else:
                 self._revive(endpoints[: endpoints.index(endpoint)])
                 return connection
@@ -116,12 +116,13 @@ class Connections:
                 return open_
         if changed is not None:
             raise HostKeyChanged(changed.message)
-        raise SystemUnreachable(f"no login host of system {system!r} accepts a session now: {'; '.join(reasons)}")
+        meant = {getattr(error, "means", SystemUnreachable) for error, _ in failed}
+        what = meant.pop() if len(meant) == 1 else SystemUnreachable
+        reasons = "; ".join(reason for _, reason in failed)
+        raise what(f"no login host of system {system!r} accepts a session now: {reasons}")
 
-    def _resting(self, endpoint: Endpoint, reason: str) -> str:
-        failure = self._hosts.failure(endpoint)
-        seconds = self._hosts.seconds_left(failure) if failure else 0
-        return f"{reason} (tried again in {seconds:.1f} s)"
+    def _resting(self, endpoint: Endpoint, failure: Failure) -> str:
+        return f"{failure.reason} (tried again in {self._hosts.seconds_left(failure):.1f} s)"
 
     async def _connection(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
         while True:
@@ -133,7 +134,9 @@ class Connections:
                 self._leave(connection)
             failure = self._logins.failure(key)
             if failure is not None:
-                raise LoginRefused(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")
+                raise type(failure.error)(
+                    f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)"
+                )
             task = self._opening.get(key)
             if task is not None:
                 try:
@@ -162,7 +165,7 @@ class Connections:
         async with gate:
             resting = self._hosts.failure(endpoint)
             if resting is not None:  # it failed while we waited
-                raise HostDown(self._resting(endpoint, resting.reason))
+                raise type(resting.error)(self._resting(endpoint, resting))
             if not self._wanted[key]:
                 # In a crowd, time would go into logins that help nobody while others wait.
                 raise LoginRefused("nobody waits for this connection any more")
@@ -205,7 +208,7 @@ class Connections:
             self._fails(endpoint, error)
             raise
         except LoginRefused as error:
-            self._logins.failed(key, error.message)
+            self._logins.failed(key, error)
             _LOG.warning("ssh.login.refused", host=endpoint.name, user=key.user, reason=error.message)
             raise
 
@@ -214,7 +217,7 @@ class Connections:
         self._changed_keys.pop(endpoint, None)
 
     def _fails(self, endpoint: Endpoint, error: HostKeyChanged | HostDown) -> None:
-        self._hosts.failed(endpoint, error.message)
+        self._hosts.failed(endpoint, error)
         if isinstance(error, HostKeyChanged):
             self._changed_keys[endpoint] = error
             _LOG.error("ssh.host-key.changed", host=endpoint.name, reason=error.message)

@@ -8,16 +8,23 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from goldcrest.errors import GoldcrestError
+
 T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure: what happened, how many in a row, and when the host may be tried again (clock of Breakers)."""
+    """The last failure, how many in a row, and when the host may be tried again (clock of Breakers)."""
 
-    reason: str
+    error: GoldcrestError
     count: int
     retry_at: float
+
+    @property
+    def reason(self) -> str:
+        """What happened."""
+        return self.error.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Breakers(Generic[T]):
         self._chance = chance
         self._failures: dict[T, Failure] = {}
 
-    def failed(self, key: T, reason: str) -> None:
+    def failed(self, key: T, error: GoldcrestError) -> None:
         """Remember a failure. One that began while the host was already resting does not count again."""
         before = self._failures.get(key)
         now = self._clock()
@@ -63,7 +70,7 @@ class Breakers(Generic[T]):
             return
         count = before.count + 1 if before else 1
         pause = min(self._first * 2.0 ** min(count - 1, 30), self._most)
-        self._failures[key] = Failure(reason, count, now + min(pause * (1 + self._chance() / 2), self._most))
+        self._failures[key] = Failure(error, count, now + min(pause * (1 + self._chance() / 2), self._most))
 
     def succeeded(self, key: T) -> None:
         self._failures.pop(key, None)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import asyncssh
 
-from goldcrest.errors import HostKeyChanged, SystemUnreachable
+from goldcrest.errors import ConnectionRefused, HostKeyChanged, LoginDenied, SystemUnreachable
 from goldcrest.ssh.direct import Direct
 from goldcrest.ssh.hostkeys import Endpoint, HostKeyLook, HostKeySeen, HostKeyWatch
 from goldcrest.ssh.keys import EphemeralKey
@@ -67,9 +67,26 @@ _TURNED_AWAY: Final = (
 class HostDown(SystemUnreachable):
     """The host itself does not work: others need not try it now."""
 
+    means: type[SystemUnreachable] = SystemUnreachable
+    """What it is where all hosts fail so."""
+
+
+class HostRefuses(HostDown):
+    """Nothing listens on its port."""
+
+    means = ConnectionRefused
+
 
 class LoginRefused(SystemUnreachable):
-    """The host works, but does not let this user in, or starts no filter for them."""
+    """The host works, but there is no session for this user now."""
+
+    means: type[SystemUnreachable] = SystemUnreachable
+
+
+class AccountRefused(LoginRefused):
+    """It keeps this user out, or their start-up files, shell or ssh-filter end the session."""
+
+    means = LoginDenied
 
 
 async def log_in(
@@ -155,7 +172,7 @@ async def _connect(
         ) from None
     except asyncssh.PermissionDenied:
         user = options["username"]
-        raise LoginRefused(
+        raise AccountRefused(
             f"{endpoint.title} refused the login of {user}: the account may be unknown, locked or expired "
             "there, or its sshd does not trust our certificate authority"
         ) from None
@@ -169,7 +186,7 @@ async def _connect(
         if isinstance(error, asyncssh.ConnectionLost) and watch.logging_in:
             # How sshd says no to an account that PAM keeps out; were this a failure of the host, one expired account
             # would keep everybody away from it.
-            raise LoginRefused(
+            raise AccountRefused(
                 f"{endpoint.title} ended the connection while {options['username']} logged in: the account may "
                 "be expired, locked, or kept out by an access rule or nologin there (ssh-filter --check --user says which)"
             ) from None
@@ -179,6 +196,7 @@ async def _connect(
     except OSError as error:
         if isinstance(error, ConnectionResetError) and watch.turned_away:
             raise HostDown(f"{endpoint.title} {_TURNED_AWAY}") from None
-        raise HostDown(f"{endpoint.title} cannot be reached: {error.strerror or error}") from None
+        what = HostRefuses if isinstance(error, ConnectionRefusedError) and options.get("tunnel") is None else HostDown
+        raise what(f"{endpoint.title} cannot be reached: {error.strerror or error}") from None
     except ValueError as error:  # a name that is none; or asyncssh finds no name for the user of this process
         raise HostDown(f"{endpoint.title} cannot be connected to: {error}") from None

@@ -98,6 +98,7 @@ class LoginNode:
     """A file system in memory, and what is wrong with the node."""
 
     files: dict[str, bytes] = field(default_factory=dict)
+    home: object = ""  # what it says of everybody's; empty: the usual one
     grown: dict[str, int] = field(default_factory=dict)
     """Bytes that a file gets between a look at it and reading it."""
     directories: set[str] = field(default_factory=set)
@@ -134,7 +135,14 @@ class LoginNode:
             raise failure
         match command:
             case WhoAmI():
-                return Answer({"user": user, "uid": 1000, "gid": 1000, "groups": []})
+                said = {
+                    "user": user,
+                    "uid": 1000,
+                    "gid": 1000,
+                    "groups": [],
+                    "home": f"/home/{user}" if self.home == "" else self.home,
+                }
+                return Answer(said)
             case StatFile(path=path, dereference=dereference):
                 size = 4096 if path in self.directories else len(self._content(path))
                 attributes = {name: number for number, name in enumerate(ATTRIBUTES)}

@@ -52,13 +52,18 @@ async def test_access_log(gateway: Gateway, caplog: pytest.LogCaptureFixture) ->
     assert "secret" not in str(fields)
 
 
-async def test_fault_of_our_own_is_json(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    """Never an HTML page, nothing of the inside, and the request's id to ask with."""
+async def test_fault_of_our_own(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """A page (contract 2.4) with nothing of the inside, and the request's id to ask with; JSON in /reservations."""
     gateway.node.refusal = RuntimeError("internal detail")  # type: ignore[assignment]
     reply = await gateway.upload()
     assert reply.status == 500
-    assert reply.json() == {"description": "Internal error", "error": f"request {reply.headers['X-Request-ID']}"}
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert f"<p>request {reply.headers['X-Request-ID']}</p>" in reply.text
+    assert "internal detail" not in reply.text
     assert "internal detail" in caplog.text
+    reply = await gateway.request("GET", "/reservations")
+    assert reply.status == 500
+    assert reply.json() == {"description": "Internal error", "error": f"request {reply.headers['X-Request-ID']}"}
 
 
 async def test_security_headers(gateway: Gateway) -> None:
@@ -70,13 +75,27 @@ async def test_security_headers(gateway: Gateway) -> None:
         assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/compute/nothing", 404), ("PUT", "/tasks", 405)])
-async def test_unknown_route_and_method(gateway: Gateway, method: str, path: str, status: int) -> None:
-    """JSON with a description."""
+@pytest.mark.parametrize(
+    ("method", "path", "title"),
+    [
+        ("GET", "/compute/nothing", "404 Not Found"),
+        ("GET", "/reservations/a/b", "404 Not Found"),
+        ("GET", "/v1/<script>alert(1)</script>", "404 Not Found"),
+        ("PUT", "/tasks", "405 Method Not Allowed"),
+        ("PUT", "/v1/reservations", None),
+    ],
+)
+async def test_unknown_route_and_method(gateway: Gateway, method: str, path: str, title: str | None) -> None:
+    """A page that repeats nothing of the request (contract 2.4); /reservations answers a wrong method with JSON."""
     reply = await gateway.request(method, path)
-    assert reply.status == status
-    assert set(reply.json()) == {"description"}
-    assert reply.headers["Content-Type"] == "application/json"
+    if title is None:
+        assert (reply.status, reply.json()) == (405, {"description": "Method Not Allowed"})
+        assert reply.headers["Content-Type"] == "application/json"
+        return
+    assert reply.status == int(title[:3])
+    assert f"<h1>{title}</h1>" in reply.text
+    assert "alert" not in reply.text
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
 
 
 async def test_health(gateway: Gateway) -> None:

@@ -18,13 +18,16 @@ from goldcrest.commands import command_from
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     DelegationUnavailable,
     Denied,
     HostKeyChanged,
     InvalidInput,
+    LoginDenied,
     PolicyUnavailable,
     SystemUnreachable,
     Unauthenticated,
+    Unavailable,
 )
 from goldcrest.models.job import JobSpec
 from goldcrest.telemetry import Trace
@@ -216,6 +219,8 @@ async def test_path_that_is_no_path(gateway: Gateway, path: str | None, outcome:
         (os_error("EISDIR", "/x"), "X-A-Directory", "/home/alice/run.sh is a directory"),
         (CommandFailed("slow", kind="timeout"), "X-Timeout", "Command has finished with timeout signal"),
         (SystemUnreachable("gone"), "X-Machine-Not-Available", "Machine is not available"),
+        (LoginDenied("no such account"), "X-Error", "no such account"),
+        (ConnectionRefused("nobody listens"), "Retry-After", "2"),
         (CommandFailed("too large", kind="limit"), "X-Error", "too large"),
         (CommandRefused("no", reason="operation"), "X-Error", "Command execution is not allowed in machine"),
     ],
@@ -279,12 +284,34 @@ async def test_a_forbidden_line(gateway: Gateway, size: int) -> None:
     assert list(gateway.node.files) == ["/home/alice/run.sh"]
 
 
-async def test_relative_path_is_refused_clearly(gateway: Gateway) -> None:
-    """The home directory is not known here: the client is told to give the whole path."""
+@pytest.mark.parametrize("path", ["run.sh", "./run.sh", ".//./run.sh"])
+async def test_a_relative_path(gateway: Gateway, path: str) -> None:
+    """It begins in the home folder, which the login node names."""
+    gateway.node.files["/home/alice/" + path] = gateway.node.files["/home/alice/run.sh"] = b"#!/bin/sh\n"
+    reply = await path_job(gateway, path)
+    assert reply.status == 201, reply
+    [job] = gateway.kubernetes.jobs()
+    assert job["spec"]["script"]["path"] == "/home/alice/run.sh"
+    assert job["spec"]["workingDirectory"] == "/home/alice"
+
+
+@pytest.mark.parametrize("home", [None, 7, "somewhere", "/home/../etc"])
+async def test_a_relative_path_of_a_node_that_names_no_home(gateway: Gateway, home: object) -> None:
+    """An older ssh-filter does not, and what is no path is not believed."""
+    gateway.node.home = home
     reply = await path_job(gateway, "run.sh")
     assert reply.status == 400
-    assert reply.headers["X-Invalid-Path"] == "run.sh is an invalid path."
-    assert "whole path" in reply.json()["error"]
+    assert re.search("whole path|^home ", reply.json()["error"])
+    assert gateway.kubernetes.jobs() == []
+
+
+async def test_a_path_that_leads_elsewhere(gateway: Gateway) -> None:
+    """Where ``..`` leads depends on links that nobody has signed."""
+    for path in ("../run.sh", "a/../../run.sh", "/home/alice/../bob/run.sh"):
+        reply = await path_job(gateway, path)
+        assert reply.status == 400
+        assert reply.headers["X-Invalid-Path"] == f"{path} is an invalid path."
+        assert "'..'" in reply.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -295,6 +322,8 @@ async def test_relative_path_is_refused_clearly(gateway: Gateway) -> None:
         (CommandRefused("16 run", reason="busy"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (CommandRefused("late", reason="expired"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (SystemUnreachable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
+        (ConnectionRefused("nobody listens"), 400, ("Retry-After", "2")),
+        (LoginDenied("no such account"), 400, ("X-Goldcrest-Retryable", "false")),
         (DelegationUnavailable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (PolicyUnavailable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (HostKeyChanged("another key"), 400, None),
@@ -310,6 +339,10 @@ async def test_access_probe_that_fails(
     assert reply.json()["description"] == JOBS
     if header is not None:
         assert reply.headers[header[0]] == header[1]
+    away = isinstance(failure, Unavailable | CommandRefused) and not isinstance(
+        failure, ConnectionRefused | LoginDenied
+    )
+    assert ("X-Machine-Not-Available" in reply.headers) == (away and status == 400)
     assert gateway.kubernetes.jobs() == []
 
 

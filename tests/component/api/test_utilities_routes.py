@@ -616,7 +616,7 @@ async def test_node_that_is_away(site: Site) -> None:
     """Not the client's fault, and worth another try."""
     await site.node.stop()
     reply = await site.get("ls", targetPath=site.path())
-    assert failed(reply, "X-Machine-Not-Available", "Machine is not available")["error"] == "Machine is not available"
+    assert failed(reply, "X-Error", "Connection refused")["error"] == "Connection refused"
     assert reply.headers["X-Goldcrest-Retryable"] == "true"
 
 

@@ -45,7 +45,10 @@ async def test_a_socket_beside_the_port(stage: Stage) -> None:
     ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
     basis = ByToken(stage.issuer.token("alice"))
     with another_delegation(stage, **settings) as socket:
-        listens = {"url": f"https://127.0.0.1:{port}", "ca_file": stage.tls.ca}, {"url": f"unix:{socket}", "ca_file": None}
+        listens = (
+            {"url": f"https://127.0.0.1:{port}", "ca_file": stage.tls.ca},
+            {"url": f"unix:{socket}", "ca_file": None},
+        )
         for listener in listens:
             client = Authority(**listener, token_file=token_file)
             stranger = Authority(**listener, token_file=nobody)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goldcrest.ssh.health import Breakers
+from goldcrest.ssh.login import HostDown
 
 pytestmark = pytest.mark.unit
 
@@ -33,7 +34,7 @@ def test_healthy_hosts_keep_their_order(clock):
 def test_a_failed_host_rests_and_comes_back_last(clock):
     """Open: not tried. Half open: tried after the others. After a success: in its place again."""
     breakers = make(clock)
-    breakers.failed("a", "refused")
+    breakers.failed("a", HostDown("refused"))
     choice = breakers.choose(["a", "b"])
     assert choice.candidates == ("b",)
     assert [(key, failure.reason) for key, failure in choice.resting] == [("a", "refused")]
@@ -48,7 +49,7 @@ def test_the_pause_doubles_up_to_a_limit(clock):
     breakers = make(clock)
     pauses = []
     for _ in range(8):
-        breakers.failed("a", "refused")
+        breakers.failed("a", HostDown("refused"))
         failure = breakers.failure("a")
         assert failure is not None
         pauses.append(breakers.seconds_left(failure))
@@ -60,7 +61,7 @@ def test_failures_of_one_moment_count_once(clock):
     """Ten users who find the same host dead at the same time do not make it rest for minutes."""
     breakers = make(clock)
     for _ in range(10):
-        breakers.failed("a", "refused")
+        breakers.failed("a", HostDown("refused"))
     failure = breakers.failure("a")
     assert failure is not None
     assert failure.count == 1
@@ -70,7 +71,7 @@ def test_failures_of_one_moment_count_once(clock):
 def test_the_pause_has_jitter(clock, chance, seconds):
     """Up to half of the pause is added by chance."""
     breakers = make(clock, chance=chance)
-    breakers.failed("a", "refused")
+    breakers.failed("a", HostDown("refused"))
     failure = breakers.failure("a")
     assert failure is not None
     assert breakers.seconds_left(failure) == seconds
@@ -79,8 +80,8 @@ def test_the_pause_has_jitter(clock, chance, seconds):
 def test_all_resting(clock):
     """When all hosts rest, none is tried and each says why."""
     breakers = make(clock)
-    breakers.failed("a", "refused")
-    breakers.failed("b", "timed out")
+    breakers.failed("a", HostDown("refused"))
+    breakers.failed("b", HostDown("timed out"))
     choice = breakers.choose(["a", "b"])
     assert choice.candidates == ()
     assert [failure.reason for _, failure in choice.resting] == ["refused", "timed out"]
@@ -90,7 +91,7 @@ def test_all_resting(clock):
 def test_old_failures_are_forgotten(clock):
     """What failed long ago is a host like any other."""
     breakers = make(clock)
-    breakers.failed("a", "refused")
+    breakers.failed("a", HostDown("refused"))
     clock.now += 50
     breakers.forget(older_than=60)
     assert breakers.suspicious("a")

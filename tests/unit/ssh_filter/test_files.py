@@ -403,5 +403,6 @@ def test_whoami(f: Any, session: Any) -> None:
         "user": "alice",
         "uid": 20001,
         "gid": 20001,
+        "home": session.home,
         "groups": [{"name": "alice", "id": 20001}, {"name": "project", "id": 30000}],
     }

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from html import escape
+from http import HTTPStatus
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from goldcrest_api.codes import Code, code_headers, code_of, code_of_status
 from goldcrest_api.dialect import Fault
 from goldcrest_api.maintenance import MAINTENANCE
 from goldcrest_api.request_scope import note_refusal
+
+# Answered with a page instead of JSON (2.4), but for some of one service.
+_PAGES: Final = frozenset({404, 405, 500})
+_JSON_OF_RESERVATIONS: Final = frozenset({405, 500})
+_WORDS: Final = {
+    404: "There is no such route; /docs lists them all.",
+    405: "This route is not asked with this method; the header Allow names those that it is asked with.",
+    500: "The gateway failed. Tell its administrators which request it was.",
+}
 
 
 class SortedJson(JSONResponse):
@@ -74,16 +85,26 @@ async def answer_refusal(request: Request, refusal: Exception) -> Response:
     return refusal.response()
 
 
-def answer_to_fault(fault: Fault) -> Response:
+def answer_to_fault(fault: Fault, path: str) -> Response:
     """What no route of the dialect answered. A maintenance is told as the original's gateway does (``request-termination``)."""
     if fault.code == MAINTENANCE:
         return SortedJson({"message": fault.detail}, status_code=fault.status)
+    as_pages = _PAGES - _JSON_OF_RESERVATIONS if path.startswith("/reservations") else _PAGES
+    if fault.status in as_pages:
+        return _page(fault)
     body = {"description": fault.title}
     if fault.detail is not None:
         body["error"] = fault.detail
     if fault.status == 429:
         body["code"] = fault.code.name
     return SortedJson(body, status_code=fault.status)
+
+
+def _page(fault: Fault) -> Response:
+    title = f"{fault.status} {HTTPStatus(fault.status).phrase}"
+    words = "".join(f"<p>{escape(text)}</p>\n" for text in (_WORDS[fault.status], fault.detail) if text)
+    page = f"<!doctype html>\n<html lang=en>\n<title>{title}</title>\n<h1>{title}</h1>\n{words}"
+    return HTMLResponse(page, status_code=fault.status)
 
 
 def header_text(value: str) -> str:

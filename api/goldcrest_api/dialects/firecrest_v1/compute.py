@@ -8,7 +8,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest.commands.base import check_path
+from goldcrest.commands.base import check_file
 from goldcrest.errors import GoldcrestError, InvalidInput, NotFound
 from goldcrest.models.task import CANCEL_LIMIT
 from goldcrest_api.dialects.firecrest_v1 import failures, queries
@@ -51,12 +51,12 @@ async def submit_path(request: Request) -> Response:
     variables = _environment(form, not_json="Invalid JSON environment provided", description=_PATH)
     labels = _labels(form, description=_PATH)
     try:
-        check_path(path, name="targetPath")
+        check_file(path, name="targetPath")
     except InvalidInput as error:
         raise Refusal(
             400,
             description=_PATH,
-            error=f"{error.message}: give the whole path",
+            error=error.message,
             headers={"X-Invalid-Path": f"{path} is an invalid path."},
         ) from error
     return await _submit(call, system, RemoteScript(path), account, variables, labels, route="POST /compute/jobs/path")

@@ -10,10 +10,12 @@ from typing import Final
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     Denied,
     DeniedForNow,
     GoldcrestError,
     InvalidInput,
+    LoginDenied,
     NotFound,
     QuotaExceeded,
     Unauthenticated,
@@ -87,6 +89,10 @@ def _of_access(cause: GoldcrestError, description: str = "Failed to retrieve job
             return Refusal(404, description=description, headers={PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH})
         case DeniedForNow():
             return for_now(cause, description=description)
+        case ConnectionRefused():  # not "not available", in the contract's words (3.6)
+            return Refusal(400, description=description, headers=RETRY_AFTER)
+        case LoginDenied():
+            return Refusal(400, description=description, error=cause.message)
         case Unavailable():
             return Refusal(400, description=description, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
     return Refusal(400, description=description)
@@ -97,6 +103,10 @@ def _of_script_on_system(cause: GoldcrestError, *, description: str, path: str) 
     match cause:
         case DeniedForNow():
             return for_now(cause, description=description)
+        case ConnectionRefused():
+            headers = RETRY_AFTER
+        case LoginDenied():
+            headers = {"X-Error": cause.message}
         case Unavailable():
             headers = MACHINE_NOT_AVAILABLE | RETRY_AFTER
         case Denied():
@@ -122,8 +132,12 @@ def _of_writing(cause: GoldcrestError, *, description: str) -> Refusal:
     match cause:
         case DeniedForNow():
             return for_now(cause, description=description)
+        case ConnectionRefused():
+            headers = RETRY_AFTER
+        case LoginDenied():
+            headers = {"X-Error": cause.message}
         case Unavailable():
-            return Refusal(400, description=description, error=error, headers=MACHINE_NOT_AVAILABLE | RETRY_AFTER)
+            headers = MACHINE_NOT_AVAILABLE | RETRY_AFTER
         case Denied():
             headers = {PERMISSION_DENIED: NO_PERMISSION_MACHINE_OR_PATH}
             return Refusal(404, description=description, error=cause.message, headers=headers)

@@ -8,10 +8,12 @@ from typing import Final
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     Denied,
     DeniedForNow,
     GoldcrestError,
     InvalidInput,
+    LoginDenied,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -21,6 +23,7 @@ from goldcrest_api.dialects.firecrest_v1.answers import Refusal
 from goldcrest_api.dialects.firecrest_v1.call import unauthenticated
 from goldcrest_api.dialects.firecrest_v1.gnu_texts import Failed
 from goldcrest_api.dialects.firecrest_v1.texts import (
+    CONNECTION_REFUSED,
     MACHINE_NOT_AVAILABLE,
     NO_PERMISSION_MACHINE_OR_PATH,
     NO_PERMISSION_PATH,
@@ -66,6 +69,10 @@ def refusal(cause: GoldcrestError, *, step: Step, user: str, machine: str) -> Re
     match cause:
         case DeniedForNow():
             error, headers = cause.message, MACHINE_NOT_AVAILABLE | RETRY_LATER
+        case ConnectionRefused():
+            error, headers = CONNECTION_REFUSED, {"X-Error": CONNECTION_REFUSED} | RETRY_AFTER
+        case LoginDenied():
+            error, headers = cause.message, {"X-Error": cause.message}
         case Unavailable():
             error, headers = "Machine is not available", MACHINE_NOT_AVAILABLE | RETRY_AFTER
         case Denied():

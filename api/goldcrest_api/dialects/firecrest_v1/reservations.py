@@ -15,15 +15,18 @@ from goldcrest.commands.reservations import DEFAULT_COMMAND, NAME, NODES_LIMIT, 
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     Denied,
     DeniedForNow,
     GoldcrestError,
+    LoginDenied,
     Unauthenticated,
     Unavailable,
 )
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import Call, authenticated, unauthenticated
 from goldcrest_api.dialects.firecrest_v1.texts import (
+    CONNECTION_REFUSED,
     MACHINE_NOT_AVAILABLE,
     NO_PERMISSION_MACHINE_OR_PATH,
     NOT_ALLOWED,
@@ -197,6 +200,10 @@ def _refusal(cause: GoldcrestError, system: SystemView, error: str) -> Refusal:
         case DeniedForNow():
             headers = MACHINE_NOT_AVAILABLE | RETRY_LATER
             return Refusal(400, description=cause.message, error=error, headers=headers)
+        case ConnectionRefused():
+            return Refusal(400, description=CONNECTION_REFUSED, error=error, headers=RETRY_AFTER)
+        case LoginDenied():
+            return Refusal(400, description=cause.message, error=error)
         case Unavailable():
             headers = MACHINE_NOT_AVAILABLE | RETRY_AFTER
             return Refusal(400, description="Machine is not available", error=error, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+CONNECTION_REFUSED: Final = "Connection refused"
 MACHINE_NOT_AVAILABLE: Final = {"X-Machine-Not-Available": "Machine is not available"}
 UNKNOWN_MACHINE: Final = {  # both spellings: pyfirecrest knows one, other clients the other (D6)
     "X-Machine-Does-Not-Exist": "Machine does not exist",
