@@ -40,10 +40,11 @@ test: .venv/.ready ## Run all tests, on the real test bed (brings it up)
 .test-bed-lane:
 	@$(MAKE) --no-print-directory LANE_NAME=bed test-integration
 	@$(MAKE) --no-print-directory LANE_NAME=hard-site test-hard-site
+	@$(MAKE) --no-print-directory LANE_NAME=fuzz test-fuzz
 
 .PHONY: test-unit
-test-unit: .venv/.ready ## Tests of single modules, and a little fuzzing
-	$(PYTEST) tests/unit tests/fuzz tests/guards
+test-unit: .venv/.ready ## Tests of single modules
+	$(PYTEST) tests/unit tests/guards
 
 .PHONY: test-component
 test-component: .venv/.ready ## Tests of one part with real counterparts
@@ -65,6 +66,10 @@ test-newer-slurm: .venv/.ready ## Tests of jobs with Slurm 24.11, on a bed in pl
 	@$(RUN) dev/bed.py up --profile newer
 	GOLDCREST_BED_PROFILE=newer $(PYTEST) tests/integration/test_main_job.py tests/integration/test_slurm_questions.py
 	@$(RUN) dev/bed.py down --profile newer
+
+.PHONY: test-fuzz
+test-fuzz: .venv/.ready ## Fuzz the parsers for some minutes
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-25} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(PYTEST) tests/fuzz $(LANE)
 
 .PHONY: faults
 faults: .venv/.ready bed-up ## The long run of the fault tests: hundreds of jobs (FAULT_JOBS at each point)

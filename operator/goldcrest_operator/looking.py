@@ -32,8 +32,7 @@ from goldcrest.ssh.pool import SshPool
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
-from goldcrest_operator.scheduler.interface import Target
-from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.scheduler.interface import CommandRunner, Scheduler, Target
 
 _READY: Final = "A login host answers with a pinned key."
 _ANY_JOB: Final = "1"  # the controller answers for it, also that it knows none such
@@ -49,11 +48,13 @@ class SystemLook:
     """
     Args:
         make_pool: makes the connections of a look. They are of no other use: one that hangs in a dead file system holds up nothing.
+        scheduler: the batch scheduler over such connections.
         seconds: for each thing that is looked at.
     """
 
-    def __init__(self, make_pool: MakePool, *, seconds: float) -> None:
+    def __init__(self, make_pool: MakePool, *, scheduler: Callable[[CommandRunner], Scheduler], seconds: float) -> None:
         self._make_pool = make_pool
+        self._scheduler_over = scheduler
         self._seconds = seconds
 
     async def __call__(self, system: SystemResource) -> Probed:
@@ -115,14 +116,14 @@ class SystemLook:
         async def look() -> tuple[ProbeState, str]:
             try:
                 async with asyncio.timeout(self._seconds):
-                    await SlurmScheduler(pool).details(_target(system), [_ANY_JOB])
+                    await self._scheduler_over(pool).details(_target(system), [_ANY_JOB])
             except SchedulerUnavailable as error:
                 return "Down", error.message
             except TimeoutError:
                 return "Down", f"it did not answer within {self._seconds:g} s"
             except GoldcrestError as error:
                 return "Unknown", f"not looked at: {error.message}"
-            return "Up", "Slurm's controller answers."
+            return "Up", "The scheduler answers."
 
         return await _timed("scheduler", "", look)
 

@@ -185,7 +185,9 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         lease=lease,
         recorder=recorder,
         queue=queue,
-        probe=SystemLook(lambda: SshPool(authority, settings.ssh), seconds=settings.health.timeout_seconds),
+        probe=SystemLook(
+            lambda: SshPool(authority, settings.ssh), scheduler=SlurmScheduler, seconds=settings.health.timeout_seconds
+        ),
         metrics=metrics,
         probe_seconds=settings.health.probe_seconds,
         write_seconds=settings.health.write_seconds,

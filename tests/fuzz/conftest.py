@@ -1,4 +1,4 @@
-"""Fuzzing: seconds in `make test`, as long as you like by `make fuzz` (FUZZ_EXAMPLES: examples of each test)."""
+"""Fuzzing: minutes in `make test`, as long as you like by `make fuzz` (FUZZ_EXAMPLES: examples of each test)."""
 
 from __future__ import annotations
 

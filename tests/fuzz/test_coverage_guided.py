@@ -1,4 +1,4 @@
-"""The node's parsers, fuzzed guided by coverage: seconds in `make test`, hours by `make fuzz` (FUZZ_SECONDS of each)."""
+"""The node's parsers, fuzzed guided by coverage: minutes in `make test`, hours by `make fuzz` (FUZZ_SECONDS of each)."""
 
 from __future__ import annotations
 

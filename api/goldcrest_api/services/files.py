@@ -45,7 +45,7 @@ class Files:
             GoldcrestError: what kept it from being run, or how it failed.
         """
         _check_covered(system, caller)
-        seconds = system.spec.limits.seconds
+        seconds = system.spec.limits.seconds(command.op)
         return await self._remote.run(
             command,
             system=system.name,
@@ -83,11 +83,13 @@ class Files:
         if all_came:
             data = b"".join(first)
             command = WriteFile(path, Payload.of(data), mode=mode, overwrite=True)
-            return await self._remote.run(command, payload=data, **self._where(len(data), system, caller, trace))
+            return await self._remote.run(
+                command, payload=data, **self._where(command, len(data), system, caller, trace)
+            )
         source = _chained(first, pieces)
         command = WriteFile(path, Payload.streamed(most), mode=mode, overwrite=True)
         try:
-            return await self._remote.upload(command, source, **self._where(None, system, caller, trace))
+            return await self._remote.upload(command, source, **self._where(command, None, system, caller, trace))
         except OldFilter:
             with self.spools.open() as spool:
                 async for piece in source:
@@ -104,15 +106,15 @@ class Files:
         """
         _check_covered(system, caller)
         command = WriteFile(path, await spool.payload(), mode=mode, overwrite=True)
-        where = self._where(spool.size, system, caller, trace)
+        where = self._where(command, spool.size, system, caller, trace)
         async with aclosing(spool.pieces()) as pieces:
             if spool.size <= _AT_ONCE:
                 return await self._remote.run(command, payload=b"".join([piece async for piece in pieces]), **where)
             return await self._remote.upload(command, pieces, **where)
 
-    def _where(self, size: int | None, system: SystemView, caller: Caller, trace: Trace) -> Where:
+    def _where(self, command: Command, size: int | None, system: SystemView, caller: Caller, trace: Trace) -> Where:
         """``size``: None for what comes as fast as the client sends it, who has a time elsewhere; the node has its own limits."""
-        seconds = system.spec.limits.seconds
+        seconds = system.spec.limits.seconds(command.op)
         return {
             "system": system.name,
             "spec": system.spec,
@@ -159,8 +161,8 @@ class Files:
         Raises:
             GoldcrestError: what kept it from being read.
         """
-        where = self._where(None, system, caller, trace)
-        return self._remote.stream(ReadFile(path, offset=offset, length=length), **where)
+        command = ReadFile(path, offset=offset, length=length)
+        return self._remote.stream(command, **self._where(command, None, system, caller, trace))
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,41 @@ class FileSystem(Model):
     description: str | None = Field(default=None, max_length=1024, description="What it is for.")
 
 
+class OperationLimits(Model):
+    """Bounds of one operation, where they differ from those of all."""
+
+    operation: Literal[
+        "fs.checksum",
+        "fs.chmod",
+        "fs.chown",
+        "fs.compress",
+        "fs.copy",
+        "fs.extract",
+        "fs.head",
+        "fs.ls",
+        "fs.mkdir",
+        "fs.quota",
+        "fs.read",
+        "fs.rename",
+        "fs.rm",
+        "fs.stat",
+        "fs.symlink",
+        "fs.tail",
+        "fs.type",
+        "fs.write",
+    ] = Field(
+        description="Which, as policy names it: fs.read is download and view, fs.write is upload, fs.type is file."
+    )
+    max_file_size_mib: int | None = Field(
+        default=None,
+        alias="maxFileSizeMiB",
+        ge=1,
+        le=1_048_576,
+        description="MiB of a file that is read (fs.read, fs.head, fs.tail) or written (fs.write).",
+    )
+    seconds: int | None = Field(default=None, ge=1, le=600, description="Seconds on the login host.")
+
+
 class Limits(Model):
     """Bounds of the operations that are done while a client waits."""
 
@@ -105,16 +140,22 @@ class Limits(Model):
         le=600,
         description="Seconds for one operation on files, on the login host (default 5). Uploads and downloads get a second more for each MiB.",
     )
+    operations: list[OperationLimits] = Field(
+        default_factory=list,
+        max_length=18,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["operation"]},
+        description="Single operations with bounds of their own.",
+    )
 
-    @property
-    def file_bytes(self) -> int:
-        """Bytes that a file may have."""
-        return (self.max_file_size_mib or FILE_SIZE_MIB) * 2**20
+    def file_bytes(self, operation: str = "") -> int:
+        """Bytes that a file may have: with this operation, or with all that have no bound of their own."""
+        own = next((one.max_file_size_mib for one in self.operations if one.operation == operation), None)
+        return (own or self.max_file_size_mib or FILE_SIZE_MIB) * 2**20
 
-    @property
-    def seconds(self) -> int:
-        """Seconds for one operation."""
-        return self.utilities_seconds or UTILITIES_SECONDS
+    def seconds(self, operation: str = "") -> int:
+        """Seconds for one operation, likewise."""
+        own = next((one.seconds for one in self.operations if one.operation == operation), None)
+        return own or self.utilities_seconds or UTILITIES_SECONDS
 
 
 class SystemSpec(Model):

@@ -77,7 +77,7 @@ class Site:
 async def running_site(
     directory: Path,
     *,
-    limits: Mapping[str, int] | None = None,
+    limits: Mapping[str, Any] | None = None,
     change: Mapping[str, Any] | None = None,
     old_filter: bool = False,
     **policy: Any,

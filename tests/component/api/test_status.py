@@ -126,12 +126,15 @@ async def test_systems_come_and_go(gateway: Gateway) -> None:
     await gateway.eventually(one)
 
 
+OWN = [{"operation": "fs.checksum", "seconds": 60}, {"operation": "fs.write", "maxFileSizeMiB": 8}]
+
+
 async def test_limits_of_several_systems(tmp_path: Path) -> None:
-    """What holds on every system stands under the contract's names; a row more for each that allows more."""
+    """What holds on every system stands under the contract's names; a row more for each that allows more, and for its operations with their own."""
     large = {
         **SYSTEM,
         "metadata": {"name": "large"},
-        "spec": {**SYSTEM["spec"], "limits": {"maxFileSizeMiB": 64, "utilitiesSeconds": 5}},
+        "spec": {**SYSTEM["spec"], "limits": {"maxFileSizeMiB": 64, "utilitiesSeconds": 5, "operations": OWN}},
     }
     async with running_gateway(tmp_path, systems=(SYSTEM, large)) as gateway:
         reply = await gateway.request("GET", "/status/parameters")
@@ -139,5 +142,7 @@ async def test_limits_of_several_systems(tmp_path: Path) -> None:
         assert rows == {
             "UTILITIES_MAX_FILE_SIZE": ("5", "MB"),
             "UTILITIES_MAX_FILE_SIZE.large": ("64", "MB"),
+            "UTILITIES_MAX_FILE_SIZE.large.fs.write": ("8", "MB"),
             "UTILITIES_TIMEOUT": ("5", "seconds"),
+            "UTILITIES_TIMEOUT.large.fs.checksum": ("60", "seconds"),
         }

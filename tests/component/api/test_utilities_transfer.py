@@ -367,3 +367,30 @@ async def test_large_files_both_ways(tmp_path: Path) -> None:
         digest = hashlib.sha256(local.read_bytes()).hexdigest()
         status, _, body = await download(site, site.path("file.bin"))
         assert (status, hashlib.sha256(body).hexdigest()) == (200, digest)
+
+
+async def test_operations_with_limits_of_their_own(tmp_path: Path) -> None:
+    """Sizes for reading, writing and the parts of files; a time for one operation, while the others keep that of all."""
+    own = [
+        {"operation": "fs.read", "maxFileSizeMiB": 2},
+        {"operation": "fs.write", "maxFileSizeMiB": 3},
+        {"operation": "fs.tail", "maxFileSizeMiB": 4},
+        {"operation": "fs.checksum", "seconds": 1},
+    ]
+    async with running_site(tmp_path, limits={"maxFileSizeMiB": 1, "utilitiesSeconds": 30, "operations": own}) as site:
+        path = site.path("file")
+        for size, statuses in ((1, (200, 200, 200, 200)), (2, (200, 200, 200, 400)), (3, (400, 400, 200, 400))):
+            site.make("file", b"x" * (size * 2**20))
+            asked = {
+                "download": await site.get("download", sourcePath=path),
+                "view": await site.get("view", targetPath=path),
+                "tail": await site.get("tail", targetPath=path, bytes=str(size * 2**20)),
+                "head": await site.get("head", targetPath=path, bytes=str(size * 2**20)),
+            }
+            assert tuple(reply.status for reply in asked.values()) == statuses, size
+        for size, status in ((3, 201), (4, 413)):
+            assert (await upload(site, b"x" * (size * 2**20 - 1), folder=site.path())).status == status
+        with site.make("large").open("wb") as file:
+            file.truncate(2**36)
+        reply = await site.get("checksum", targetPath=site.path("large"))
+        assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (400, "TimedOut")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from goldcrest.commands.slurm import Scope
-from goldcrest.errors import Again, SchedulerBusy, SchedulerRefused
+from goldcrest.errors import Again, SchedulerBusy, SchedulerRefused, SchedulerUnavailable
 from goldcrest.models.job import JobFiles, JobResource
 from goldcrest.wellknown import Phase, Reason
 from goldcrest_operator.scheduler.interface import (
@@ -66,6 +66,7 @@ class PaperScheduler:
         self.lose_next_answer = False
         self.full = False
         self.throttled = 0  # questions that are put off
+        self.away = False  # nobody answers for single jobs
 
     async def submit(
         self, target: Target, job: JobResource, token: str, *, again: bool, script: bytes | None = None
@@ -116,6 +117,8 @@ class PaperScheduler:
         return tuple(sheet.view() for sheet in self.sheets.values() if scope == "all" or sheet.user == target.user)
 
     async def details(self, target: Target, job_ids: Sequence[str]) -> Mapping[str, JobView]:
+        if self.away:
+            raise SchedulerUnavailable("nobody is at the desk")
         return {job_id: self.sheets[job_id].view() for job_id in job_ids if job_id in self.sheets}
 
     async def accounting(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, JobView]:

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import asyncssh
 import pytest
 
 from component.api.node_with_programs import RealNode, real_node
+from component.operator.paper_scheduler import PaperScheduler
 from component.ssh.login_node import SYSTEM, LoginNode, Request, ScriptedFilter, TinyAuthority, spec_of
 from component.ssh.test_jump_host import relay_to
 from goldcrest.errors import SystemUnreachable
 from goldcrest.ssh import SshPool, SshSettings
 from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
+from goldcrest_operator.scheduler.interface import CommandRunner, Scheduler
+from goldcrest_operator.scheduler.slurm import SlurmScheduler
 
 pytestmark = [
     pytest.mark.component,
@@ -53,8 +56,15 @@ def looked_at(node: RealNode, *, observer: str | None = OBSERVER, name: str = "c
     return SystemResource.of({"metadata": {"name": name, "uid": "u", "generation": 1}, "spec": whole})
 
 
-async def look(node: RealNode, system: SystemResource, *, seconds: float = 5) -> Probed:
-    return await SystemLook(lambda: SshPool(node.authority, SshSettings()), seconds=seconds)(system)  # type: ignore[arg-type]
+async def look(
+    node: RealNode,
+    system: SystemResource,
+    *,
+    seconds: float = 5,
+    scheduler: Callable[[CommandRunner], Scheduler] = SlurmScheduler,
+) -> Probed:
+    sees = SystemLook(lambda: SshPool(node.authority, SshSettings()), scheduler=scheduler, seconds=seconds)  # type: ignore[arg-type]
+    return await sees(system)
 
 
 def states(seen: tuple[Seen, ...]) -> dict[str, str]:
@@ -104,6 +114,17 @@ async def test_scheduler_that_is_away(node: RealNode) -> None:
     assert states(seen.services)["scheduler"] == "Down"
     assert "Unable to contact slurm controller" in seen.services[-1].message
     assert (seen.ready, seen.file_systems[0].state) == (True, "Up")
+
+
+async def test_scheduler_that_is_not_slurm(node: RealNode) -> None:
+    """It is asked by the interface alone; Slurm's commands are not run."""
+    paper = PaperScheduler()
+    seen = await look(node, looked_at(node), scheduler=lambda _: paper)
+    assert states(seen.services)["scheduler"] == "Up"
+    paper.away = True
+    seen = await look(node, looked_at(node), scheduler=lambda _: paper)
+    assert states(seen.services)["scheduler"] == "Down"
+    assert (node.folder / "asked").read_text() == ""
 
 
 async def test_scheduler_that_hangs(node: RealNode) -> None:

@@ -164,27 +164,37 @@ def _parameters(context: Context) -> dict[str, list[dict[str, Any]]]:
 
 
 def limit_parameters(limits: Mapping[str, Limits]) -> list[dict[str, Any]]:
-    """The limits of ``/utilities``: what holds on every system, under the contract's names, and a row more for each system that allows more.
+    """The limits of ``/utilities``: what holds on every system, under the contract's names, and a row more for each system that allows more,
+    and for each of its operations that has its own.
 
     Args:
         limits: by name of the system.
     """
-    size = {name: each.file_bytes // 2**20 for name, each in limits.items()}
-    seconds = {name: each.seconds for name, each in limits.items()}
+    size = {name: each.file_bytes() // 2**20 for name, each in limits.items()}
+    seconds = {name: each.seconds() for name, each in limits.items()}
+    own = [(name, one) for name, each in sorted(limits.items()) for one in each.operations]
+    own_size = {(name, one.operation): one.max_file_size_mib for name, one in own if one.max_file_size_mib}
+    own_seconds = {(name, one.operation): one.seconds for name, one in own if one.seconds}
     return [
-        *_rows("UTILITIES_MAX_FILE_SIZE", size, Limits().file_bytes // 2**20, "MB",
+        *_rows("UTILITIES_MAX_FILE_SIZE", size, own_size, Limits().file_bytes() // 2**20, "MB",
                "The maximum allowable file size for various operations of the utilities microservice"),
-        *_rows("UTILITIES_TIMEOUT", seconds, Limits().seconds, "seconds",
+        *_rows("UTILITIES_TIMEOUT", seconds, own_seconds, Limits().seconds(), "seconds",
                "Maximum time duration for executing the commands in the cluster for the utilities microservice."),
     ]  # fmt: skip
 
 
-def _rows(name: str, values: Mapping[str, int], usual: int, unit: str, description: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    name: str, values: Mapping[str, int], own: Mapping[tuple[str, Any], int], usual: int, unit: str, description: str
+) -> Iterator[dict[str, Any]]:
+    """``own``: by system and operation."""
     least = min(values.values(), default=usual)
     yield _parameter(name, str(least), unit, description)
     for system, value in sorted(values.items()):
         if value != least:
             yield _parameter(f"{name}.{system}", str(value), unit, f"{description.rstrip('.')}, on {system}")
+    for (system, operation), value in own.items():
+        told = f"{description.rstrip('.')}, on {system}, of {operation}"
+        yield _parameter(f"{name}.{system}.{operation}", str(value), unit, told)
 
 
 def _parameter(name: str, value: Any, unit: str, description: str) -> dict[str, Any]:

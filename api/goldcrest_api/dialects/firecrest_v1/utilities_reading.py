@@ -8,7 +8,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest.commands import Head, ReadFile, StatFile, Tail
+from goldcrest.commands import Command, Head, ReadFile, StatFile, Tail
 from goldcrest.commands.answers import PartRead
 from goldcrest.errors import CommandFailed
 from goldcrest_api.codes import Code
@@ -73,7 +73,7 @@ async def view(request: Request) -> Response:
     utility = await by_query(request, "fsize")
     path = utility.path()
     part = _wanted(utility, "head", skip=False)
-    limit = _limit(utility)
+    limit = _limit(utility, ReadFile)
     size = await utility.run(StatFile(path, dereference=True), utility.step("stat", target=path))
     if int(size.result["size"]) > limit:
         raise _too_large()
@@ -91,7 +91,7 @@ async def _part(request: Request, program: _Program, *, skip_field: str) -> Resp
     utility = await by_query(request, program)
     path = utility.path()
     part = _wanted(utility, program, skip=is_true(utility.fields.get(skip_field)))
-    return await _answer(utility, part, part.command(path, limit=_limit(utility)))
+    return await _answer(utility, part, part.command(path, limit=_limit(utility, Head if program == "head" else Tail)))
 
 
 def _wanted(utility: Utility, program: _Program, *, skip: bool) -> _Part:
@@ -146,9 +146,9 @@ def _text(program: str, content: bytes, *, description: str) -> Response:
     return SortedJson({"description": f"Success to {program} file.", "output": text})
 
 
-def _limit(utility: Utility) -> int:
+def _limit(utility: Utility, operation: type[Command]) -> int:
     """Bytes of an answer, which is held in memory whatever the System allows for files."""
-    return min(utility.system.spec.limits.file_bytes, utility.call.context.settings.limits.text_bytes)
+    return min(utility.system.spec.limits.file_bytes(operation.op), utility.call.context.settings.limits.text_bytes)
 
 
 def _too_large() -> Refusal:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest.commands import StatFile
+from goldcrest.commands import ReadFile, StatFile, WriteFile
 from goldcrest.commands.names import name_text
 from goldcrest.errors import CommandFailed, GoldcrestError, TooLarge
 from goldcrest_api.codes import Code
@@ -31,7 +31,7 @@ async def download(request: Request) -> Response:
     """The bytes of a file."""
     utility = await by_query(request, "fsize")
     path = utility.path("sourcePath")
-    call, most = utility.call, utility.system.spec.limits.file_bytes
+    call, most = utility.call, utility.system.spec.limits.file_bytes(ReadFile.op)
     opening = call.context.files.content(path, most=most, system=utility.system, caller=call.caller, trace=call.trace)
     size, pieces = await utility.answered(opening, utility.step("stat", target=path))
     if size > most:
@@ -54,7 +54,7 @@ async def upload(request: Request) -> Response:
     """Write a file into a directory, over what is there. It appears when it is whole; a request that is cut leaves nothing."""
     utility = await beginning(request, "upload")
     limits = utility.call.context.settings.limits
-    most = utility.system.spec.limits.file_bytes
+    most = utility.system.spec.limits.file_bytes(WriteFile.op)
     form = IncomingForm(request, name="file", limit=most, fields=limits.form_fields, seconds=limits.body_seconds)
     try:
         try:
