@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bed import Bed
+from integration.door import Door
 
 pytestmark = [pytest.mark.integration, pytest.mark.profile("hard")]
 
@@ -220,3 +221,34 @@ def test_another_cluster_of_the_same_database(bed: Bed, second_cluster: str) -> 
     assert bed.job_finished(name)["status"]["phase"] == "Cancelled"
     listed = bed.node("squeue", "-M", second_cluster, "--noheader", "-t", "all", "-o", "%i %T").split("\n")
     assert f"{running['status']['jobId']} RUNNING" not in listed
+
+
+@pytest.fixture
+def full_folder(bed: Bed) -> Iterator[str]:
+    """Otto's work folder, in which his quota is used up."""
+    folder = bed.facts["users"]["otto"]["scratch"]
+    filling = f"head -c 200000 /dev/urandom > {folder}/filling; sync {folder}/filling"
+    bed.node("sh", "-c", filling, user="otto", check=False)
+    yield folder
+    bed.node("sh", "-c", f"rm -rf {folder}/*", check=False)
+
+
+def test_a_user_over_quota(bed: Bed, full_folder: str) -> None:
+    """EDQUOT, as the kernel says it: a job is refused by the system and not submitted; REST has the words and a code of its own."""
+    task_id, task = uploaded(bed, client="otto-client")
+    assert task["status"] == "400"
+    assert "Disk quota exceeded" in task["data"]
+    status, reason, message = condition(bed.job_finished(f"r-{task_id}", namespace=bed.namespace("otto")), "Failed")
+    assert (status, reason) == ("True", "RejectedBySite")
+    assert "Disk quota exceeded" in message
+    assert bed.slurm_jobs(task_id) == []
+    door = Door(bed)
+    for answer in (
+        door.upload({"targetPath": full_folder}, b"x" * 100_000, token=door.token("otto-client")),
+        door.ask("POST", "/utilities/mkdir", {"targetPath": f"{full_folder}/new"}, client="otto-client"),
+    ):
+        assert answer.status == 400, answer.body
+        assert "Disk quota exceeded" in answer.json["error"]
+        assert answer.headers["X-Goldcrest-Code"] == "QuotaExceeded"
+        assert answer.headers["X-Goldcrest-Retryable"] == "false"
+    assert bed.node("ls", "-A", full_folder).split() == ["filling"]

@@ -18,6 +18,7 @@ from goldcrest_bed.engine import CGROUP_PARENT, remove_podman_traces
 from goldcrest_bed.errors import BedError
 from goldcrest_bed.kubeconfig import write_private
 from goldcrest_bed.paths import REPOSITORY
+from goldcrest_bed.quota import QuotaFolders
 
 FILTER = REPOSITORY / "ssh-filter"
 FILTER_PATH = "/usr/libexec/goldcrest/ssh-filter"
@@ -40,6 +41,10 @@ class Node(Component):
         self._system: dict[str, Any] = bed.config["system"]
         self._clusters: dict[str, Any] = self._system.get("clusters", {})
         self._image = ""
+        quotas = {
+            name: user["scratch_quota"] for name, user in self._system["users"].items() if "scratch_quota" in user
+        }
+        self._quotas = QuotaFolders(bed.paths, quotas if bed.own_namespace else {})
 
     # ---- life ----
 
@@ -60,6 +65,7 @@ class Node(Component):
         if state and self._must_be_made_anew(state):
             runtime.remove(self.container)
             state = ""
+        self._quotas.make(self._bed.report)
         if state != "running":
             verb = "starting the container again" if state else "starting the container"
             with self._bed.report.step(self.name, verb):
@@ -127,8 +133,11 @@ class Node(Component):
         ]
 
     def _small_folders(self) -> Iterator[str]:
-        """Work folders that are full soon, as those of somebody over quota are."""
+        """Work folders that are full soon, or have a quota."""
         for name, user in self._system["users"].items():
+            if "scratch_quota" in user and self._bed.own_namespace:
+                yield "--volume"
+                yield f"{self._quotas.folder(name)}:{self._system['scratch']}/{name}"
             if "scratch_size" in user:
                 yield "--tmpfs"
                 yield f"{self._system['scratch']}/{name}:rw,mode=0700,size={user['scratch_size']}"
@@ -140,6 +149,7 @@ class Node(Component):
     def stop(self) -> None:
         if self._is_mine():
             self._bed.engine.remove(self.container)
+            self._quotas.remove()
 
     def clean(self) -> None:
         if self._bed.own_namespace and not self._bed.engine.has_containers():
