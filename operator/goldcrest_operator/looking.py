@@ -1,4 +1,4 @@
-"""Looks at a System: each login host, the scheduler, each file system. Nothing waits for anything else, and all of it has an end.
+"""Looks at a System: each login host, the scheduler, each file system, the object store. Nothing waits for anything else, and all of it has an end.
 
 Without an observer nobody may log in for a look: then it is what TCP and the host key tell (of a host behind a jump host the jump host's),
 and nothing is known of scheduler and file systems. With one, the queries are those of its closed list: ``scontrol show job`` of a job, and
@@ -12,6 +12,8 @@ import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from goldcrest.authority import ByResource
@@ -31,6 +33,7 @@ from goldcrest.ssh.login import check_host_key
 from goldcrest.ssh.pool import SshPool
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
+from goldcrest_operator import object_store
 from goldcrest_operator.reconcile.system import Probed, Seen, SystemResource
 from goldcrest_operator.scheduler.interface import CommandRunner, Scheduler, Target
 
@@ -49,11 +52,20 @@ class SystemLook:
     Args:
         make_pool: makes the connections of a look. They are of no other use: one that hangs in a dead file system holds up nothing.
         scheduler: the batch scheduler over such connections.
+        object_store_ca_file: certificates that object stores are verified against; None: the system's.
         seconds: for each thing that is looked at.
     """
 
-    def __init__(self, make_pool: MakePool, *, scheduler: Callable[[CommandRunner], Scheduler], seconds: float) -> None:
+    def __init__(
+        self,
+        make_pool: MakePool,
+        *,
+        scheduler: Callable[[CommandRunner], Scheduler],
+        seconds: float,
+        object_store_ca_file: Path | None = None,
+    ) -> None:
         self._make_pool = make_pool
+        self._object_store_ca_file = object_store_ca_file
         self._scheduler_over = scheduler
         self._seconds = seconds
 
@@ -73,15 +85,16 @@ class SystemLook:
     async def _all(self, system: SystemResource) -> Probed:
         spec = system.spec
         async with self._pool() as pool:
-            hosts, scheduler, file_systems = await asyncio.gather(
+            hosts, scheduler, store, file_systems = await asyncio.gather(
                 asyncio.gather(*(self._host(system, host, pool) for host in spec.hosts)),
                 self._scheduler(system, pool),
+                self._object_store(system),
                 self._file_systems(system, pool),
             )
         seen = tuple(hosts)
         ready = any(host.state == "Up" or _reached(host) for host in seen)
         message = _READY if ready else "; ".join(host.message for host in seen)
-        return Probed(ready, message, (*seen, scheduler), file_systems)
+        return Probed(ready, message, (*seen, scheduler, *store), file_systems)
 
     async def _host(self, system: SystemResource, host: LoginHost, pool: SshPool) -> Seen:
         endpoint = Endpoint.of(host, system.spec)
@@ -126,6 +139,14 @@ class SystemLook:
             return "Up", "The scheduler answers."
 
         return await _timed("scheduler", "", look)
+
+    async def _object_store(self, system: SystemResource) -> tuple[Seen, ...]:
+        store = system.spec.object_store
+        if store is None:
+            return ()
+        ca_file = str(self._object_store_ca_file) if self._object_store_ca_file is not None else None
+        look = partial(object_store.look_at, store, ca_file=ca_file, seconds=self._seconds)
+        return (await _timed("object-store", store.url, look),)
 
     async def _file_systems(self, system: SystemResource, pool: SshPool) -> tuple[Seen, ...]:
         every = system.spec.file_systems

@@ -186,7 +186,10 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         recorder=recorder,
         queue=queue,
         probe=SystemLook(
-            lambda: SshPool(authority, settings.ssh), scheduler=SlurmScheduler, seconds=settings.health.timeout_seconds
+            lambda: SshPool(authority, settings.ssh),
+            scheduler=SlurmScheduler,
+            seconds=settings.health.timeout_seconds,
+            object_store_ca_file=settings.health.object_store_ca_file,
         ),
         metrics=metrics,
         probe_seconds=settings.health.probe_seconds,

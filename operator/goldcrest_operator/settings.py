@@ -112,6 +112,9 @@ class HealthSettings(_Part):
 
     probe_seconds: float = Field(default=60.0, gt=0, description="Seconds between probes of a System.")
     timeout_seconds: float = Field(default=10.0, gt=0, description="Seconds for one probe.")
+    object_store_ca_file: Path | None = Field(
+        default=None, description="PEM certificates that object stores are verified against; default: the system's."
+    )
     write_seconds: float = Field(
         default=300.0, gt=0, description="Seconds after which an unchanged health is written again: etcd is no log."
     )

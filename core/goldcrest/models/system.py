@@ -89,6 +89,16 @@ class FileSystem(Model):
     description: str | None = Field(default=None, max_length=1024, description="What it is for.")
 
 
+class ObjectStore(Model):
+    """Where data waits on its way between clients and the system."""
+
+    url: str = Field(
+        max_length=300,
+        pattern=r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$",
+        description="URL of its S3 endpoint; http only where nobody else is on the network between.",
+    )
+
+
 class OperationLimits(Model):
     """Bounds of one operation, where they differ from those of all."""
 
@@ -180,6 +190,9 @@ class SystemSpec(Model):
     file_systems: list[FileSystem] = Field(
         default_factory=list, max_length=64, description="File systems that users see."
     )
+    object_store: ObjectStore | None = Field(
+        default=None, description="The object store of transfers. So far its health alone is looked at."
+    )
     limits: Limits = Field(
         default_factory=Limits, description="Bounds of the operations that are done while a client waits."
     )
@@ -214,10 +227,10 @@ _MESSAGE: Any = Field(default="", max_length=1024, description="What was found."
 
 
 class ServiceStatus(StatusModel):
-    """One thing that the operator looks at: an sshd, or the scheduler."""
+    """One thing that the operator looks at: an sshd, the scheduler, the object store."""
 
-    name: str = Field(max_length=63, description="ssh or scheduler.")
-    host: str | None = Field(default=None, max_length=300, description="address:port, for ssh.")
+    name: str = Field(max_length=63, description="ssh, scheduler or object-store.")
+    host: str | None = Field(default=None, max_length=300, description="address:port for ssh, URL of the object store.")
     state: ProbeState = _PROBE_STATE
     latency_milliseconds: int | None = _LATENCY
     last_check: Timestamp | None = _LAST_CHECK
@@ -244,7 +257,9 @@ class SystemStatus(StatusModel):
     )
     last_checked: Timestamp | None = Field(default=None, description="When the health was written last.")
     services: list[ServiceStatus] = Field(
-        default_factory=list, max_length=32, description="Each login host's sshd, and the scheduler."
+        default_factory=list,
+        max_length=32,
+        description="Each login host's sshd, the scheduler, and the object store where the spec has one.",
     )
     file_systems: list[FileSystemStatus] = Field(
         default_factory=list, max_length=64, description="Each file system of the spec; Unknown without an observer."

@@ -13,7 +13,7 @@ from typing import Any
 
 from goldcrest.wellknown import DELEGATION_AUDIENCE, GROUP, VERSION, namespace_of_user
 from goldcrest_bed.component import Command, Component, HostProcess, http_ready
-from goldcrest_bed.components import opa
+from goldcrest_bed.components import opa, s3
 from goldcrest_bed.components.kubectl import Kubectl
 from goldcrest_bed.components.node import Node
 from goldcrest_bed.components.oidc import oidc
@@ -343,6 +343,7 @@ class Resources(Component):
                     {"name": "home", "path": "/home", "description": "Home directories"},
                     {"name": "scratch", "path": facts["scratch"], "description": "Working data"},
                 ],
+                "objectStore": {"url": s3.endpoint(self._stack.bed)},
             },
         }
 

@@ -8,6 +8,11 @@ from goldcrest_bed.context import Bed
 REGION = "us-east-1"
 
 
+def endpoint(bed: Bed) -> str:
+    """URL of the store; the node reaches it as well."""
+    return f"http://{bed.config['network']['host_address']}:{bed.config.port('s3')}"
+
+
 def s3(bed: Bed) -> HostProcess:
     """The component. It listens on the host's end of the bed's link."""
     program = bed.versions.go["versitygw"]
@@ -38,7 +43,7 @@ def s3(bed: Bed) -> HostProcess:
         data=data,
         facts_of=lambda: {
             "s3": {
-                "endpoint": f"http://{address}",
+                "endpoint": endpoint(bed),
                 "region": REGION,
                 "access_key": "goldcrest",
                 "secret_key": bed.pki.secret("s3"),

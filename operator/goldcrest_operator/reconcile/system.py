@@ -48,8 +48,8 @@ class Seen:
     """What a look at one thing found.
 
     Args:
-        name: ``ssh``, ``scheduler``, or of a file system.
-        place: ``address:port`` of a host, path of a file system, empty for the scheduler.
+        name: ``ssh``, ``scheduler``, ``object-store``, or of a file system.
+        place: ``address:port`` of a host, URL of the object store, path of a file system, empty for the scheduler.
     """
 
     name: str

@@ -90,6 +90,16 @@ async def test_all_is_well(node: RealNode) -> None:
     assert (node.folder / "asked").read_text() == "--local show job -o 1\n"
 
 
+async def test_object_store(node: RealNode) -> None:
+    """Looked at beside the others, also where nobody may log in; one that is away changes nothing of them."""
+    url = f"http://127.0.0.1:{closed_port()}"
+    for observer in (OBSERVER, None):
+        seen = await look(node, looked_at(node, observer=observer, objectStore={"url": url}))
+        assert seen.ready
+        assert [(one.name, one.state) for one in seen.services if one.place == url] == [("object-store", "Down")]
+        assert states(seen.services)["scheduler"] == ("Up" if observer else "Unknown")
+
+
 async def test_hosts_are_looked_at_one_by_one(node: RealNode) -> None:
     """A dead one beside a good one is seen, and the System is ready; one that shows another key is down."""
     (host,) = node.system["spec"]["hosts"]
