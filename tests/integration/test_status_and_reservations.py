@@ -94,6 +94,7 @@ def test_status_without_an_observer(bed: Bed) -> None:
     """The host is seen by its key; file systems as the caller."""
     system = bed.until(lambda: _system(bed), lambda found: _states(found).get("ssh") == "Up", seconds=90)
     assert _states(system)["scheduler"] == "Unknown"
+    assert _states(system)["object-store"] == "Up"
     answer = bed.call("GET", "/status/filesystems")
     assert answer.status == 200
     rows = answer.json["out"][bed.system]
