@@ -19,7 +19,7 @@ def slurm_conf(system: Table) -> str:
 def other_conf(system: Table, cluster: str) -> str:
     """slurm.conf of a further cluster of the same database (``system.clusters``), on the same host."""
     position = list(system["clusters"]).index(cluster) + 1
-    plain = {**system, "slurm": {}}
+    plain = {**system, "slurm": {}, "backup_controllers": {}}
     ports = {"port": 6817 + 10 * position, "slurmd_port": FIRST_SLURMD_PORT + 100 * position}
     return _conf(system["clusters"][cluster], cluster=cluster, system=plain, **ports)
 
@@ -35,6 +35,7 @@ def _conf(table: Table, *, cluster: str, system: Table, port: int, slurmd_port: 
     lines = [
         f"ClusterName={cluster}",
         f"SlurmctldHost={host}(127.0.0.1)",
+        *(f"SlurmctldHost={name}({address})" for name, address in system.get("backup_controllers", {}).items()),
         f"SlurmctldPort={port}",
         "SlurmUser=slurm",
         "AuthType=auth/munge",
