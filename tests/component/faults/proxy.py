@@ -127,7 +127,8 @@ class FaultProxy:
                 await self._serve(reader, writer)
         finally:
             self._open.discard(task)
-            writer.transport.abort()
+            with suppress(AttributeError):  # before Python 3.11.4, of a TLS connection that is closed already
+                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request; the connection ends with its answer."""
