@@ -93,6 +93,7 @@ async def _transfers(target: Target, folder: str, argv: list[str], size: int, *,
                 _Way("sftp down", lambda: sftp.get(source, f"{temporary}/back"), []),
                 _Way("down", lambda: http.get(f"/utilities/download?sourcePath={source}", f"{temporary}/back"), []),
                 _Way("sftp up", lambda: sftp.put(str(local), f"{folder}/sink"), []),
+                _Way("sftp up, synced", lambda: _put_synced(sftp, str(local), f"{folder}/sink"), []),
                 _Way("up", lambda: http.put("/utilities/upload", str(local), folder), []),
             ]  # fmt: skip
             await ways[1].act()  # the session is open, and what Python needs once is there
@@ -111,8 +112,16 @@ async def _transfers(target: Target, folder: str, argv: list[str], size: int, *,
         f"{size} MiB: sftp down {rate['sftp down']:.0f} MB/s, download {rate['down']:.0f}; sftp up {rate['sftp up']:.0f}, upload {rate['up']:.0f}",
         verdict(f"download of {size} MiB", rate["down"] / rate["sftp down"], "× sftp", least=0.7),
         verdict(f"upload of {size} MiB", rate["up"] / rate["sftp up"], "× sftp", least=0.7),
+        f"    which is on the disk then{'':<19}{rate['up'] / rate['sftp up, synced']:8.2f} × sftp that waits for that too, {rate['sftp up, synced']:.0f} MB/s",
         verdict(f"gateway's memory with {size} MiB", (highest - before) / 1e6, "MB", most=30),
     ]  # fmt: skip
+
+
+async def _put_synced(sftp: Any, local: str, remote: str) -> None:
+    """As the option -f of sftp(1) does."""
+    await sftp.put(local, remote)
+    async with sftp.open(remote, "r+") as file:
+        await file.fsync()
 
 
 async def _watched(act: Awaitable[None], pid: int) -> int:

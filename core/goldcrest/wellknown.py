@@ -168,7 +168,7 @@ class EventReason(StrEnum):
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     BLOCKED = "Blocked"
-    WAITING = "Waiting"  # something that is needed does not answer; it goes on by itself
+    DELAYED = "Delayed"  # something that is needed does not answer; it goes on by itself
     DOUBLE_CANCELLED = "DoubleCancelled"  # the sweep of T10.5
     CLEANUP_ABANDONED = "CleanupAbandoned"
     UNCLAIMED = "Unclaimed"  # of a System: jobs in its queue that were submitted from here, and have no Job

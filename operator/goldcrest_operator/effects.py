@@ -137,7 +137,7 @@ class JobEffects:
         meta = raw["metadata"]
         message = f"Left alone, because this release does not understand what is stored: {error.message}"
         regarding = Regarding(Kind.JOB, meta["namespace"], meta["name"], meta["uid"])
-        self._recorder.post(regarding, Notice(EventReason.WAITING, message, warning=True))
+        self._recorder.post(regarding, Notice(EventReason.DELAYED, message, warning=True))
 
     async def _perform(self, step: Step, subject: Subject, attempt: Attempt) -> Attempt:
         match step:

@@ -122,7 +122,7 @@ class SystemController:
             if probed.ready:
                 self._wake(system.name)
             else:
-                notice = Notice(EventReason.WAITING, probed.message, warning=True)
+                notice = Notice(EventReason.DELAYED, probed.message, warning=True)
                 self._recorder.post(Regarding(Kind.SYSTEM, "", system.name, system.uid), notice)
         return True
 

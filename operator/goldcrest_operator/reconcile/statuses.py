@@ -161,7 +161,7 @@ def notices(old: JobStatus, new: JobStatus) -> tuple[Notice, ...]:
             found.append(Notice(event, message, warning=new.phase is Phase.FAILED))
     reason = reason_of(new)
     if reason is not reason_of(old) and reason in _TROUBLES and not (new.phase and new.phase.finished):
-        event = EventReason.BLOCKED if reason is Reason.BLOCKED else EventReason.WAITING
+        event = EventReason.BLOCKED if reason is Reason.BLOCKED else EventReason.DELAYED
         found.append(Notice(event, message, warning=True))
     otherwise = differences(new.asked, new.granted)
     if otherwise and otherwise != differences(new.asked, old.granted):

@@ -191,7 +191,7 @@ async def test_waits_visibly_and_goes_on(world: World, error: Exception, ready: 
     assert reasons.count(reason) == 1
     assert len(world.slurm.jobs) == 1
     assert "slurm.find" not in world.slurm.calls
-    assert "Waiting" in world.events()
+    assert "Delayed" in world.events()
 
 
 async def test_a_maintenance_that_lasts_longer(world: World) -> None:
@@ -556,7 +556,7 @@ async def test_status_of_a_newer_release(world: World) -> None:
     understood = {**raw, "status": {}}
     await world.kube.replace_status(Kind.JOB, raw, {"phase": "Migrating"})
     await world.operator()
-    await world.until(lambda: "Waiting" in world.events())
+    await world.until(lambda: "Delayed" in world.events())
     assert world.kube.events[-1]["message"].startswith("Left alone, because this release does not understand")
     assert not world.slurm.jobs
     latest = world.kube.look(Kind.JOB, "hello", namespace="hpc-alice")

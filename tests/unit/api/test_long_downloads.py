@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from goldcrest.models.system import Limits
 from goldcrest.telemetry import Trace
 from goldcrest_api.overload import TooManyRequests
 from goldcrest_api.services import files
@@ -45,9 +46,7 @@ async def test_a_part_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> Non
     """Once it has begun, a download is not broken off because others are served first."""
     monkeypatch.setattr(files, "READ_LIMIT", 4)
     busy = Busy()
-    system = SimpleNamespace(
-        name="cluster", spec=SimpleNamespace(limits=SimpleNamespace(seconds=5)), covers=lambda *_: True
-    )
+    system = SimpleNamespace(name="cluster", spec=SimpleNamespace(limits=Limits()), covers=lambda *_: True)
     monkeypatch.setattr(files, "_check_covered", lambda *_: None)
     caller = SimpleNamespace(user="alice", basis=None)
     service = Files(cast(Any, busy), spools=cast(Any, None), connect_seconds=5)

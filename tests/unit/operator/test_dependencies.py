@@ -124,7 +124,7 @@ def test_failed_is_stalled() -> None:
     assert conditions["Stalled"] == ("True", "DependencyFailed")
     assert conditions["Reconciling"][0] == "False"
     assert "gjob a has ended as Failed, which afterok does not allow" in (step.status.message or "")
-    assert [notice.reason.value for notice in step.notices] == ["Waiting"]
+    assert [notice.reason.value for notice in step.notices] == ["Delayed"]
     again = waiting(("afterok", "a"), status=step.status.dump())
     assert isinstance(step_of(again, a=job(name="a", uid="2", status=in_phase(Phase.SUCCEEDED))), WriteIntent)
 

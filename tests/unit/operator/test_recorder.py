@@ -46,7 +46,7 @@ async def test_survives() -> None:
     recorder = Recorder(server)
     running = asyncio.create_task(recorder.run())
     for number in range(len(errors) + 1):
-        recorder.post(JOB, Notice(EventReason.WAITING, f"event {number}"))
+        recorder.post(JOB, Notice(EventReason.DELAYED, f"event {number}"))
     await until(lambda: server.taken)
     assert server.taken == ["event 4"]
     assert not running.done()
@@ -59,7 +59,7 @@ async def test_hundreds_at_once() -> None:
     recorder = Recorder(server, clock=lambda: now[0])
     for number in range(BURST + 50):
         recorder.post(JOB, Notice(EventReason.STARTED, f"start {number}"))
-    recorder.post(JOB, Notice(EventReason.WAITING, "warning", warning=True))
+    recorder.post(JOB, Notice(EventReason.DELAYED, "warning", warning=True))
     now[0] = 1.0
     for number in range(50):
         recorder.post(JOB, Notice(EventReason.STARTED, f"later {number}"))
