@@ -91,7 +91,7 @@ class Connections:
             self._drop(avoid)
         endpoints = [Endpoint.of(host, spec) for host in spec.hosts]
         choice = self._hosts.choose(endpoints)
-        failed = [(failure.error, self._resting(endpoint, failure)) for endpoint, failure in choice.resting]
+        failed = [(failure.kind, self._resting(endpoint, failure)) for endpoint, failure in choice.resting]
         changed = next((self._changed_keys[host] for host, _ in choice.resting if host in self._changed_keys), None)
         for endpoint in choice.candidates:
             key = ConnectionKey(system, user, endpoint)
@@ -101,7 +101,7 @@ class Connections:
             except HostKeyChanged as error:
                 changed = changed or error
             except (HostDown, LoginRefused) as error:
-                failed.append((error, error.message))
+                failed.append((type(error), error.message))
             else:
                 self._revive(endpoints[: endpoints.index(endpoint)])
                 return connection
@@ -116,7 +116,7 @@ class Connections:
                 return open_
         if changed is not None:
             raise HostKeyChanged(changed.message)
-        meant = {getattr(error, "means", SystemUnreachable) for error, _ in failed}
+        meant = {getattr(kind, "means", SystemUnreachable) for kind, _ in failed}
         what = meant.pop() if len(meant) == 1 else SystemUnreachable
         reasons = "; ".join(reason for _, reason in failed)
         raise what(f"no login host of system {system!r} accepts a session now: {reasons}")
@@ -134,9 +134,7 @@ class Connections:
                 self._leave(connection)
             failure = self._logins.failure(key)
             if failure is not None:
-                raise type(failure.error)(
-                    f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)"
-                )
+                raise failure.kind(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")
             task = self._opening.get(key)
             if task is not None:
                 try:
@@ -165,7 +163,7 @@ class Connections:
         async with gate:
             resting = self._hosts.failure(endpoint)
             if resting is not None:  # it failed while we waited
-                raise type(resting.error)(self._resting(endpoint, resting))
+                raise resting.kind(self._resting(endpoint, resting))
             if not self._wanted[key]:
                 # In a crowd, time would go into logins that help nobody while others wait.
                 raise LoginRefused("nobody waits for this connection any more")

@@ -15,16 +15,12 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure, how many in a row, and when the host may be tried again (clock of Breakers)."""
+    """The last failure: of which kind, what happened, how many in a row, and when the host may be tried again (clock of Breakers)."""
 
-    error: GoldcrestError
+    kind: type[GoldcrestError]
+    reason: str
     count: int
     retry_at: float
-
-    @property
-    def reason(self) -> str:
-        """What happened."""
-        return self.error.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,9 @@ class Breakers(Generic[T]):
             return
         count = before.count + 1 if before else 1
         pause = min(self._first * 2.0 ** min(count - 1, 30), self._most)
-        self._failures[key] = Failure(error, count, now + min(pause * (1 + self._chance() / 2), self._most))
+        self._failures[key] = Failure(
+            type(error), error.message, count, now + min(pause * (1 + self._chance() / 2), self._most)
+        )
 
     def succeeded(self, key: T) -> None:
         self._failures.pop(key, None)

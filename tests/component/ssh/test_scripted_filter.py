@@ -17,9 +17,11 @@ from goldcrest.errors import (
     AnswerLost,
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     Denied,
     HostKeyChanged,
     InvalidInput,
+    LoginDenied,
     SystemUnreachable,
     TooLarge,
 )
@@ -829,6 +831,7 @@ async def test_all_hosts_dead(make_pool, dead_node, start_node, authority):
             await pool.run(NOT_IDEMPOTENT, **to(dead_node, other))
         assert f"127.0.0.1:{dead_node.port} cannot be reached" in caught.value.message
         assert f"127.0.0.1:{other.port} cannot be reached" in caught.value.message
+        assert type(caught.value) is ConnectionRefused
     assert authority.commands == 0
 
 
@@ -908,15 +911,21 @@ async def test_a_host_without_pins_is_not_connected_to(start_node, make_pool):
     assert not node.connections
 
 
-async def test_a_refused_login_is_explained(make_pool, authority):
-    """An sshd that does not trust our CA, or a locked account: who was refused where, and that it is not the host's fault."""
+async def test_a_refused_login_is_explained(make_pool, dead_node):
+    """An sshd that does not trust our CA, or a locked account: who was refused where, and that it is not the host's fault; also while it is
+    not tried again. Beside a host that is away nobody knows whether that one would let them in."""
     other = TinyAuthority()
     node = await LoginNode(other, ScriptedFilter(answer)).start()
     try:
-        pool = make_pool()
-        with pytest.raises(SystemUnreachable, match="refused the login of alice"):
-            await pool.run(IDEMPOTENT, **to(node))
+        pool = make_pool(backoff_first_seconds=30)
+        for again in ("refused the login of alice", "tried again in"):
+            with pytest.raises(LoginDenied, match=again) as caught:
+                await pool.run(IDEMPOTENT, **to(node))
+            assert not caught.value.retryable
         assert pool.snapshot().resting_hosts == 0
+        with pytest.raises(SystemUnreachable, match=r"cannot be reached.*refused the login of alice") as caught:
+            await pool.run(IDEMPOTENT, **to(dead_node, node))
+        assert type(caught.value) is SystemUnreachable
     finally:
         await node.stop()
 
