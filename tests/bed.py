@@ -226,6 +226,16 @@ class Bed:
             raise AssertionError(f"{argv} on the node: status {done.returncode}: {done.stderr}")
         return done.stdout
 
+    def slurm_has_saved(self) -> None:
+        """Wait until slurmctld has written all of now to its disk: what it has not, a kill makes it forget. It does so within five seconds of a
+        change, and not again where nothing changes."""
+        begun = float(self.node("date", "+%s.%N"))
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            if float(self.node("stat", "-c", "%.Y", "/var/lib/slurm/slurmctld/job_state")) > begun + 0.5:
+                return
+            time.sleep(0.5)
+
     def slurm_jobs_of(self, token_part: str) -> list[dict[str, str]]:
         """As :meth:`slurm_jobs`, once accounting knows of one (it learns comments when jobs end)."""
         rows: list[dict[str, str]] = self.until(lambda: self.slurm_jobs(token_part), bool, seconds=20)

@@ -13,8 +13,6 @@ pytestmark = pytest.mark.faults
 
 JOBS = int(os.environ.get("FAULT_JOBS", "3"))
 DOWN_SECONDS = 60 if "FAULT_JOBS" in os.environ else 8
-SAVED_SECONDS = 7
-"""slurmctld writes its state every five seconds: what it took since is lost with it when it is killed, to everybody."""
 SCRIPT = "#!/bin/bash\necho ran >> {file}\nsleep {seconds}\n"
 
 
@@ -30,7 +28,7 @@ def made(bed: Bed, *, seconds: int = 1, number: int = JOBS) -> list[str]:
 
 def running(bed: Bed) -> list[str]:
     """As :func:`made`, of jobs that run. Not merely begun: Slurm itself puts back and holds what it was launching when it was stopped."""
-    names = made(bed, seconds=15)
+    names = made(bed, seconds=25)
     for name in names:
         bed.job_when(name, lambda status: status.get("phase") == "Running")
     return names
@@ -65,7 +63,7 @@ def test_controller_restarted_and_killed(bed: Bed) -> None:
     names = running(bed)
     bed.faults.node_daemon("restart", "slurmctld")
     names += running(bed)
-    time.sleep(SAVED_SECONDS)
+    bed.slurm_has_saved()
     bed.faults.node_daemon("kill", "slurmctld")
     names += made(bed, number=1)
     bed.faults.node_daemon("start", "slurmctld")

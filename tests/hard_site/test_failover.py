@@ -65,10 +65,7 @@ def test_jobs_over_a_failover(bed: Bed, backup: None) -> None:
 
     running = submit("running", 30)
     bed.job_when(running, lambda status: status.get("phase") == "Running", seconds=60)
-    # slurmctld writes its state every few seconds; what is lost with a kill before that is Slurm's own loss (docs/faults.md).
-    now = float(bed.node("date", "+%s.%N"))
-    saved = ("stat", "-c", "%.Y", "/var/lib/slurm/slurmctld/job_state")
-    bed.until(lambda: float(bed.node(*saved)), lambda when: when > now, seconds=30)
+    bed.slurm_has_saved()
     bed.faults.node_daemon("kill", "slurmctld")
     into_the_gap = submit("gap")
     bed.until(lambda: _up(bed), lambda up: up == {"backup"}, seconds=60)
