@@ -263,3 +263,19 @@ def test_refused(bed: Bed, world: Mapping[str, str], request_: Ask, expected: Ex
         body = {name: filled(text, words) for name, text in body.items()}
     headers = {name: filled(text, words) for name, text in expected.headers.items()}
     replace(expected, body=body, headers=headers).of(named.send(bed, token=world["TOKEN"]))
+
+
+@pytest.mark.parametrize("below", ["", "./", "sub/"])
+def test_a_relative_script(bed: Bed, below: str) -> None:
+    """It begins in the home folder, and runs where it lies (3.5, 5.3)."""
+    name = f"{bed.name('relative')}.sh"
+    folder = "/home/alice/sub" if below == "sub/" else "/home/alice"
+    bed.node("mkdir", "-p", folder, user="alice")
+    bed.node("sh", "-c", f"printf '#!/bin/bash\\npwd\\n' > {folder}/{name}", user="alice")
+    answer = bed.submit_path(f"{below}{name}")
+    assert answer.status == 201, answer.body
+    data = bed.task_ended(answer.json["task_id"])["data"]
+    assert data["job_file"] == f"{folder}/{name}"
+    assert data["job_file_out"] == f"{folder}/slurm-{data['jobid']}.out"
+    assert bed.job_finished(f"r-{answer.json['task_id']}")["status"]["phase"] == "Succeeded"
+    assert bed.node("cat", data["job_file_out"]).strip() == folder
