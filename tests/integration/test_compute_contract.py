@@ -136,6 +136,7 @@ def test_a_machine_that_refuses_connections(bed: Bed) -> None:
             if route.line.startswith("DELETE"):  # of a job that was submitted here, nothing is asked of the machine now
                 route, probed = ask("DELETE /compute/jobs/987654321"), JOBS
             Expected(400, said(probed), {"Retry-After": "2"}, "ConnectionRefused").of(route.send(bed))
+    bed.until(lambda: bed.call("GET", "/utilities/whoami"), lambda answer: answer.status == 200, seconds=60)
 
 
 # ---- What is asked ----
