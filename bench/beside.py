@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,27 @@ from blocking import USER, Target, free_port, until_listening
 from component.admission.issuer import Issuer
 
 FIRST_UID = 50_000
+
+
+@contextmanager
+def many_users(
+    facts: dict[str, Any], target: Target, number: int, folder: Path, *, seconds: float = 3600, metrics_port: int = 0
+) -> Iterator[tuple[Target, dict[str, Target]]]:
+    """Users of the bench's own, before a gateway and a delegation of its own: where they are, and the same as each of them by name.
+
+    Args:
+        folder: for what is made.
+        seconds: that their tokens live.
+    """
+    with ExitStack() as stack:
+        folders = stack.enter_context(accounts(facts, number))
+        issuer = Issuer(folder, systems=f'["{target.system}"]')
+        delegation, url = stack.enter_context(own_delegation(target, issuer, folder))
+        gateway, api = stack.enter_context(own_gateway(target, issuer, url, metrics_port=metrics_port))
+        pids = {"gateway": gateway, "delegation": delegation, "OPA": target.pids["OPA"]}
+        own = replace(target, gateway=api, pids=pids)
+        end = int(time.time() + seconds)
+        yield own, {name: replace(own, token=issuer.token(name, exp=end), path=path) for name, path in folders.items()}
 
 
 @contextmanager

@@ -12,14 +12,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
 import node
-from beside import Issuer, accounts, own_delegation, own_gateway
+from beside import many_users
 from blocking import Target, free_port, target_of, verdict
 
 USERS, CLIENTS, GREEDY = 50, 10, 100  # users, clients of each, and of one more user in the second part
@@ -36,19 +35,17 @@ async def run(facts: dict[str, object], runs: int, *, seconds: float = SECONDS) 
         seconds: of the first part.
     """
     target = await target_of(facts)
-    with ExitStack() as stack:
-        folders = stack.enter_context(accounts(facts, USERS + 1))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="goldcrest-bench-")))
-        issuer = Issuer(folder, systems=f'["{target.system}"]')
-        delegation, url = stack.enter_context(own_delegation(target, issuer, folder))
-        metrics = free_port()
-        gateway, api = stack.enter_context(own_gateway(target, issuer, url, metrics_port=metrics))
-        soak = Soak(target=target, api=api, metrics=metrics, pids={"gateway": gateway, "delegation": delegation})
-        users = [
-            User(name, folder, issuer.token(name, exp=int(time.time() + 3 * seconds + 3600)))
-            for name, folder in folders.items()
-        ]
-        return await soak.measure(users, seconds)
+    metrics = free_port()
+    with (
+        tempfile.TemporaryDirectory(prefix="goldcrest-bench-") as folder,
+        many_users(facts, target, USERS + 1, Path(folder), seconds=3 * seconds + 3600, metrics_port=metrics) as (
+            own,
+            users,
+        ),
+    ):
+        pids = {name: own.pids[name] for name in ("gateway", "delegation")}
+        soak = Soak(target=own, api=own.gateway, metrics=metrics, pids=pids)
+        return await soak.measure([User(name, user.path, user.token) for name, user in users.items()], seconds)
 
 
 @dataclass

@@ -7,15 +7,14 @@ import asyncio
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 import node
-from beside import Issuer, accounts, own_delegation, own_gateway
+from beside import many_users
 from blocking import Target, target_of
 
 USERS = 1000
@@ -26,17 +25,11 @@ LOOK_SECONDS = 10.0
 async def run(facts: dict[str, Any], runs: int, *, minutes: float = MINUTES) -> str:
     """Measure on the bed."""
     target = await target_of(facts)
-    with ExitStack() as stack:
-        folders = stack.enter_context(accounts(facts, USERS))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="goldcrest-bench-")))
-        issuer = Issuer(folder, systems=f'["{target.system}"]')
-        delegation, url = stack.enter_context(own_delegation(target, issuer, folder))
-        gateway, api = stack.enter_context(own_gateway(target, issuer, url))
-        own = replace(
-            target, gateway=api, pids={"gateway": gateway, "delegation": delegation, "OPA": target.pids["OPA"]}
-        )
-        tokens = {folder: issuer.token(name, exp=int(time.time() + 3600)) for name, folder in folders.items()}
-        return await measure(own, tokens, minutes=minutes)
+    with (
+        tempfile.TemporaryDirectory(prefix="goldcrest-bench-") as folder,
+        many_users(facts, target, USERS, Path(folder)) as (own, users),
+    ):
+        return await measure(own, list(users.values()), minutes=minutes)
 
 
 async def run_long(facts: dict[str, Any], runs: int) -> str:
@@ -44,11 +37,11 @@ async def run_long(facts: dict[str, Any], runs: int) -> str:
     return await run(facts, runs, minutes=MANY_MINUTES)
 
 
-async def measure(target: Target, tokens: dict[str, str], *, minutes: float) -> str:
+async def measure(target: Target, users: list[Target], *, minutes: float) -> str:
     """The figures as a table.
 
     Args:
-        tokens: one of each user, by their folders.
+        users: the target as each of them.
     """
     seen = _Seen()
     before = seen.look(target)
@@ -56,11 +49,11 @@ async def measure(target: Target, tokens: dict[str, str], *, minutes: float) -> 
     end = time.monotonic() + 60 * minutes
     cpu = target.dedicated.cpu_seconds()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        users = [
-            _user(session, target, folder, token, delay=60 * number / len(tokens), end=end, seen=seen)
-            for number, (folder, token) in enumerate(tokens.items())
+        asking = [
+            _user(session, user, delay=60 * number / len(users), end=end, seen=seen)
+            for number, user in enumerate(users)
         ]
-        await asyncio.gather(*users)
+        await asyncio.gather(*asking)
     watching.cancel()
     cpu = target.dedicated.cpu_seconds() - cpu
     ordered = sorted(seen.seconds)
@@ -71,7 +64,7 @@ async def measure(target: Target, tokens: dict[str, str], *, minutes: float) -> 
     there = max(look.node - before.node for look in seen.looks)
     return "\n".join(
         (
-            f"{len(tokens)} users, a command a minute each, for {minutes:g} min: {len(ordered)} answered, {refused} refused   "
+            f"{len(users)} users, a command a minute each, for {minutes:g} min: {len(ordered)} answered, {refused} refused   "
             f"{'within' if not refused else 'NOT within'} none refused",
             *(f"    {count} × {what}" for what, count in seen.refusals.items()),
             f"answer, with a login where it was needed      {1000 * statistics.median(ordered):8.1f} ms p50"
@@ -116,15 +109,11 @@ async def _watch(target: Target, seen: _Seen) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _user(
-    session: aiohttp.ClientSession, target: Target, folder: str, token: str, *, delay: float, end: float, seen: _Seen
-) -> None:
-    headers = {"Authorization": f"Bearer {token}", "X-Machine-Name": target.system}
-    url = f"{target.gateway}/utilities/stat?targetPath={folder}"
+async def _user(session: aiohttp.ClientSession, user: Target, *, delay: float, end: float, seen: _Seen) -> None:
     await asyncio.sleep(delay)
     while time.monotonic() < end:
         began = time.monotonic()
-        async with session.get(url, headers=headers) as answer:
+        async with session.get(user.url, headers=user.headers) as answer:
             body = await answer.json()
         if answer.status == 200:
             seen.seconds.append(time.monotonic() - began)

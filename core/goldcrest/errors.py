@@ -136,11 +136,10 @@ class ConnectionRefused(SystemUnreachable):
 
 
 class LoginDenied(SystemUnreachable):
-    """The system's login hosts work, and none of them lets this user in, or their session gets as far as ssh-filter: there is something to
-    be done about the account, or about the host's sshd. Who only waits may treat it as a system that is not there."""
+    """The system's login hosts work, and none of them lets this user in, or lets the session come as far as ssh-filter: the account, its
+    start-up files, or what keeps users out for a while (nologin, an sshd that ends). From outside these look alike, so it may pass."""
 
     code = "LoginDenied"
-    retryable = False
 
 
 class AnswerLost(SystemUnreachable):

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import uvicorn
 import uvloop
 
+from goldcrest.errors import Unavailable
 from goldcrest.garbage import look_seldom
 from goldcrest.http_server import HttpServer
 from goldcrest.identity.keyfiles import make_ed25519, public_path
@@ -100,7 +101,7 @@ async def serve(settings: Settings) -> None:
         if config.ssl is not None:
             files = TlsFiles(config.ssl, certificate=settings.tls_cert, key=settings.tls_key)
             await stack.enter_async_context(renewed(files))
-        server = Server(config, beside=settings.listen_socket)
+        server = Server(config, path=settings.listen_socket)
         _log.info("delegation.started", listen=" ".join(settings.listeners))
         look_seldom()
         await server.serve()
@@ -108,20 +109,31 @@ async def serve(settings: Settings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which may listen on a Unix socket beside its port: for callers in the same pod, who need no TLS to it."""
+    """uvicorn's, which listens on its port where it has TLS, and on a Unix socket for callers in the same pod, who need none.
 
-    def __init__(self, config: uvicorn.Config, *, beside: Path | None) -> None:
+    Args:
+        path: of the socket; None: none.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, path: Path | None) -> None:
         super().__init__(config)
-        self._beside = beside if config.uds is None else None
+        self._path = path
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._beside is None:
+        """
+        Raises:
+            Unavailable: the socket cannot be made.
+        """
+        await super().startup(sockets if self.config.ssl is not None else [])
+        if self._path is None:
             return
         make = partial(HttpServer, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        listener = await asyncio.get_running_loop().create_unix_server(make, path=str(self._beside))
-        self._beside.chmod(0o666)  # who asks is told by a token; who may open it, by its folder
-        self.servers.append(listener)
+        loop, most = asyncio.get_running_loop(), self.config.backlog
+        try:
+            self.servers.append(await loop.create_unix_server(make, path=str(self._path), backlog=most))
+            self._path.chmod(0o666)  # who asks is told by a token; who may open it, by its folder
+        except OSError as error:
+            raise Unavailable(f"cannot listen on the socket {self._path}: {error.strerror or error}") from error
 
 
 def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
@@ -138,9 +150,7 @@ def uvicorn_config(settings: Settings, context: Context) -> uvicorn.Config:
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    if settings.tls_cert is None:
-        config.uds = str(settings.listen_socket)
-    else:
+    if settings.tls_cert is not None:
         config.host, config.port = settings.listen_address, settings.listen_port
         config.ssl_certfile, config.ssl_keyfile = str(settings.tls_cert), str(settings.tls_key)
     return config

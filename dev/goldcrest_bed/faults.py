@@ -63,6 +63,10 @@ class Faults:
         """
         output(self.bed.engine.exec_argv(self._node.container, ["bedctl", action, daemon]), timeout=90)
 
+    def node_pid(self) -> int:
+        """A process of the node, by whose namespaces others may be started there."""
+        return self._node.pid()
+
     @contextmanager
     def daemon_down(self, daemon: str) -> Iterator[None]:
         """One daemon of the node is stopped meanwhile."""

@@ -41,15 +41,22 @@ class QuotaFolders:
         with image.open("wb") as file:
             file.truncate(_IMAGE_BYTES)
         mount = str(self._mount)
-        for argv in (
+        steps = [
             ["mkfs.btrfs", "-q", "-f", "-M", str(image)],
             ["mount", "-o", "loop", str(image), mount],
             ["btrfs", "quota", "enable", mount],
-        ):
-            logged(argv, log)
+        ]
         for user, size in self._quotas.items():
-            logged(["btrfs", "subvolume", "create", str(self.folder(user))], log)
-            logged(["btrfs", "qgroup", "limit", size, str(self.folder(user))], log)
+            steps += [
+                ["btrfs", "subvolume", "create", str(self.folder(user))],
+                ["btrfs", "qgroup", "limit", size, str(self.folder(user))],
+            ]
+        try:
+            for argv in steps:
+                logged(argv, log)
+        except BedError:
+            self.remove()  # else a half of it would be taken for all, the next time
+            raise
 
     def remove(self) -> None:
         """Unmount it; what it held is gone."""

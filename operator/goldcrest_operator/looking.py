@@ -24,6 +24,7 @@ from goldcrest.errors import (
     GoldcrestError,
     HostKeyChanged,
     InvalidInput,
+    LoginDenied,
     SchedulerUnavailable,
     SystemUnreachable,
 )
@@ -107,6 +108,8 @@ class SystemLook:
                 if system.spec.scheduler.observer is None:
                     return "Unknown", f"{_REACHED}; the login host behind it was {_NO_OBSERVER}"
                 await self._logged_in(system, host, pool)
+            except LoginDenied as error:  # the observer's: here, or at the jump host
+                return "Unknown", f"{_REACHED}; the observer is not let in: {error.message}"
             except (SystemUnreachable, HostKeyChanged, InvalidInput) as error:
                 return "Down", error.message
             return "Up", "The login host answers behind its jump host."
@@ -174,6 +177,8 @@ class SystemLook:
                 if error.kind == "os" and error.errno_name in _NOT_ALLOWED:
                     return "Unknown", f"the observer may not look at it: {error.message}"
                 return "Down", error.message
+            except LoginDenied as error:
+                return "Unknown", f"not looked at: {error.message}"
             except SystemUnreachable as error:
                 silent.add(one.path)
                 return "Down", error.message

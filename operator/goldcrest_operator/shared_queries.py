@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from goldcrest.authority import ByResource
 from goldcrest.commands import Command, ListJobs
-from goldcrest.errors import GoldcrestError, SystemUnreachable
+from goldcrest.errors import GoldcrestError, LoginDenied, SystemUnreachable
 from goldcrest.wellknown import Kind
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.scheduler.interface import Target
@@ -134,21 +134,21 @@ class SharedQueries:
         self._count(target, "asked")
         try:
             return await _of(self._begin(key, observer, command))
-        except (OperationFailed, SystemUnreachable):
-            raise
-        except GoldcrestError as error:  # the observer's own: it is asked as the user
-            raise _OfSomebodyElse from error
+        except GoldcrestError as error:
+            if _is_of_the_system(error):
+                raise
+            raise _OfSomebodyElse from error  # the observer's own: it is asked as the user
 
     async def _shared(self, query: _Query, target: Target) -> Answered:
         if not self._is_fresh(query, target):  # while delegation was asked
             raise _OfSomebodyElse
         try:
             answered = await _of(query)
-        except (OperationFailed, SystemUnreachable):  # about the system, which would say the same again
+        except GoldcrestError as error:
+            if not _is_of_the_system(error):  # about the Task that asked
+                raise _OfSomebodyElse from error
             self._count(target, "shared")
             raise
-        except GoldcrestError as error:  # about the Task that asked
-            raise _OfSomebodyElse from error
         self._count(target, "shared")
         return answered
 
@@ -190,3 +190,8 @@ async def _of(query: _Query) -> Answered:
 def _seen(task: asyncio.Task[Mapping[str, Any]]) -> None:
     if not task.cancelled():
         task.exception()  # whoever waited was told
+
+
+def _is_of_the_system(error: GoldcrestError) -> bool:
+    """Whether the system would say the same again, whoever asks."""
+    return isinstance(error, OperationFailed | SystemUnreachable) and not isinstance(error, LoginDenied)

@@ -28,10 +28,21 @@ exec setpriv --reuid slurm --regid slurm --clear-groups slurmctld -D
 @pytest.fixture
 def backup(bed: Bed) -> Iterator[None]:
     """The controller that stands by; the other one is in charge again at the end."""
-    container = bed.facts["container"]
-    inspect = [*container["command"], "container", "inspect", "-f", "{{.State.Pid}}", container["name"]]
-    pid = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.strip()
-    argv = ["nsenter", "-t", pid, "-m", "-n", "-i", "-p", "unshare", "--uts", "--mount", "bash", "-c", STANDS_BY]
+    argv = [
+        "nsenter",
+        "-t",
+        str(bed.faults.node_pid()),
+        "-m",
+        "-n",
+        "-i",
+        "-p",
+        "unshare",
+        "--uts",
+        "--mount",
+        "bash",
+        "-c",
+        STANDS_BY,
+    ]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         bed.until(lambda: _up(bed), lambda up: up == {"cluster", "backup"}, seconds=30)

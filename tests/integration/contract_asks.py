@@ -100,7 +100,7 @@ class Expected:
         assert {name: answer.headers[name] for name in SPECIAL if name in answer.headers} == dict(self.headers)
         assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS | kind
         assert answer.headers["X-Goldcrest-Code"] == self.code
-        retryable = {None: None, "ConnectionRefused": "true"}.get(self.code, "false")
+        retryable = {None: None, "ConnectionRefused": "true", "LoginDenied": "true"}.get(self.code, "false")
         assert answer.headers["X-Goldcrest-Retryable"] == retryable
         assert len(answer.headers["X-Request-ID"]) == 32
         assert len(answer.headers["traceparent"]) == 55

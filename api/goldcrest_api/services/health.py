@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from goldcrest.commands import StatFile
-from goldcrest.errors import CommandFailed, GoldcrestError, Unavailable
+from goldcrest.errors import CommandFailed, GoldcrestError, LoginDenied, Unavailable
 from goldcrest.models.system import FileSystem
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Reason
@@ -64,6 +64,8 @@ class SystemHealth:
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await self._access.check(system, caller, trace)
+        except LoginDenied:
+            return Health.REFUSING
         except (Unavailable, TimeoutError):
             return Health.DOWN
         except GoldcrestError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from goldcrest.models.base import AbsolutePath, Model, StatusModel, Timestamp, UnixUser
 from goldcrest.models.conditions import Condition
@@ -102,6 +102,22 @@ class ObjectStore(Model):
 class OperationLimits(Model):
     """Bounds of one operation, where they differ from those of all."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!has(self.maxFileSizeMiB) || self.operation in ['fs.head', 'fs.read', 'fs.tail', 'fs.write']",
+                    "message": "only fs.head, fs.read, fs.tail and fs.write have a size",
+                    "fieldPath": ".maxFileSizeMiB",
+                },
+                {
+                    "rule": "has(self.maxFileSizeMiB) || has(self.seconds)",
+                    "message": "give seconds, maxFileSizeMiB, or both",
+                },
+            ]
+        }
+    )
+
     operation: Literal[
         "fs.checksum",
         "fs.chmod",
@@ -122,7 +138,7 @@ class OperationLimits(Model):
         "fs.type",
         "fs.write",
     ] = Field(
-        description="Which, as policy names it: fs.read is download and view, fs.write is upload, fs.type is file."
+        description="Which, as policy names it: fs.read is download and view (of a part: fs.head), fs.write is upload, fs.type is file."
     )
     max_file_size_mib: int | None = Field(
         default=None,

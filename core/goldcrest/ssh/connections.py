@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from goldcrest.authority import Authority, Basis
-from goldcrest.errors import GoldcrestError, HostKeyChanged, SystemUnreachable
+from goldcrest.errors import ConnectionRefused, GoldcrestError, HostKeyChanged, LoginDenied, SystemUnreachable
 from goldcrest.measures import Measures
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.answer import Snapshot
@@ -29,6 +29,7 @@ _SWEEP_SECONDS: Final = 2.0
 _FORGET_SECONDS: Final = 60.0  # a failure this long ago says nothing about now
 _CLOSE_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.02  # between looks for a connection that is not in use any more
+_ALIKE: Final = (ConnectionRefused, LoginDenied)  # what is told by its own name where all hosts fail so
 
 
 class _Ended(Exception):
@@ -116,8 +117,7 @@ class Connections:
                 return open_
         if changed is not None:
             raise HostKeyChanged(changed.message)
-        meant = {getattr(kind, "means", SystemUnreachable) for kind, _ in failed}
-        what = meant.pop() if len(meant) == 1 else SystemUnreachable
+        what = next((one for one in _ALIKE if all(issubclass(kind, one) for kind, _ in failed)), SystemUnreachable)
         reasons = "; ".join(reason for _, reason in failed)
         raise what(f"no login host of system {system!r} accepts a session now: {reasons}")
 

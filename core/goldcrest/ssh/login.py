@@ -67,26 +67,17 @@ _TURNED_AWAY: Final = (
 class HostDown(SystemUnreachable):
     """The host itself does not work: others need not try it now."""
 
-    means: type[SystemUnreachable] = SystemUnreachable
-    """What it is where all hosts fail so."""
 
-
-class HostRefuses(HostDown):
+class HostRefuses(HostDown, ConnectionRefused):
     """Nothing listens on its port."""
-
-    means = ConnectionRefused
 
 
 class LoginRefused(SystemUnreachable):
     """The host works, but there is no session for this user now."""
 
-    means: type[SystemUnreachable] = SystemUnreachable
 
-
-class AccountRefused(LoginRefused):
+class AccountRefused(LoginRefused, LoginDenied):
     """It keeps this user out, or their start-up files, shell or ssh-filter end the session."""
-
-    means = LoginDenied
 
 
 async def log_in(

@@ -101,11 +101,14 @@ class Node(Component):
         return True
 
     def _in_namespace(self) -> bool:
-        pid = self._bed.engine.output("container", "inspect", "-f", "{{.State.Pid}}", self.container).strip()
         try:
-            return Path(f"/proc/{pid}/ns/net").samefile(self._network.namespace_file)
+            return Path(f"/proc/{self.pid()}/ns/net").samefile(self._network.namespace_file)
         except OSError:
             return False
+
+    def pid(self) -> int:
+        """Of the container's first process, whose namespaces are its own."""
+        return int(self._bed.engine.output("container", "inspect", "-f", "{{.State.Pid}}", self.container))
 
     def _label(self) -> str:
         return hashlib.sha256(repr((self._image, self._options())).encode()).hexdigest()
@@ -149,9 +152,9 @@ class Node(Component):
     def stop(self) -> None:
         if self._is_mine():
             self._bed.engine.remove(self.container)
-            self._quotas.remove()
 
     def clean(self) -> None:
+        self._quotas.remove()
         if self._bed.own_namespace and not self._bed.engine.has_containers():
             remove_podman_traces(self._bed.paths)
         shutil.rmtree(self._bed.paths.node, ignore_errors=True)

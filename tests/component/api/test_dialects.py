@@ -55,6 +55,7 @@ async def test_each_answers_in_its_own_shape(both: Gateway) -> None:
     assert (await both.request("GET", SIZE, user=None)).json()["type"] == "urn:example:TokenMissing"
     reply = await both.request("GET", "/v1/compute/nothing")
     assert (reply.status, reply.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "<h1>404 Not Found</h1>" in reply.text
     assert (await both.request("GET", "/v1/tasks", user=None)).json() == {"description": "No Auth Header given"}
 
 

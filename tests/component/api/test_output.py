@@ -14,7 +14,15 @@ import pytest
 
 from component.api.gateway import Gateway, running_gateway
 from component.api.neighbours import os_error
-from goldcrest.errors import CommandFailed, CommandRefused, Denied, DeniedForNow, GoldcrestError, SystemUnreachable
+from goldcrest.errors import (
+    CommandFailed,
+    CommandRefused,
+    Denied,
+    DeniedForNow,
+    GoldcrestError,
+    LoginDenied,
+    SystemUnreachable,
+)
 
 pytestmark = pytest.mark.component
 
@@ -114,8 +122,13 @@ async def test_job_that_never_started(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [SystemUnreachable("gone"), DeniedForNow("maintenance"), CommandFailed("slow", kind="timeout")],
-    ids=["away", "maintenance", "slow"],
+    [
+        SystemUnreachable("gone"),
+        LoginDenied("nologin"),
+        DeniedForNow("maintenance"),
+        CommandFailed("slow", kind="timeout"),
+    ],
+    ids=["away", "kept-out", "maintenance", "slow"],
 )
 async def test_system_that_is_away_meanwhile(gateway: Gateway, trouble: GoldcrestError) -> None:
     """Asked again until it answers: nothing twice, nothing left out."""

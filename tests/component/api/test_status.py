@@ -12,7 +12,7 @@ import pytest
 from packaging.version import Version
 
 from component.api.gateway import SYSTEM, Gateway, running_gateway
-from goldcrest.errors import CommandRefused, SystemUnreachable
+from goldcrest.errors import CommandRefused, LoginDenied, SystemUnreachable
 
 pytestmark = pytest.mark.component
 
@@ -66,9 +66,10 @@ async def test_system_that_nobody_has_looked_at_and_that_fails(gateway: Gateway)
     gateway.node.refusal = SystemUnreachable("gone")
     reply = await gateway.request("GET", "/status/systems/cluster")
     assert reply.json()["out"]["description"] == "System down"
-    gateway.node.refusal = CommandRefused("no", reason="uid")
-    reply = await gateway.request("GET", "/status/systems/cluster")
-    assert reply.json()["out"]["description"] == "System does not accept connections"
+    for refusal in (CommandRefused("no", reason="uid"), LoginDenied("no such account")):
+        gateway.node.refusal = refusal
+        reply = await gateway.request("GET", "/status/systems/cluster")
+        assert reply.json()["out"]["description"] == "System does not accept connections"
 
 
 async def test_old_health_of_a_system_that_fails_now(tmp_path: Path) -> None:

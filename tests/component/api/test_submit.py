@@ -323,7 +323,7 @@ async def test_a_path_that_leads_elsewhere(gateway: Gateway) -> None:
         (CommandRefused("late", reason="expired"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (SystemUnreachable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (ConnectionRefused("nobody listens"), 400, ("Retry-After", "2")),
-        (LoginDenied("no such account"), 400, ("X-Goldcrest-Retryable", "false")),
+        (LoginDenied("no such account"), 400, ("X-Goldcrest-Code", "LoginDenied")),
         (DelegationUnavailable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (PolicyUnavailable("gone"), 400, ("X-Machine-Not-Available", "Machine is not available")),
         (HostKeyChanged("another key"), 400, None),

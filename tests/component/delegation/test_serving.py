@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -15,22 +18,27 @@ from goldcrest.errors import DelegationUnavailable
 pytestmark = pytest.mark.component
 
 
+async def only(stage: Stage, client: Authority, *, not_for: Authority) -> None:
+    """The one is given a certificate, the other is not; both are closed."""
+    ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
+    basis = ByToken(stage.issuer.token("alice"))
+    try:
+        assert await client.command_certificate(WhoAmI(), basis=basis, **ask)
+        with pytest.raises(DelegationUnavailable):
+            await not_for.command_certificate(WhoAmI(), basis=basis, **ask)
+    finally:
+        await client.close()
+        await not_for.close()
+
+
 async def test_over_tls(stage: Stage) -> None:
     """Where delegation is not beside its caller it speaks TLS, and callers verify it."""
     token_file = stage.folder / "token-tls"
     token_file.write_text(stage.caller_token("goldcrest-api"))
     with stage.delegation_over_tls() as url:
-        ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
-        basis = ByToken(stage.issuer.token("alice"))
         client = Authority(url=url, ca_file=stage.tls.ca, token_file=token_file)
         stranger = Authority(url=url, ca_file=None, token_file=token_file)
-        try:
-            assert await client.command_certificate(WhoAmI(), basis=basis, **ask)
-            with pytest.raises(DelegationUnavailable):
-                await stranger.command_certificate(WhoAmI(), basis=basis, **ask)
-        finally:
-            await client.close()
-            await stranger.close()
+        await only(stage, client, not_for=stranger)
 
 
 async def test_a_socket_beside_the_port(stage: Stage) -> None:
@@ -42,8 +50,6 @@ async def test_a_socket_beside_the_port(stage: Stage) -> None:
     port = free_port()
     certificate, key = stage.tls.server("delegation")
     settings = {"LISTEN_PORT": str(port), "TLS_CERT": str(certificate), "TLS_KEY": str(key)}
-    ask = {"public_key": bytes(32), "system": "cluster", "user": "alice", "sid": "0" * 32, "trace": TRACE}
-    basis = ByToken(stage.issuer.token("alice"))
     with another_delegation(stage, **settings) as socket:
         listens = (
             {"url": f"https://127.0.0.1:{port}", "ca_file": stage.tls.ca},
@@ -52,15 +58,21 @@ async def test_a_socket_beside_the_port(stage: Stage) -> None:
         for listener in listens:
             client = Authority(**listener, token_file=token_file)
             stranger = Authority(**listener, token_file=nobody)
-            try:
-                assert await client.command_certificate(WhoAmI(), basis=basis, **ask)
-                with pytest.raises(DelegationUnavailable):
-                    await stranger.command_certificate(WhoAmI(), basis=basis, **ask)
-            finally:
-                await client.close()
-                await stranger.close()
+            await only(stage, client, not_for=stranger)
         assert f'"listen":"127.0.0.1:{port} {socket}"' in stage.log(socket.stem).replace(": ", ":")
     assert not socket_listens(socket)
+
+
+def test_a_socket_that_cannot_be_made(stage: Stage) -> None:
+    """One sentence that names it, and no process that serves half."""
+    settings = {**os.environ, **stage._delegation_settings()}
+    settings["GOLDCREST_DELEGATION_LISTEN_SOCKET"] = str(stage.folder / "no-such-folder" / "socket")
+    argv = [sys.executable, "-m", "goldcrest_delegation.main"]
+    done = subprocess.run(argv, env=settings, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("No such file or directory")
+    assert "cannot listen on the socket" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_open_to_all(stage: Stage) -> None:

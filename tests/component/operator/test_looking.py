@@ -62,8 +62,10 @@ async def look(
     *,
     seconds: float = 5,
     scheduler: Callable[[CommandRunner], Scheduler] = SlurmScheduler,
+    authority: TinyAuthority | None = None,
 ) -> Probed:
-    sees = SystemLook(lambda: SshPool(node.authority, SshSettings()), scheduler=scheduler, seconds=seconds)  # type: ignore[arg-type]
+    signs = authority or node.authority
+    sees = SystemLook(lambda: SshPool(signs, SshSettings()), scheduler=scheduler, seconds=seconds)
     return await sees(system)
 
 
@@ -205,6 +207,22 @@ async def test_without_an_observer(node: RealNode) -> None:
     assert "names no observer" in seen.file_systems[0].message
     assert node.authority.sessions == 0
     assert (node.folder / "asked").read_text() == ""
+
+
+async def test_observer_who_is_kept_out(node: RealNode) -> None:
+    """An account that expired says nothing of the system: nobody could look."""
+    (host,) = node.system["spec"]["hosts"]
+    jump = await LoginNode(node.authority, relay_to(host["port"])).start()
+    through = {**host, "via": {"address": "127.0.0.1", "port": jump.port, "hostKeys": [jump.public_host_key]}}
+    try:
+        for hosts, state in (([host], "Up"), ([through], "Unknown")):
+            system = looked_at(node, hosts=hosts, fileSystems=file_systems(node.folder))
+            seen = await look(node, system, authority=TinyAuthority())
+            assert seen.ready
+            assert [one.state for one in (*seen.services, *seen.file_systems)] == [state, "Unknown", "Unknown"]
+            assert "refused the login of nobody" in seen.file_systems[0].message
+    finally:
+        await jump.stop()
 
 
 async def test_behind_a_jump_host(node: RealNode) -> None:

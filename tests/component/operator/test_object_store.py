@@ -31,10 +31,8 @@ async def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Asyn
 
     runner = web.ServerRunner(web.Server(handler))
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    assert site._server is not None
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    (_, port), *_ = runner.addresses
     try:
         yield f"http{'s' if context else ''}://127.0.0.1:{port}"
     finally:

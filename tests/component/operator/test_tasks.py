@@ -14,7 +14,7 @@ import pytest
 from component.operator.fake_slurm import fails, lost_after, output, says
 from component.operator.world import NAMESPACE, Crash, World
 from goldcrest.canonical import sha256_hex
-from goldcrest.errors import CommandFailed, SystemUnreachable
+from goldcrest.errors import CommandFailed, LoginDenied, SystemUnreachable
 from goldcrest.wellknown import ANNOTATION_READ_AT, Kind
 from goldcrest_operator.faults import Point
 
@@ -184,6 +184,15 @@ async def test_nobody_is_answered_by_the_observer_unless_the_system_says_so(
     world.add_task(run_as="bob", listJobs={"scope": "all"})
     assert await ended(world) == "Succeeded"
     assert [user for op, user in world.slurm.asked if op == "slurm.jobs"] == ["bob"]
+
+
+async def test_an_observer_who_is_kept_out(world: World) -> None:
+    """Its account says nothing of the system: the listing is asked for as the user."""
+    await running(world, observer="watcher", queueIsPublic=True)
+    world.slurm.faults["slurm.jobs"].append(fails(LoginDenied("login1 refused the login of watcher")))
+    world.add_task(run_as="bob", listJobs={"scope": "all"})
+    assert await ended(world) == "Succeeded"
+    assert [user for op, user in world.slurm.asked if op == "slurm.jobs"] == ["watcher", "bob"]
 
 
 async def test_a_refused_task_gets_nothing_of_the_observers_listing(world: World) -> None:

@@ -921,7 +921,7 @@ async def test_a_refused_login_is_explained(make_pool, dead_node):
         for again in ("refused the login of alice", "tried again in"):
             with pytest.raises(LoginDenied, match=again) as caught:
                 await pool.run(IDEMPOTENT, **to(node))
-            assert not caught.value.retryable
+            assert caught.value.retryable
         assert pool.snapshot().resting_hosts == 0
         with pytest.raises(SystemUnreachable, match=r"cannot be reached.*refused the login of alice") as caught:
             await pool.run(IDEMPOTENT, **to(dead_node, node))

@@ -25,6 +25,19 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:], root.level = before
 
 
+def needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings without which there is no start."""
+    for name, value in {
+        "CA_KEY_FILE": "ca",
+        "GRANT_KEY_FILE": "grant",
+        "IDENTITY_FILE": "identity.toml",
+        "AUDIT_FILE": "audit",
+        "LISTEN_SOCKET": "socket",
+    }.items():
+        monkeypatch.setenv(PREFIX + name, str(folder / value))
+    monkeypatch.setenv(PREFIX + "OPA_URL", "unix:/nowhere")
+
+
 def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A start without settings says which variables to set."""
     assert main([]) == 2
@@ -38,33 +51,17 @@ def test_a_network_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert f"{PREFIX}SOURCE_ADDRESSES" in capsys.readouterr().err
 
 
-def test_half_of_tls(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_of_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A certificate without its key is a mistake, also where a socket is given."""
     monkeypatch.setenv(f"{PREFIX}TLS_CERT", "/tls.crt")
-    for name, value in {
-        "CA_KEY_FILE": "ca",
-        "GRANT_KEY_FILE": "grant",
-        "IDENTITY_FILE": "identity.toml",
-        "AUDIT_FILE": "audit",
-        "LISTEN_SOCKET": "socket",
-        "OPA_URL": "unix:/nowhere",
-    }.items():
-        monkeypatch.setenv(PREFIX + name, value)
+    needed(tmp_path, monkeypatch)
     assert main(["serve"]) == 2
     assert f"set {PREFIX}TLS_CERT and {PREFIX}TLS_KEY together, or neither" in capsys.readouterr().err
 
 
 def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """init makes the keys, says where the public halves are, and keeps keys that are there."""
-    for name, value in {
-        "CA_KEY_FILE": "ca",
-        "GRANT_KEY_FILE": "grant",
-        "IDENTITY_FILE": "identity.toml",
-        "AUDIT_FILE": "audit",
-        "LISTEN_SOCKET": "socket",
-    }.items():
-        monkeypatch.setenv(PREFIX + name, str(tmp_path / value))
-    monkeypatch.setenv(PREFIX + "OPA_URL", "unix:/nowhere")
+    needed(tmp_path, monkeypatch)
     assert main(["init"]) == 0
     assert f"made {tmp_path / 'ca'}, public half in {tmp_path / 'ca.pub'}" in capsys.readouterr().out
     assert main(["init"]) == 0

@@ -39,16 +39,19 @@ class _Part:
     def whole(self) -> bool:
         return self.size is None and self.lines is None and self.grep is None
 
+    @property
+    def kind(self) -> type[Head | Tail]:
+        return Head if self.program == "head" else Tail
+
     def command(self, path: str, *, limit: int, everything: bool = False) -> Head | Tail:
         """
         Args:
             limit: bytes of the answer.
             everything: where neither bytes nor lines are said, all of the file is meant, not 10 lines.
         """
-        kind = Head if self.program == "head" else Tail
         size = Amount(limit, skip=False) if everything and self.size is None and self.lines is None else self.size
         amounts = [given for given in (size, self.lines) if given is not None]
-        return kind(
+        return self.kind(
             path=path,
             limit=limit,
             size=size.number if size is not None else None,
@@ -91,7 +94,7 @@ async def _part(request: Request, program: _Program, *, skip_field: str) -> Resp
     utility = await by_query(request, program)
     path = utility.path()
     part = _wanted(utility, program, skip=is_true(utility.fields.get(skip_field)))
-    return await _answer(utility, part, part.command(path, limit=_limit(utility, Head if program == "head" else Tail)))
+    return await _answer(utility, part, part.command(path, limit=_limit(utility, part.kind)))
 
 
 def _wanted(utility: Utility, program: _Program, *, skip: bool) -> _Part:
