@@ -147,6 +147,8 @@ class Reason(StrEnum):
     DENIED_FOR_NOW = "DeniedForNow"  # e.g. a maintenance window: it goes on by itself
     DELEGATION_UNAVAILABLE = "DelegationUnavailable"
     SYSTEM_UNREACHABLE = "SystemUnreachable"
+    CONNECTION_REFUSED = "ConnectionRefused"  # by every login host: nothing listens there
+    LOGIN_DENIED = "LoginDenied"  # the login hosts answer, and keep this account out
     SCHEDULER_UNAVAILABLE = "SchedulerUnavailable"
     SUBMISSION_AMBIGUOUS = "SubmissionAmbiguous"
 

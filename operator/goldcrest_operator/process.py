@@ -26,8 +26,8 @@ from goldcrest_operator.looking import SystemLook
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.probes import ProbeServer
 from goldcrest_operator.recorder import Recorder
-from goldcrest_operator.scheduler.operations import SlurmOperations
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.scheduler.slurm_operations import SlurmOperations
 from goldcrest_operator.settings import OperatorSettings
 from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
@@ -91,7 +91,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
     recorder = Recorder(kube)
     operations = SlurmOperations(pool)
     queries = SharedQueries(
-        ask=operations.answer,
+        operations=operations,
         vouch=Voucher(authority).vouch,
         metrics=metrics,
         system_uid=lambda name: store.system_uid(name),
@@ -168,7 +168,7 @@ async def build(settings: OperatorSettings, *, kube: Kube, cluster_id: str) -> C
         effects=TaskEffects(
             kube=kube,
             queries=queries,
-            change=operations.answer,
+            operations=operations,
             lease=lease,
             store=store,
             tasks=known_tasks,

@@ -4,8 +4,8 @@ Each Task that is answered with another's query is vouched for by delegation fir
 very command is requested and thrown away. So nobody gets an answer that delegation, policy or a block list would have refused, and the
 audit log has every one.
 
-Where the System says that Slurm shows each job to everybody, the listing of all jobs is the observer's, and is shared between users too; its
-age is in the result. Everything else is asked as the user alone: only Slurm knows what it shows to whom.
+Where the System says that its scheduler shows each job to everybody, the listing of all jobs is the observer's, and is shared between users too; its
+age is in the result. Everything else is asked as the user alone: only the scheduler knows what it shows to whom.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from goldcrest.authority import ByResource
-from goldcrest.commands import Command, ListJobs
+from goldcrest.commands import Command
 from goldcrest.errors import GoldcrestError, LoginDenied, SystemUnreachable
 from goldcrest.wellknown import Kind
 from goldcrest_operator.metrics import Metrics
-from goldcrest_operator.scheduler.interface import Target
-from goldcrest_operator.scheduler.operations import OperationFailed
+from goldcrest_operator.scheduler.interface import OperationFailed, Operations, Target
 
 SHARED_SECONDS: Final = 1.5  # for which an answer counts
 
-Ask = Callable[[Target, Command], Awaitable[Mapping[str, Any]]]
 Vouch = Callable[[Target, Command], Awaitable[None]]
 
 
@@ -58,7 +56,7 @@ class SharedQueries:
     """Asks, or gives the answer of a moment ago.
 
     Args:
-        ask: asks the scheduler.
+        operations: asks the scheduler.
         vouch: returns when delegation says that this Task may ask this.
         system_uid: uid of a System; empty when it is not known.
     """
@@ -66,7 +64,7 @@ class SharedQueries:
     def __init__(
         self,
         *,
-        ask: Ask,
+        operations: Operations,
         vouch: Vouch,
         metrics: Metrics,
         system_uid: Callable[[str], str] = lambda _: "",
@@ -74,7 +72,7 @@ class SharedQueries:
         clock: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
     ) -> None:
-        self._ask = ask
+        self._operations = operations
         self._vouch = vouch
         self._metrics = metrics
         self._system_uid = system_uid
@@ -121,7 +119,7 @@ class SharedQueries:
         uid = self._system_uid(target.system)
         if scheduler.queue_is_public is not True or scheduler.observer is None or not uid:
             return None
-        if not isinstance(command, ListJobs) or command.scope != "all" or command.job_ids or command.details:
+        if not self._operations.is_whole_queue(command):
             return None
         basis = ByResource(Kind.SYSTEM.value, "", target.system, uid)
         return replace(target, user=scheduler.observer, basis=basis)
@@ -155,7 +153,7 @@ class SharedQueries:
     def _begin(self, key: _Key, target: Target, command: Command) -> _Query:
         async def asked() -> Mapping[str, Any]:
             try:
-                return await self._ask(target, command)
+                return await self._operations.answer(target, command)
             finally:
                 query.ended = self._clock()
                 asyncio.get_running_loop().call_later(self._seconds, self._forget_old)

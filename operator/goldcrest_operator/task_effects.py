@@ -11,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from goldcrest.authorised_tasks import command_of
 from goldcrest.authority import ByResource
 from goldcrest.canonical import sha256_hex
-from goldcrest.commands.cluster import on_cluster
 from goldcrest.errors import AnswerLost, Blocked, Denied, GoldcrestError, InvalidInput, LeaseNotHeld, NotFound, TooLarge
 from goldcrest.kube import AlreadyExists, Raw
 from goldcrest.models.system import SystemSpec
@@ -32,14 +30,14 @@ from goldcrest.wellknown import API_VERSION, Kind, Reason
 from goldcrest_operator.faults import Faults
 from goldcrest_operator.lease import Lease
 from goldcrest_operator.metrics import Metrics
+from goldcrest_operator.paging import check_page, paged
 from goldcrest_operator.reconcile.observation import Refusal, Trouble
 from goldcrest_operator.reconcile.statuses import iso
 from goldcrest_operator.reconcile.steps import Delete
 from goldcrest_operator.reconcile.task import Carry, Outcome, TaskAttempt, TaskStep, WriteTask
 from goldcrest_operator.reconcile.troubles import trouble_of
-from goldcrest_operator.scheduler.interface import SiteRefused, Target
-from goldcrest_operator.scheduler.operations import OperationFailed, check_before, result_of
-from goldcrest_operator.shared_queries import Answered, Ask, SharedQueries
+from goldcrest_operator.scheduler.interface import OperationFailed, Operations, SiteRefused, Target
+from goldcrest_operator.shared_queries import Answered, SharedQueries
 from goldcrest_operator.store import Store
 from goldcrest_operator.task_store import TaskStore
 
@@ -72,7 +70,7 @@ class TaskEffects:
     """The hands of the reconciler of Tasks. Every method checks the Lease first and raises LeaseLost without it.
 
     Args:
-        change: has a command run that changes something on the system, never shared.
+        operations: asks the scheduler of what changes something there; that is never shared.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class TaskEffects:
         *,
         kube: TaskKubernetes,
         queries: SharedQueries,
-        change: Ask,
+        operations: Operations,
         lease: Lease,
         store: Store,
         tasks: TaskStore,
@@ -91,7 +89,7 @@ class TaskEffects:
     ) -> None:
         self._kube = kube
         self._queries = queries
-        self._change = change
+        self._operations = operations
         self._lease = lease
         self._store = store
         self._tasks = tasks
@@ -132,9 +130,10 @@ class TaskEffects:
     async def _carry(self, subject: TaskSubject, attempt: TaskAttempt, *, begun_before: bool) -> TaskAttempt:
         operation = subject.task.spec.operation
         try:
-            check_before(operation)
+            check_page(operation)
+            self._operations.check(operation)
             answered = await self._answer(subject)
-            result = result_of(operation, answered.answer, begun_before=begun_before)
+            result = paged(operation, self._operations.result(operation, answered.answer, begun_before=begun_before))
             record = await self._stored(subject, result, answered)
         except OperationFailed as error:
             return self._refused(subject, attempt, Reason.REJECTED_BY_SCHEDULER, error.message)
@@ -148,12 +147,12 @@ class TaskEffects:
 
     async def _answer(self, subject: TaskSubject) -> Answered:
         target = self._target(subject)
-        command = on_cluster(command_of(subject.task.spec.operation), target.spec.scheduler.cluster)
+        command = self._operations.command(subject.task.spec.operation, target.spec)
         if subject.task.is_query:
             return await self._queries.answer(target, command)
         as_of = self._epoch()
         try:
-            answer = await self._change(target, command)
+            answer = await self._operations.answer(target, command)
         finally:
             self._queries.changed(target.system, target.user)
         return Answered(answer, as_of)

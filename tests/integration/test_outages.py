@@ -31,7 +31,7 @@ def _reason(job: dict[str, Any], kind: str = "Ready") -> tuple[str, str]:
     ("outage", "ready", "reasons"),
     [
         pytest.param(lambda faults: faults.daemon_down("slurmctld"), "False", {"SchedulerUnavailable"}, id="slurmctld"),
-        pytest.param(lambda faults: _sshd_gone(faults), "Unknown", {"SystemUnreachable"}, id="sshd"),
+        pytest.param(lambda faults: _sshd_gone(faults), "Unknown", {"ConnectionRefused"}, id="sshd"),
         pytest.param(lambda faults: faults.link_down(), "Unknown", {"SystemUnreachable"}, id="network"),
         pytest.param(
             lambda faults: faults.component_down("goldcrest-delegation"),

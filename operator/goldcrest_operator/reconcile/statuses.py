@@ -29,6 +29,8 @@ _TROUBLES = frozenset(
         Reason.DENIED_FOR_NOW,
         Reason.DELEGATION_UNAVAILABLE,
         Reason.SYSTEM_UNREACHABLE,
+        Reason.CONNECTION_REFUSED,
+        Reason.LOGIN_DENIED,
         Reason.SCHEDULER_UNAVAILABLE,
         Reason.SUBMISSION_AMBIGUOUS,
     )

@@ -6,12 +6,14 @@ from goldcrest.errors import (
     Again,
     Blocked,
     CommandFailed,
+    ConnectionRefused,
     Denied,
     DeniedForNow,
     GoldcrestError,
     HostKeyChanged,
     InvalidInput,
     KubernetesUnavailable,
+    LoginDenied,
     PolicyUnavailable,
     SchedulerRefused,
     SchedulerUnavailable,
@@ -39,6 +41,10 @@ def trouble_of(error: GoldcrestError) -> Trouble:
             return Trouble(Reason.POLICY_UNAVAILABLE, error.message)
         case SchedulerUnavailable() | CommandFailed():
             return Trouble(Reason.SCHEDULER_UNAVAILABLE, error.message)
+        case ConnectionRefused():
+            return Trouble(Reason.CONNECTION_REFUSED, error.message, unreachable=True)
+        case LoginDenied():
+            return Trouble(Reason.LOGIN_DENIED, error.message, unreachable=True)
         case SystemUnreachable():
             return Trouble(Reason.SYSTEM_UNREACHABLE, error.message, unreachable=True)
         case HostKeyChanged():

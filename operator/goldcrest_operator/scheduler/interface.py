@@ -13,6 +13,8 @@ from goldcrest.errors import GoldcrestError, SchedulerUnavailable
 from goldcrest.models.job import JobFiles, JobResource
 from goldcrest.models.job_details import Allotment
 from goldcrest.models.system import SystemSpec
+from goldcrest.models.task import Operation
+from goldcrest.task_results import Result
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Phase, Reason
 
@@ -37,6 +39,12 @@ class SiteRefused(GoldcrestError):
     """The login node refused for good: ssh-filter's rules, or the file system."""
 
     code = "RejectedBySite"
+
+
+class OperationFailed(GoldcrestError):
+    """An operation was carried out and failed: asked again unchanged it would fail again. The message is the scheduler's own."""
+
+    code = "OperationFailed"
 
 
 class NotInThatState(GoldcrestError):
@@ -237,3 +245,42 @@ class Scheduler(Protocol):
 
     async def usage(self, target: Target, scope: Scope, job_ids: Sequence[str]) -> Mapping[str, Consumed]:
         """What jobs used that have ended; those whose end accounting does not know yet are left out."""
+
+
+class Operations(Protocol):
+    """What Tasks ask of one batch scheduler: a typed command for each operation, and what is answered as a typed result."""
+
+    def check(self, operation: Operation) -> None:
+        """
+        Raises:
+            OperationFailed: it is known to fail, without asking the system.
+        """
+
+    def command(self, operation: Operation, spec: SystemSpec) -> Command:
+        """The one command that it means on this system: the same that delegation derives from the Task (T8).
+
+        Raises:
+            InvalidInput: it says something impossible.
+        """
+
+    def is_whole_queue(self, command: Command) -> bool:
+        """Whether it lists all jobs, and with nothing but what a public queue shows to everybody: then users may share the answer."""
+
+    async def answer(self, target: Target, command: Command) -> Mapping[str, Any]:
+        """What the login node answers, which :meth:`result` understands.
+
+        Raises:
+            OperationFailed, SiteRefused: for good.
+            SystemUnreachable, SchedulerUnavailable: for now; and what the SSH pool raises.
+        """
+
+    def result(self, operation: Operation, answer: Mapping[str, Any], *, begun_before: bool = False) -> Result:
+        """The result that an answer means, all of it: pages are cut from it by who asked.
+
+        Args:
+            begun_before: an earlier try of the same cancelling may have taken effect: that nothing is left to cancel is then no failure.
+
+        Raises:
+            OperationFailed: with the scheduler's words.
+            SchedulerUnavailable: the scheduler does not answer for now.
+        """

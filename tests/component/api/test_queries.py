@@ -209,18 +209,27 @@ async def test_failures(gateway: Gateway, status: dict[str, Any], data: str) -> 
     assert (record["status"], record["description"], record["data"]) == ("400", "Finished with errors", data)
 
 
-async def test_machine_that_went_away_meanwhile(gateway: Gateway) -> None:
-    """The contract's words, not those of the connection."""
+@pytest.mark.parametrize(
+    ("reason", "data"),
+    [
+        ("SystemUnreachable", "Machine is not available"),
+        ("ConnectionRefused", "login1:2222: refused"),
+        ("LoginDenied", "login1:2222: refused"),
+    ],
+)
+async def test_machine_that_went_away_meanwhile(gateway: Gateway, reason: str, data: str) -> None:
+    """The contract's words, not those of the connection; the words where it answers and refuses (3.6)."""
     condition = {
         "type": "Ready",
         "status": "False",
         "observedGeneration": 1,
         "lastTransitionTime": "2030-01-02T03:04:05Z",
-        "reason": "SystemUnreachable",
-        "message": "x",
+        "reason": reason,
+        "message": "login1:2222: refused",
     }
-    record = await outcome(gateway, "/compute/jobs", {"phase": "Failed", "message": "x", "conditions": [condition]})
-    assert (record["status"], record["data"]) == ("400", "Machine is not available")
+    failed = {"phase": "Failed", "message": condition["message"], "conditions": [condition]}
+    record = await outcome(gateway, "/compute/jobs", failed)
+    assert (record["status"], record["data"]) == ("400", data)
 
 
 async def chunked(gateway: Gateway, value: Any) -> dict[str, Any]:

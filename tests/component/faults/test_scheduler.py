@@ -81,11 +81,11 @@ def test_deleted_while_the_system_is_away(rig: Rig) -> None:
     rig.machine.stop_sshd()
     rig.machine.run("pkill", "-KILL", "-f", "^sshd-goldcrest: ", check=False)
     try:
-        rig.until(lambda: rig.ready(names[0]) == ("Unknown", "SystemUnreachable"))
+        rig.until(lambda: rig.ready(names[0]) == ("Unknown", "ConnectionRefused"))
         for name in names:
             rig.delete(name)
         rig.until(lambda: all("deletionTimestamp" in (rig.job(name) or {})["metadata"] for name in names))
-        rig.until(lambda: all(rig.ready(name) == ("Unknown", "SystemUnreachable") for name in names))
+        rig.until(lambda: all(rig.ready(name) == ("Unknown", "ConnectionRefused") for name in names))
         rig.restart_operator(kill=True)  # the wait outlives the process
         time.sleep(1)  # nothing can be waited for where nothing is to happen
         assert all(rig.job(name) for name in names)

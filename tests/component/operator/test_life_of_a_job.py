@@ -11,10 +11,12 @@ from component.operator.world import Operator, World
 from goldcrest.errors import (
     CommandFailed,
     CommandRefused,
+    ConnectionRefused,
     DelegationUnavailable,
     Denied,
     DeniedForNow,
     LeaseNotHeld,
+    LoginDenied,
     PolicyUnavailable,
     SystemUnreachable,
 )
@@ -170,6 +172,8 @@ async def test_refused_for_good(world: World, error: Exception, reason: str) -> 
     ("error", "ready", "reason"),
     [
         (SystemUnreachable("no host answers"), "Unknown", "SystemUnreachable"),
+        (ConnectionRefused("nothing listens at login1:2222"), "Unknown", "ConnectionRefused"),
+        (LoginDenied("login1 refused the login of alice"), "Unknown", "LoginDenied"),
         (DelegationUnavailable("delegation does not answer"), "False", "DelegationUnavailable"),
         (LeaseNotHeld("nobody holds the Lease"), "False", "DelegationUnavailable"),
         (PolicyUnavailable("OPA does not answer"), "False", "PolicyUnavailable"),

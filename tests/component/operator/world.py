@@ -25,9 +25,9 @@ from goldcrest_operator.lease import Lease, LeaseTimes
 from goldcrest_operator.metrics import Metrics
 from goldcrest_operator.reconcile.system import Probed, SystemResource
 from goldcrest_operator.recorder import Recorder
-from goldcrest_operator.scheduler.interface import Scheduler, Target
-from goldcrest_operator.scheduler.operations import SlurmOperations
+from goldcrest_operator.scheduler.interface import Operations, Scheduler, Target
 from goldcrest_operator.scheduler.slurm import SlurmScheduler
+from goldcrest_operator.scheduler.slurm_operations import SlurmOperations
 from goldcrest_operator.shared_queries import SharedQueries
 from goldcrest_operator.store import Store
 from goldcrest_operator.surroundings import Surroundings
@@ -80,9 +80,9 @@ class Operator:
         kube = world.kube
         self.metrics = metrics = Metrics()
         self.queue = WorkQueue[Key](first=0.01, most=0.05, metrics=metrics)
-        operations = SlurmOperations(world.slurm)
+        operations = world.operations
         self.queries = SharedQueries(
-            ask=operations.answer,
+            operations=operations,
             vouch=world.vouch,
             metrics=metrics,
             system_uid=lambda name: self.store.system_uid(name),
@@ -168,7 +168,7 @@ class Operator:
             effects=TaskEffects(
                 kube=for_tasks,
                 queries=self.queries,
-                change=operations.answer,
+                operations=operations,
                 lease=self.lease,
                 store=self.store,
                 tasks=known_tasks,
@@ -267,6 +267,7 @@ class World:
         self.kube = MemoryKube()
         self.slurm = FakeSlurm(self.kube)
         self.scheduler: Scheduler = SlurmScheduler(self.slurm)
+        self.operations: Operations = SlurmOperations(self.slurm)
         self.lease_offset = 0.0
         self.store_offset = 0.0
         self.epoch_offset = 0.0
