@@ -101,6 +101,8 @@ async def _transfers(target: Target, folder: str, argv: list[str], size: int, *,
             highest = before
             for _ in range(rounds):
                 for way in ways:
+                    # Each writes a new file: over an old one, sftp takes its place in memory, and ours needs room beside it until it is whole.
+                    await _call(*argv, "rm", "-f", f"{folder}/sink", f"{folder}/local")
                     # Else what the one before left to be written is paid for by the next.
                     await asyncio.to_thread(os.sync)
                     began = time.perf_counter()
@@ -142,8 +144,13 @@ class _Http:
         url = urlsplit(target.gateway)
         self._head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": url.netloc, **target.headers}.items())
         self._address = url.hostname, url.port
-        self._socket = socket.create_connection(self._address)
+        self._socket = self._connected()
         self._used = time.monotonic()
+
+    def _connected(self) -> socket.socket:
+        connection = socket.create_connection(self._address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as every HTTP client does
+        return connection
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +167,7 @@ class _Http:
     def _send(self, head: str) -> None:
         if time.monotonic() - self._used > _QUIET_SECONDS:  # the gateway may be closing it just now
             self._socket.close()
-            self._socket = socket.create_connection(self._address)
+            self._socket = self._connected()
         self._socket.sendall(head.encode())
 
     def _get(self, path: str, local: str) -> None:

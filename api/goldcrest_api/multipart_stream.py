@@ -65,6 +65,11 @@ class IncomingForm:
         declared = self._body.declared
         return self._limit if declared is None else min(self._limit, declared)
 
+    @property
+    def least(self) -> int:
+        """Bytes that the file has, as far as the body's length says so."""
+        return max(0, (self._body.declared or 0) - _FRAMING)
+
     async def begin(self) -> None:
         """Read up to the file, or all where there is none.
 

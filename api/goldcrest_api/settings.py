@@ -247,7 +247,7 @@ class Settings(BaseSettings):
     ssh: SshSettings = Field(default_factory=SshSettings, description="How login hosts are connected to.")
     spool_folder: Path = Field(
         default=Path("/tmp"),  # noqa: S108  its files have no names
-        description="Folder in which uploads of more than 512 KiB wait until they are complete, where they cannot go on as they come: the form has the file before the targetPath, or the login node's ssh-filter is an older one. Room for LIMITS__SPOOL_BYTES.",
+        description="Folder in which uploads of more than 512 KiB wait until they are complete where their form has the file before the targetPath. Room for LIMITS__SPOOL_BYTES.",
     )
     create_namespaces: bool = Field(
         default=False, description="Make a user's namespace on first use. Needs the role for it; else an administrator makes them."

@@ -83,6 +83,6 @@ async def test_an_upload_larger_than_a_payload(bed: Bed) -> None:
 
     async with pool_of(bed) as pool:
         answer = await pool.upload(WriteFile(path, Payload(digest, 40 * 2**20)), pieces(), **where(bed))
-        assert answer.result == {"size": 40 * 2**20}
+        assert answer.result == {"size": 40 * 2**20, "sha256": digest}
         assert bed.node("sha256sum", path).split()[0] == digest
         await pool.run(Remove(path), **where(bed))

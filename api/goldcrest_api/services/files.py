@@ -10,7 +10,7 @@ from typing import Final
 
 from goldcrest.commands import Command, Payload, ReadFile, StatFile, WriteFile
 from goldcrest.commands.files import READ_LIMIT
-from goldcrest.errors import CommandFailed, Denied, OldFilter
+from goldcrest.errors import CommandFailed, Denied
 from goldcrest.telemetry import Trace
 from goldcrest_api.caller import Caller
 from goldcrest_api.overload import TooManyRequests
@@ -29,7 +29,7 @@ class Files:
     """Runs typed commands as the caller, within the System's time limit.
 
     Args:
-        spools: where uploads wait that cannot go on as they come.
+        spools: where uploads wait whose form does not begin with where they go.
         connect_seconds: time beside the operation's own: for a connection, a certificate, and the answer's way.
     """
 
@@ -63,6 +63,7 @@ class Files:
         pieces: AsyncGenerator[bytes, None],
         *,
         mode: int,
+        least: int,
         most: int,
         system: SystemView,
         caller: Caller,
@@ -72,29 +73,24 @@ class Files:
 
         Args:
             mode: permission bits of a new file.
+            least: bytes that will come, as far as that is known.
             most: bytes that may come.
 
         Raises:
-            OSError: the login node wants their digest first, and there is no room for them.
             GoldcrestError: what kept it from being written; nothing is left of it then. And whatever ``pieces`` raises.
         """
         _check_covered(system, caller)
-        first, all_came = await _beginning(pieces)
-        if all_came:
-            data = b"".join(first)
-            command = WriteFile(path, Payload.of(data), mode=mode, overwrite=True)
-            return await self._remote.run(
-                command, payload=data, **self._where(command, len(data), system, caller, trace)
-            )
-        source = _chained(first, pieces)
+        first: list[bytes] = []
+        if least <= _AT_ONCE:  # else its certificate is asked for while it comes
+            first, all_came = await _beginning(pieces)
+            if all_came:
+                data = b"".join(first)
+                command = WriteFile(path, Payload.of(data), mode=mode, overwrite=True)
+                where = self._where(command, len(data), system, caller, trace)
+                return await self._remote.run(command, payload=data, **where)
         command = WriteFile(path, Payload.streamed(most), mode=mode, overwrite=True)
-        try:
-            return await self._remote.upload(command, source, **self._where(command, None, system, caller, trace))
-        except OldFilter:
-            with self.spools.open() as spool:
-                async for piece in source:
-                    await spool.write(piece)
-                return await self.write_spooled(path, spool, mode=mode, system=system, caller=caller, trace=trace)
+        where = self._where(command, None, system, caller, trace)
+        return await self._remote.upload(command, _chained(first, pieces), **where)
 
     async def write_spooled(
         self, path: str, spool: Spool, *, mode: int, system: SystemView, caller: Caller, trace: Trace
@@ -287,11 +283,14 @@ async def _beginning(pieces: AsyncGenerator[bytes, None]) -> tuple[list[bytes], 
     return first, False
 
 
-async def _chained(first: list[bytes], pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    while first:
-        yield first.pop(0)
-    async for piece in pieces:
-        yield piece
+def _chained(first: list[bytes], pieces: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
+    async def chained() -> AsyncGenerator[bytes, None]:
+        while first:
+            yield first.pop(0)
+        async for piece in pieces:
+            yield piece
+
+    return chained() if first else pieces
 
 
 def _check_covered(system: SystemView, caller: Caller) -> None:

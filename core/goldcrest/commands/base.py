@@ -19,7 +19,7 @@ JOB_ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Bytes that travel beside the arguments; their digest and size are what is signed, or the most bytes where they are not known yet."""
+    """Bytes that travel beside the arguments; their digest and size are what is signed, or the most bytes where these are not known yet."""
 
     sha256: str
     """Empty: not known before all has been sent, see :meth:`streamed`."""
@@ -32,7 +32,7 @@ class Payload:
 
     @classmethod
     def streamed(cls, most: int) -> Payload:
-        """One that is sent on as it comes: its digest and size follow it (END of docs/protocol.md).
+        """One that is sent on as it comes: its size follows it (END of docs/protocol.md), and the node says its digest.
 
         Args:
             most: bytes.
@@ -83,6 +83,11 @@ class Command:
     def affinity(self) -> str:
         """Commands with the same one are best carried out by the same filter, which knows of the first what the next ones need."""
         return ""
+
+    @property
+    def needs_newer(self) -> bool:
+        """Whether filters without the feature ``payload-size`` would not carry it out, or not as it is meant."""
+        return False
 
     @property
     def content_limit(self) -> int:

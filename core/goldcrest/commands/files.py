@@ -116,12 +116,13 @@ class ReadFile(Command):
 class WriteFile(Command):
     """Write a file in one step: what is there is the old file or the whole new one. The bytes are the payload.
 
-    They are written as they arrive, and their digest, which was signed or follows them, is compared before the file gets its name.
+    They are written as they arrive, and their digest or size, which was signed or follows them, is compared before the file gets its name.
     """
 
     path: str
     content: Payload
     mode: int = 0o644
+    """Permission bits of a new file, of which the node's umask is taken off; what is written over keeps its own."""
     overwrite: bool = False
 
     op: ClassVar[str] = "fs.write"
@@ -133,6 +134,10 @@ class WriteFile(Command):
     @property
     def payload(self) -> Payload:
         return self.content
+
+    @property
+    def needs_newer(self) -> bool:
+        return self.overwrite or self.content.is_streamed
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:

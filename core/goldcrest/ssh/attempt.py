@@ -13,7 +13,7 @@ from goldcrest.errors import AnswerLost, CommandRefused, OldFilter, SystemUnreac
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
-from goldcrest.ssh.hello import PAYLOAD_END
+from goldcrest.ssh.hello import PAYLOAD_SIZE
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.telemetry import Log, Trace
 
@@ -53,7 +53,7 @@ class Attempt:
 
         Raises:
             CommandRefused: the operation is not enabled there.
-            OldFilter: it takes no payload whose digest follows it.
+            OldFilter: it does not take such a payload, or would not keep a file's mode.
             TooLarge: the payload.
         """
         hello = channel.hello
@@ -64,8 +64,10 @@ class Attempt:
                 f"{self.command.op} is not enabled on login host {self.where} (ssh-filter {hello.version})",
                 reason="operation",
             )
-        if self.command.payload is not None and self.command.payload.is_streamed and PAYLOAD_END not in hello.features:
-            raise OldFilter(f"ssh-filter {hello.version} on login host {self.where} takes no payload of unknown digest")
+        if self.command.needs_newer and PAYLOAD_SIZE not in hello.features:
+            raise OldFilter(
+                f"ssh-filter {hello.version} on login host {self.where} is older than {self.command.op} of this release"
+            )
         limit = hello.limits.payload
         if self.command.streams_payload and hello.limits.stream is not None:
             limit = hello.limits.stream

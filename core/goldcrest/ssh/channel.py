@@ -469,8 +469,7 @@ async def _frames(
         for frame in data_frames(request_id, piece):
             yield frame
     if payload.end is not None:
-        size, sha256 = payload.end
-        yield end_frame(request_id, size, sha256)
+        yield end_frame(request_id, payload.end)
 
 
 def printable(data: bytes) -> str:

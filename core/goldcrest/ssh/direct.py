@@ -1,16 +1,18 @@
-"""The way to a host that is reached directly: a TCP connection on which packets that belong together leave together.
+"""The way to a host that is reached directly: a TCP connection on which packets that belong together leave together, and arrive in small reads.
 
-asyncssh writes each packet by itself; sshd would wake up for each.
+asyncssh writes each packet by itself; sshd would wake up for each. Of what it has read it copies all that is left for each packet, twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from goldcrest.coalescing import Coalescing
 from goldcrest.ssh.packets import plain_packets
+
+_READ: Final = 64 * 1024  # bytes: two packets
 
 
 class Direct:
@@ -29,13 +31,25 @@ class Direct:
         return transport, inner
 
 
-class _Wire(asyncio.Protocol):
-    """Hands the connection over to asyncssh as soon as it is there."""
+class _Wire(asyncio.BufferedProtocol):
+    """What comes goes to asyncssh, from a buffer that is used again and again."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._buffer = memoryview(bytearray(_READ))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        stream = cast(asyncio.Transport, transport)
-        stream.set_protocol(self._inner)
-        self._inner.connection_made(Coalescing(stream))
+        self._inner.connection_made(Coalescing(cast(asyncio.Transport, transport)))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._inner.data_received(self._buffer[:nbytes])  # which copies it
+
+    def eof_received(self) -> bool | None:
+        ended: bool | None = self._inner.eof_received()
+        return ended
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._inner.connection_lost(error)

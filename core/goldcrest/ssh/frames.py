@@ -13,6 +13,7 @@ CERTIFICATE_LIMIT: Final = 128 * 1024  # bytes; the command in it has at most 64
 
 _LENGTH: Final = 4  # bytes of the length field
 _HEAD: Final = 5  # bytes of request id and type, counted by the length field
+_START: Final = _LENGTH + _HEAD
 _LARGEST_ID: Final = 2**32 - 1
 _LONGEST: Final = 2**32 - 1  # milliseconds of a TIMED frame
 
@@ -126,13 +127,13 @@ def data_frames(request_id: int, payload: bytes, *, start: int = 0) -> Iterator[
         yield Frame(request_id, FrameType.DATA, payload[place : place + PIECE])
 
 
-def end_frame(request_id: int, size: int, sha256: bytes) -> Frame:
-    """The frame behind a payload whose size and digest were not signed: what they are."""
-    return Frame(request_id, FrameType.END, size.to_bytes(8, "big") + sha256)
+def end_frame(request_id: int, size: int) -> Frame:
+    """The frame behind a payload whose size was not signed: what it is, in bytes."""
+    return Frame(request_id, FrameType.END, size.to_bytes(8, "big"))
 
 
 class FrameParser:
-    """Finds frames in a stream of bytes that may be cut anywhere.
+    """Finds frames in a stream of bytes that may be cut anywhere. Each byte of a body is copied once, when all of it is there.
 
     Args:
         limit: bytes of a frame behind its length field; a longer one is an error as soon as its length is known.
@@ -140,40 +141,53 @@ class FrameParser:
 
     def __init__(self, *, limit: int = FRAME_LIMIT) -> None:
         self._limit = limit
-        self._buffer = bytearray()
+        self._start = b""  # of a frame: length, id and type, as far as they are there
+        self._parts: list[memoryview] = []  # of its body
+        self._left = -1  # bytes of its body that are not there yet; less than none: the start is not complete
 
     @property
     def pending(self) -> int:
         """Bytes of a frame that has not ended yet."""
-        return len(self._buffer)
+        return len(self._start) + sum(map(len, self._parts))
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes and return the frames that are complete now.
+        """Take the next bytes and return the frames that are complete now. They must not be changed afterwards.
 
         Raises:
             BrokenFrame: for a length out of bounds or an unknown type.
         """
-        buffer = self._buffer
-        buffer += data
         frames: list[Frame] = []
-        start, end = 0, len(buffer)
-        while end - start >= _LENGTH:
-            length = int.from_bytes(buffer[start : start + 4], "big")
-            if not _HEAD <= length <= self._limit:
-                raise BrokenFrame(f"a frame of {length} bytes; {_HEAD} to {self._limit} are allowed")
-            stop = start + _LENGTH + length
-            if stop > end:
-                break
-            frames.append(_decode(memoryview(buffer)[start + _LENGTH : stop]))
-            start = stop
-        if start:
-            del buffer[:start]
+        view, place, end = memoryview(data), 0, len(data)
+        while place < end:
+            if self._left < 0:
+                taken = view[place : place + _START - len(self._start)]
+                self._start += taken
+                place += len(taken)
+                self._left = self._body_size()
+                if self._left > 0 or len(self._start) < _START:
+                    continue
+            part = view[place : place + self._left]
+            place += len(part)
+            self._left -= len(part)
+            self._parts.append(part)
+            if not self._left:
+                frames.append(_frame(self._start, b"".join(self._parts)))
+                self._start, self._parts, self._left = b"", [], -1
         return frames
 
+    def _body_size(self) -> int:
+        """Less than none: not known yet."""
+        start = self._start
+        if len(start) < _LENGTH:
+            return -1
+        length = int.from_bytes(start[:_LENGTH], "big")
+        if not _HEAD <= length <= self._limit:
+            raise BrokenFrame(f"a frame of {length} bytes; {_HEAD} to {self._limit} are allowed")
+        return length - _HEAD if len(start) == _START else -1
 
-def _decode(view: memoryview) -> Frame:
-    with view:
-        kind = _TYPES.get(view[4])  # a third of the time of FrameType(…)
-        if kind is None:
-            raise BrokenFrame(f"{view[4]} is no type of a frame")
-        return Frame(int.from_bytes(view[:4], "big"), kind, bytes(view[_HEAD:]))
+
+def _frame(start: bytes, body: bytes) -> Frame:
+    kind = _TYPES.get(start[_START - 1])  # a third of the time of FrameType(…)
+    if kind is None:
+        raise BrokenFrame(f"{start[_START - 1]} is no type of a frame")
+    return Frame(int.from_bytes(start[_LENGTH : _START - 1], "big"), kind, body)

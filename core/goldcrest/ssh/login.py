@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncssh
 
 from goldcrest.errors import ConnectionRefused, HostKeyChanged, LoginDenied, SystemUnreachable
+from goldcrest.ssh import gcm
 from goldcrest.ssh.direct import Direct
 from goldcrest.ssh.hostkeys import Endpoint, HostKeyLook, HostKeySeen, HostKeyWatch
 from goldcrest.ssh.keys import EphemeralKey
@@ -57,6 +58,8 @@ _NOTHING_ELSE: Final[dict[str, Any]] = {
     "compression_algs": None,
     "signature_algs": _SIGNATURES,
 }
+
+gcm.use()
 
 _TURNED_AWAY: Final = (
     "ended the connection before its first line: its sshd may have too many logins under way (MaxStartups), or slow our address "

@@ -1,8 +1,7 @@
-"""Payloads on their way to a node, piece by piece: as many bytes as were signed, or as they come, with their digest behind them. No I/O."""
+"""Payloads on their way to a node, piece by piece: as many bytes as were signed, or as they come, with their number behind them. No I/O."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable
 
 from goldcrest.commands.base import Command
@@ -26,8 +25,8 @@ class Pieces:
         self.begun = False
         self.waits = False
         """Whether it is the source of a streamed payload that is waited for: it has a clock of its own."""
-        self.end: tuple[int, bytes] | None = None
-        """Once all was taken of a payload whose digest was not signed: its size and SHA-256."""
+        self.end: int | None = None
+        """Once all was taken of a payload whose size was not signed: its bytes."""
 
     @property
     def known(self) -> int:
@@ -46,7 +45,7 @@ class Pieces:
             yield piece
 
     async def _as_they_come(self) -> AsyncGenerator[bytes, None]:
-        digest, size = hashlib.sha256(), 0
+        size = 0
         source = aiter(self._source)
         while True:
             self.waits = True
@@ -59,9 +58,8 @@ class Pieces:
             size += len(piece)
             if size > self._size:
                 raise TooLarge(f"{self._op}: the payload has more than {self._size} bytes")
-            digest.update(piece)
             yield piece
-        self.end = size, digest.digest()
+        self.end = size
 
     async def _as_signed(self) -> AsyncGenerator[bytes, None]:
         left = self._size

@@ -186,13 +186,13 @@ class SshPool:
 
         Args:
             pieces: the bytes that ``command.payload`` describes, in pieces of any size. With a streamed payload they are whatever comes, up
-                to its most; their digest is made here, and compared by the node.
+                to its most.
             seconds: without a piece sent, and until the answer behind the last one; the whole may take longer. Default: the settings'
                 ``command_seconds``.
             node_seconds: for all of it on the node. Default, and at most: what the node's policy file says.
 
         Raises:
-            OldFilter: the payload is a streamed one, which the node's filter does not take. No piece was asked for.
+            OldFilter: the node's filter does not take such a payload. No piece was asked for.
             As :meth:`run`. Whatever ``pieces`` raises ends the command, and leaves nothing on the node.
         """
         limit = self._settings.command_seconds if seconds is None else seconds

@@ -163,7 +163,7 @@ class LoginNode:
                 if path in self.files and not overwrite:
                     raise os_error("EEXIST", path)
                 self.files[path] = payload
-                return Answer({"size": len(payload)})
+                return Answer({"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()})
         raise AssertionError(f"the gateway asked for {command.op}")
 
     async def stream(self, command: ReadFile, **_: Any) -> AsyncGenerator[bytes, None]:

@@ -17,6 +17,7 @@ import pytest
 from component.api.gateway import Reply
 from component.api.real_node import USER, Site, running_site
 from component.ssh.login_node import SYSTEM
+from goldcrest.canonical import sha256_hex
 
 pytestmark = [pytest.mark.component, pytest.mark.skipif(os.getuid() != 0, reason="another user's files are needed")]
 
@@ -55,9 +56,10 @@ async def test_upload_and_download(site: Site, size: int) -> None:
 
 
 async def test_upload_over_a_file(site: Site) -> None:
-    """Replaced as a whole; its permissions stay, so that nothing is opened to others."""
+    """Replaced as a whole; its permissions stay, so that nothing is opened to others. The answer has the digest of what is there."""
     site.make("file.bin", b"old", mode=0o600)
-    assert (await upload(site, b"new")).status == 201
+    reply = await upload(site, b"new")
+    assert (reply.status, reply.headers["X-Goldcrest-SHA256"]) == (201, sha256_hex(b"new"))
     assert (site.folder / "file.bin").read_bytes() == b"new"
     assert stat.S_IMODE((site.folder / "file.bin").stat().st_mode) == 0o600
 
@@ -138,14 +140,13 @@ async def test_fields_behind_the_file(tmp_path: Path, size: int) -> None:
 
 
 async def test_an_older_login_node(tmp_path: Path) -> None:
-    """That wants the digest first: files wait until they are complete, within the same bound."""
-    change = {"spool_folder": tmp_path, "limits": {"spool_bytes": 2_000_000}}
-    async with running_site(tmp_path, change=change, old_filter=True) as site:
-        content = os.urandom(2_000_000)
-        assert (await upload(site, content)).status == 201
-        assert (site.folder / "file.bin").read_bytes() == content
-        assert (await upload(site, content + b"x")).status == 503
-        assert (site.folder / "file.bin").read_bytes() == content
+    """That would not keep a file's mode: nothing is written, and it is said what is to be done."""
+    async with running_site(tmp_path, old_filter=True) as site:
+        site.make("file.bin", b"old")
+        for size in (10, 2_000_000):
+            reply = await upload(site, os.urandom(size))
+            assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (400, "CommandRefused"), reply
+            assert (site.folder / "file.bin").read_bytes() == b"old"
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ class RealFilter:
         if run_as is not None:  # who may not enter the checkout
             self._filter = folder / "ssh-filter"
             text = FILTER.read_text()
-            feature, known = '"features": ["payload-end"],', 'set(payload) == {"stream"}'
+            feature, known = '"features": ["payload-size"],', 'set(payload) == {"stream"}'
             assert feature in text and known in text
             self._filter.write_text(text.replace(feature, "").replace(known, "False") if older else text)
             self._filter.chmod(0o755)

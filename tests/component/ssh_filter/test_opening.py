@@ -41,7 +41,7 @@ def test_hello(node: Node) -> None:
         "frame": 1114112, "payload": 16777216, "stream": 5 * 1024**3, "output": 16777216, "commands": 16, "seconds": 60,
     }  # fmt: skip
     assert "slurm.submit" in hello["operations"]
-    assert hello["features"] == ["payload-end"]
+    assert hello["features"] == ["payload-size"]
     assert channel.end() == 0
 
 

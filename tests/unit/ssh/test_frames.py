@@ -55,8 +55,8 @@ def test_golden_frames(vector):
         seconds = vector["milliseconds"] / 1000 if "milliseconds" in vector else None
         assert split_request_body(frame.body[0 if seconds is None else 4 :]) == (certificate, payload)
         assert request_frame(frame.id, certificate, payload, seconds=seconds).encode().hex() == vector["bytes"]
-    if "sha256" in vector:
-        assert end_frame(frame.id, vector["size"], bytes.fromhex(vector["sha256"])).encode().hex() == vector["bytes"]
+    if frame.type is FrameType.END:
+        assert end_frame(frame.id, vector["size"]).encode().hex() == vector["bytes"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["broken"], ids=by_name)

@@ -285,6 +285,28 @@ def test_write(f: Any, session: Any, home: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["x"]
 
 
+def test_what_is_written_over_keeps_its_mode(f: Any, session: Any, home: Path) -> None:
+    """More and less than a new file would have, whatever the umask; of a link what it leads to has. Bits that give rights are not kept."""
+    umask = os.umask(0o077)
+    try:
+        for name, before, after in (("open", 0o666, 0o666), ("closed", 0o400, 0o400), ("set", 0o4755, 0o755)):
+            (home / name).write_bytes(b"old")
+            (home / name).chmod(before)
+            do(f, session, "fs.write", home / name, b"new", mode=0o644, overwrite=True)
+            assert ((home / name).read_bytes(), stat.S_IMODE((home / name).stat().st_mode)) == (b"new", after)
+        (home / "link").symlink_to("closed")
+        (home / "dangling").symlink_to("nowhere")
+        do(f, session, "fs.write", home / "link", b"new", mode=0o644, overwrite=True)
+        do(f, session, "fs.write", home / "dangling", b"new", mode=0o644, overwrite=True)
+        assert [stat.S_IMODE((home / name).lstat().st_mode) for name in ("link", "dangling")] == [0o400, 0o600]
+        (home / "out").symlink_to("/etc/passwd")
+        with pytest.raises(PermissionError):
+            do(f, session, "fs.write", home / "out", b"new", mode=0o644, overwrite=True)
+        assert (home / "out").is_symlink()
+    finally:
+        os.umask(umask)
+
+
 def test_write_over_something(f: Any, session: Any, home: Path) -> None:
     """Only with `overwrite`; a link is replaced and what it leads to is untouched; a folder is never replaced."""
     (home / "x").write_bytes(b"old")

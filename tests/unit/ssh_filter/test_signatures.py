@@ -127,7 +127,9 @@ def test_ed25519_signature_by_a_key_with_a_small_order_part(f: Any) -> None:
     mixed = ((y * inverse % f._P) | (x * inverse % f._P & 1) << 255).to_bytes(32, "little")
     in_python, by_libcrypto = f.TrustedKey(ed25519_blob(mixed)), f.TrustedKey(ed25519_blob(mixed), f.Libcrypto())
     verdicts = set()
-    for number in range(32):
+    for number in range(400):  # in 32 there is none that is valid, once in seventy runs
+        if number >= 8 and len(verdicts) == 2:
+            break
         # A signature by the scalar of the key without its small part: valid without cofactor for one in eight messages.
         message = b"%d" % number
         nonce = 1000 + number

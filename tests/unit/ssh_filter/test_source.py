@@ -20,7 +20,7 @@ BESIDE = {
 
 # Modules of Python 3.6's standard library that the filter may use; each costs start-up time and attack surface.
 ALLOWED_IMPORTS = {
-    "_socket", "binascii", "bz2", "collections", "ctypes", "errno", "grp", "hashlib", "json", "os", "pwd", "re",
+    "_socket", "binascii", "bz2", "collections", "ctypes", "errno", "fcntl", "grp", "hashlib", "json", "os", "pwd", "re",
     "select", "signal", "stat", "struct", "sys", "tarfile", "time", "zipfile", "zlib",
 }  # fmt: skip
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__", "input", "globals", "breakpoint", "aiter", "anext"}

@@ -34,8 +34,8 @@ class Handled:
         channel.handle_frame = self._frame
         channel.refuse = lambda number, refusal, *_: self.refused.append((number, refusal.reason))
 
-    def _write(self, data: bytes) -> None:
-        self.written += data
+    def _write(self, *parts: bytes) -> None:
+        self.written += b"".join(parts)
 
     def _frame(self, frame: bytes) -> None:
         if len(frame) < 5 or not 1 <= frame[4] <= LAST_OF_CLIENTS:

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from goldcrest.commands import ReadFile, StatFile, WriteFile
+from goldcrest.commands import ReadFile, WriteFile
 from goldcrest.commands.names import name_text
-from goldcrest.errors import CommandFailed, GoldcrestError, TooLarge
+from goldcrest.errors import GoldcrestError, TooLarge
 from goldcrest_api.codes import Code
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import CLOSE
@@ -21,8 +21,9 @@ from goldcrest_api.dialects.firecrest_v1.file_failures import Step
 from goldcrest_api.dialects.firecrest_v1.utilities_call import TOO_LARGE, Utility, beginning, by_query, description_of
 from goldcrest_api.file_response import FileResponse
 from goldcrest_api.multipart_stream import IncomingForm
+from goldcrest_api.ports import RemoteAnswer
 
-_NEW_MODE: Final = 0o666  # the node's umask is taken off
+_NEW_MODE: Final = 0o666  # of a file that was not there; the node's umask is taken off
 _NAME_BYTES: Final = 255  # NAME_MAX of Linux
 _NOT_UPLOADED: Final = "Failed to upload file"
 
@@ -59,7 +60,7 @@ async def upload(request: Request) -> Response:
     try:
         try:
             await form.begin()
-            await _receive(utility, form)
+            written = await _receive(utility, form)
         except (GoldcrestError, Refusal, OSError):
             await form.drain()
             raise
@@ -72,53 +73,44 @@ async def upload(request: Request) -> Response:
     except OSError as error:  # of the spool
         told = "The gateway has no room for the file now"
         raise Refusal(503, description=_NOT_UPLOADED, error=told, code=Code("GatewayFull", retryable=True)) from error
-    return SortedJson({"description": "File upload successful", "output": ""}, status_code=201)
+    # Beyond the contract: of the bytes that are there, made by the login node.
+    headers = {"X-Goldcrest-SHA256": written.result["sha256"]}
+    return SortedJson({"description": "File upload successful", "output": ""}, status_code=201, headers=headers)
 
 
-async def _receive(utility: Utility, form: IncomingForm) -> None:
+async def _receive(utility: Utility, form: IncomingForm) -> RemoteAnswer:
     files, system, call = utility.call.context.files, utility.system, utility.call
     if form.file_name is None or "targetPath" in form.fields:
-        path, step, mode = await _target(utility, form)
+        path, step = _target(utility, form)
         writing = files.write(
-            path, form.pieces(), mode=mode, most=form.most, system=system, caller=call.caller, trace=call.trace
+            path,
+            form.pieces(),
+            mode=_NEW_MODE,
+            least=form.least,
+            most=form.most,
+            system=system,
+            caller=call.caller,
+            trace=call.trace,
         )
-        await utility.answered(writing, step)
-        return
+        return await utility.answered(writing, step)
     # Where it is to go is behind it.
     with files.spools.open() as spool:
         async for piece in form.pieces():
             await spool.write(piece)
-        path, step, mode = await _target(utility, form)
-        writing = files.write_spooled(path, spool, mode=mode, system=system, caller=call.caller, trace=call.trace)
-        await utility.answered(writing, step)
+        path, step = _target(utility, form)
+        writing = files.write_spooled(path, spool, mode=_NEW_MODE, system=system, caller=call.caller, trace=call.trace)
+        return await utility.answered(writing, step)
 
 
-async def _target(utility: Utility, form: IncomingForm) -> tuple[str, Step, int]:
-    """Which file to write, and with what mode."""
+def _target(utility: Utility, form: IncomingForm) -> tuple[str, Step]:
+    """Which file to write."""
     folder = utility.with_fields(form.fields).path()
     if not form.file_name:
         raise Refusal(400, description=_NOT_UPLOADED, error="No file in query")
     if not is_component(form.file_name):
         raise Refusal(400, description=_NOT_UPLOADED, error="Filename has invalid char")
     path = f"{folder.rstrip('/')}/{name_text(form.file_name.encode())}"
-    step = utility.step("cat", target=path)
-    return path, step, await _mode_of(utility, path, step)
-
-
-async def _mode_of(utility: Utility, path: str, step: Step) -> int:
-    """Permission bits for what is written: of the file that is there, so that overwriting it opens it to nobody."""
-    call = utility.call
-    try:
-        found = await call.context.files.run(
-            StatFile(path, dereference=True), system=utility.system, caller=call.caller, trace=call.trace
-        )
-    except CommandFailed as error:
-        if error.errno_name == "ENOENT":
-            return _NEW_MODE
-        raise utility.refusal(error, step) from error
-    except GoldcrestError as error:
-        raise utility.refusal(error, step) from error
-    return int(found.result["mode"]) & 0o777
+    return path, utility.step("cat", target=path)
 
 
 def is_component(name: str) -> bool:
