@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import signal
@@ -20,6 +21,7 @@ from component.ssh_filter.node import ANSWER, DATA, ERROR, REFUSED, REQUEST, UID
 pytestmark = pytest.mark.component
 
 TIMED, END = 4, 5
+F_GETPIPE_SZ = 1032  # Linux
 MIB = 1024 * 1024
 
 
@@ -370,3 +372,11 @@ def test_the_type_of_a_request_is_known(node: Node) -> None:
         channel.send(frame(request_id, TIMED, body))
         assert channel.finish(request_id).json["reason"] == "malformed"
     assert REQUEST != TIMED
+
+
+def test_pipes_hold_a_frame(node: Node) -> None:
+    """Where sshd starts it with pipes they are made larger, and one that cannot be is no reason to fail."""
+    channel = node.open()
+    assert channel.process.stdout is not None
+    assert fcntl.fcntl(channel.process.stdout, F_GETPIPE_SZ) == 256 * 1024
+    assert channel.ask("sys.whoami", {})["uid"] == UID
