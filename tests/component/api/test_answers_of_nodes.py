@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import pytest
 
 from component.api.gateway import Gateway
@@ -83,3 +84,19 @@ async def test_entries_that_are_none(gateway: Gateway, monkeypatch: pytest.Monke
     for more in ("", "&unsorted=true"):
         reply = await gateway.request("GET", f"/utilities/ls?targetPath=/a{more}")
         assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (400, "AnswerUnusable"), (more, reply)
+
+
+@pytest.mark.parametrize("digest", [None, 7, "", "A" * 64, "a" * 63, "a" * 64 + "\r\nX-Other: 1", "a" * 64 + "\n"])
+async def test_a_digest_that_is_none(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, digest: object) -> None:
+    """It comes into a header: nothing but 64 hexadecimal digits does."""
+
+    async def run(command: Command, **_: object) -> Answer:
+        return Answer({"size": 1} if digest is None else {"size": 1, "sha256": digest})
+
+    monkeypatch.setattr(gateway.node, "run", run)
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("targetPath", "/a")
+    form.add_field("file", b"x", filename="f")
+    reply = await gateway.request("POST", "/utilities/upload", data=form)
+    assert (reply.status, reply.headers["X-Goldcrest-Code"]) == (400, "AnswerUnusable"), reply.text
+    assert not {"X-Other", "X-Goldcrest-SHA256"} & set(reply.headers)
