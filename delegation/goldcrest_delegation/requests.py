@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import goldcrest.commands  # noqa: F401 - registers all operations
 from goldcrest.canonical import Json
-from goldcrest.commands.base import Command, Payload, command_from, session_body
+from goldcrest.commands.base import SHA256, Command, Payload, command_from, session_body
 from goldcrest.errors import InvalidInput
 from goldcrest.telemetry import Trace
 from goldcrest.wellknown import Kind
@@ -28,7 +28,6 @@ UID: Final = re.compile(r"[0-9a-f-]{1,64}")
 SID: Final = re.compile(r"[0-9a-f]{32}")
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _ROUTE: Final = re.compile(r"[A-Z]{3,7} /[A-Za-z0-9_.~{}/-]{0,255}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES: Final = 2**53 - 1
 
 
@@ -124,7 +123,7 @@ def _payload(value: Mapping[str, Any]) -> Payload | None:
     if (
         set(value) != {"sha256", "size"}
         or not isinstance(sha256, str)
-        or not _SHA256.fullmatch(sha256)
+        or not SHA256.fullmatch(sha256)
         or type(size) is not int
         or not 0 <= size <= _MOST_BYTES
     ):

@@ -5,12 +5,9 @@ A node that says something else than docs/protocol.md makes ``of`` raise KeyErro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
-
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +62,6 @@ class Moved:
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
         return cls(int(answer["files"]), int(answer["bytes"]))
-
-
-def written_digest(answer: Mapping[str, Any]) -> str:
-    """Of ``fs.write``: SHA-256 of what was written, 64 lower-case hexadecimal digits."""
-    digest = str(answer["sha256"])
-    if not _SHA256.fullmatch(digest):
-        raise ValueError("no SHA-256")
-    return digest
 
 
 def type_text(answer: Mapping[str, Any]) -> str:

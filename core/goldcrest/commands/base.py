@@ -14,6 +14,7 @@ from goldcrest.errors import InvalidInput
 
 PATH_LIMIT = 4096  # bytes, PATH_MAX of Linux
 TOKEN = re.compile(r"goldcrest:[0-9a-f]{8}:[0-9a-f]{32}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 JOB_ID = re.compile(r"[0-9]{1,20}(_[0-9]{1,10})?")
 
 
@@ -60,6 +61,8 @@ class Command:
     """Whether its DATA is content, apart from the result. Else it is the beginning of a result too long for one frame."""
     streams_payload: ClassVar[bool] = False
     """Whether the node uses the payload as it arrives, so that it may be larger than what a node holds."""
+    needs: ClassVar[str] = ""
+    """Feature of a filter's hello (docs/protocol.md) without which it would not carry it out, or not as it is meant."""
 
     @abstractmethod
     def args(self) -> dict[str, Json]:
@@ -83,11 +86,6 @@ class Command:
     def affinity(self) -> str:
         """Commands with the same one are best carried out by the same filter, which knows of the first what the next ones need."""
         return ""
-
-    @property
-    def needs_newer(self) -> bool:
-        """Whether filters without the feature ``payload-size`` would not carry it out, or not as it is meant."""
-        return False
 
     @property
     def content_limit(self) -> int:

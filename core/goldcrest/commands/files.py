@@ -127,6 +127,7 @@ class WriteFile(Command):
 
     op: ClassVar[str] = "fs.write"
     streams_payload: ClassVar[bool] = True
+    needs: ClassVar[str] = "payload-size"
 
     def args(self) -> dict[str, Json]:
         return {"path": self.path, "mode": self.mode, "overwrite": self.overwrite}
@@ -134,10 +135,6 @@ class WriteFile(Command):
     @property
     def payload(self) -> Payload:
         return self.content
-
-    @property
-    def needs_newer(self) -> bool:
-        return self.overwrite or self.content.is_streamed
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:

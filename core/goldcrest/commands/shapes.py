@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from goldcrest.commands.base import SHA256
 from goldcrest.errors import AnswerUnusable
 
 _SIZES: Final = {"files": int, "bytes": int}
@@ -22,7 +23,7 @@ _SHAPES: Final[Mapping[str, Mapping[str, type]]] = {
     "fs.tail": _READ | {"matched": bool},
     "fs.checksum": {"sha256": str, "size": int},
     "fs.type": {"text": str},
-    "fs.write": {"size": int},
+    "fs.write": {"size": int, "sha256": str},
     "fs.copy": _SIZES,
     "fs.chmod": {"before": int, "after": int},
     "fs.chown": dict.fromkeys(("ownerBefore", "groupBefore", "owner", "group"), str),
@@ -46,6 +47,8 @@ def check_answer(op: str, answer: Mapping[str, Any]) -> None:
     for name, kind in _SHAPES.get(op, {}).items():
         value = answer.get(name)
         if type(value) is not kind:  # a bool is no number here
+            raise AnswerUnusable(f"the system's answer cannot be understood: {name} of {op}")
+        if name == "sha256" and not SHA256.fullmatch(str(value)):
             raise AnswerUnusable(f"the system's answer cannot be understood: {name} of {op}")
     if op == "sys.whoami":
         _check_groups(answer["groups"])

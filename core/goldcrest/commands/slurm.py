@@ -11,6 +11,7 @@ import orjson
 
 from goldcrest.canonical import Json
 from goldcrest.commands.base import (
+    SHA256,
     Arguments,
     Payload,
     check_job_id,
@@ -31,7 +32,6 @@ SUBMIT_PAYLOAD_LIMIT = 16 * 1024 * 1024  # bytes
 
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Submit(SlurmCommand):
             raise InvalidInput("slurm.submit: scriptPath and scriptSha256 go together")
         if script_path is not None:
             check_path(script_path, name="scriptPath")
-            if not _SHA256.fullmatch(script_sha256):
+            if not SHA256.fullmatch(script_sha256):
                 raise InvalidInput("slurm.submit: scriptSha256 is not a SHA-256 in lower-case hex")
         command = cls(
             token=check_token(given.take("token", str)),

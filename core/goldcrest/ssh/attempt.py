@@ -13,7 +13,6 @@ from goldcrest.errors import AnswerLost, CommandRefused, OldFilter, SystemUnreac
 from goldcrest.models.system import SystemSpec
 from goldcrest.ssh.channel import Channel, Progress
 from goldcrest.ssh.connection import Connection
-from goldcrest.ssh.hello import PAYLOAD_SIZE
 from goldcrest.ssh.requests import ChannelLost
 from goldcrest.telemetry import Log, Trace
 
@@ -53,7 +52,7 @@ class Attempt:
 
         Raises:
             CommandRefused: the operation is not enabled there.
-            OldFilter: it does not take such a payload, or would not keep a file's mode.
+            OldFilter: it lacks a feature that the command needs.
             TooLarge: the payload.
         """
         hello = channel.hello
@@ -64,7 +63,7 @@ class Attempt:
                 f"{self.command.op} is not enabled on login host {self.where} (ssh-filter {hello.version})",
                 reason="operation",
             )
-        if self.command.needs_newer and PAYLOAD_SIZE not in hello.features:
+        if self.command.needs and self.command.needs not in hello.features:
             raise OldFilter(
                 f"ssh-filter {hello.version} on login host {self.where} is older than {self.command.op} of this release"
             )

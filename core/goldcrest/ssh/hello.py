@@ -18,8 +18,6 @@ NOISE_LIMIT: Final = 64 * 1024  # bytes before the marker line
 HELLO_LIMIT: Final = 16 * 1024  # bytes of the marker line itself
 
 _LEAST_FRAME: Final = CERTIFICATE_LIMIT + PIECE + 16  # bytes of the largest frame that this client sends
-PAYLOAD_SIZE: Final = "payload-size"
-"""The feature of filters that take a payload whose size follows it, and that keep the mode of a file that is written over."""
 _SID: Final = re.compile(r"[0-9a-f]{32}")
 
 

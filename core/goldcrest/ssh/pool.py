@@ -192,7 +192,7 @@ class SshPool:
             node_seconds: for all of it on the node. Default, and at most: what the node's policy file says.
 
         Raises:
-            OldFilter: the node's filter does not take such a payload. No piece was asked for.
+            OldFilter: the node's filter does not know such a command. No piece was asked for.
             As :meth:`run`. Whatever ``pieces`` raises ends the command, and leaves nothing on the node.
         """
         limit = self._settings.command_seconds if seconds is None else seconds

@@ -27,10 +27,8 @@ from goldcrest.commands.slurm import Scope
 from goldcrest.commands.usage import parse_usage
 from goldcrest.errors import (
     CommandFailed,
-    CommandRefused,
     SchedulerRefused,
     SchedulerUnavailable,
-    SystemUnreachable,
     TooLarge,
 )
 from goldcrest.models.job import JobFiles, JobResource
@@ -51,11 +49,10 @@ from goldcrest_operator.scheduler.interface import (
     Target,
 )
 from goldcrest_operator.scheduler.queue_views import QueueViews
+from goldcrest_operator.scheduler.running import run
 from goldcrest_operator.scheduler.states import Row, view_of
 
 # Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
-# An operation that is not enabled on one host may be on the next, or after an upgrade.
-_FOR_GOOD = frozenset(("arguments", "payload", "uid", "group"))
 # What the file system says about the user's paths; everything else (EAGAIN, ESTALE, EIO, EMFILE, …) is about the node, and passes.
 _ERRNO_FOR_GOOD = frozenset(
     ("EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "EISDIR", "ENOTDIR", "EDQUOT", "ENOSPC")
@@ -190,20 +187,7 @@ class SlurmScheduler:
             raise
 
     async def _run(self, command: Command, target: Target, *, payload: bytes = b"") -> Answer:
-        try:
-            return await self._runner.run(
-                on_cluster(command, target.spec.scheduler.cluster),
-                system=target.system,
-                spec=target.spec,
-                user=target.user,
-                basis=target.basis,
-                trace=target.trace,
-                payload=payload,
-            )
-        except CommandRefused as error:
-            if error.reason in _FOR_GOOD:
-                raise SiteRefused(f"the login node does not allow it ({error.reason}): {error.message}") from error
-            raise SystemUnreachable(f"the login node refused for now ({error.reason}): {error.message}") from error
+        return await run(self._runner, on_cluster(command, target.spec.scheduler.cluster), target, payload=payload)
 
 
 def _not_submitted(output: CommandOutput) -> Exception:

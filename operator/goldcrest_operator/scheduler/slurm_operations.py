@@ -15,19 +15,16 @@ from goldcrest.commands.records import parse_nodes, parse_partitions, parse_rese
 from goldcrest.commands.refusals import raise_if_passing
 from goldcrest.errors import (
     CommandFailed,
-    CommandRefused,
     GoldcrestError,
     InvalidInput,
     SchedulerUnavailable,
-    SystemUnreachable,
 )
 from goldcrest.models.system import SystemSpec
 from goldcrest.models.task import Operation
 from goldcrest.task_results import Accounting, Cancelled, Jobs, Nodes, Partitions, Reservations, Result
-from goldcrest_operator.scheduler.interface import CommandRunner, OperationFailed, SiteRefused, Target
+from goldcrest_operator.scheduler.interface import CommandRunner, OperationFailed, Target
+from goldcrest_operator.scheduler.running import run
 
-# Reasons of docs/protocol.md that mean this command or this user; all others may pass.
-_FOR_GOOD = frozenset(("arguments", "payload", "uid", "group"))
 NOT_PERMITTED = (
     210  # exit status of scancel for somebody else's job (scancel.c: ESLURM_ACCESS_DENIED, by its last byte)
 )
@@ -59,25 +56,13 @@ class SlurmOperations:
     async def answer(self, target: Target, command: Command) -> Mapping[str, Any]:
         """What the programs print."""
         try:
-            answer = await self._runner.run(
-                command,
-                system=target.system,
-                spec=target.spec,
-                user=target.user,
-                basis=target.basis,
-                trace=target.trace,
-            )
-        except CommandRefused as error:
-            if error.reason in _FOR_GOOD:
-                raise SiteRefused(f"the login node does not allow it ({error.reason}): {error.message}") from error
-            raise SystemUnreachable(f"the login node refused for now ({error.reason}): {error.message}") from error
+            return (await run(self._runner, command, target)).result
         except CommandFailed as error:
             if error.kind == "timeout":
                 raise OperationFailed(TIMED_OUT) from error
             if error.kind == "limit":
                 raise OperationFailed(f"{error.message}: ask for less, with ids, pages or times") from error
             raise SchedulerUnavailable(error.message) from error
-        return answer.result
 
     def result(self, operation: Operation, answer: Mapping[str, Any], *, begun_before: bool = False) -> Result:
         """Outputs of the programs, read; what they say instead, in one line."""

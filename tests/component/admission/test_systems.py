@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-import goldcrest.commands  # noqa: F401  registers the operations
 from component.admission.stage import API, SYSTEM, Stage
 from goldcrest.commands.base import operations
 from goldcrest.models.crd import structural_schema

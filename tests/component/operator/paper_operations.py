@@ -19,42 +19,26 @@ from goldcrest_operator.scheduler.interface import OperationFailed, Target
 
 
 @dataclass(frozen=True, slots=True)
-class ReadDesk(Command):
-    """What lies on the desk: of everybody, or one's own."""
+class AskDesk(Command):
+    """What lies on the desk, of everybody or one's own; or a sheet that is to be struck out."""
 
-    everybody: bool
+    what: str
+    sheet: str = ""
 
-    op: ClassVar[str] = "paper.read"
-    idempotent: ClassVar[bool] = True
+    op: ClassVar[str] = "paper.ask"
 
     def args(self) -> dict[str, Json]:
-        return {"everybody": self.everybody}
+        return {"what": self.what, "sheet": self.sheet}
 
     @classmethod
     def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
         given = Arguments(cls.op, args)
-        command = cls(given.take("everybody", bool))
+        command = cls(given.take("what", str), given.take("sheet", str))
         given.done()
         return command
 
 
-@dataclass(frozen=True, slots=True)
-class StrikeOut(Command):
-    """One sheet."""
-
-    sheet: str
-
-    op: ClassVar[str] = "paper.strike"
-
-    def args(self) -> dict[str, Json]:
-        return {"sheet": self.sheet}
-
-    @classmethod
-    def from_args(cls, args: Mapping[str, Any], payload: Payload | None) -> Self:
-        given = Arguments(cls.op, args)
-        command = cls(given.take("sheet", str))
-        given.done()
-        return command
+EVERYBODY, OWN = AskDesk("everybody"), AskDesk("own")
 
 
 class PaperOperations:
@@ -71,26 +55,26 @@ class PaperOperations:
 
     def command(self, operation: Operation, spec: SystemSpec) -> Command:
         if operation.list_jobs is not None:
-            return ReadDesk(everybody=operation.list_jobs.scope == "all")
+            return EVERYBODY if operation.list_jobs.scope == "all" else OWN
         if operation.cancel_job is not None:
-            return StrikeOut(operation.cancel_job.job_ids[0])
+            return AskDesk("strike out", operation.cancel_job.job_ids[0])
         raise InvalidInput(f"nobody keeps {operation.names[0]} on paper")
 
     def is_whole_queue(self, command: Command) -> bool:
-        return command == ReadDesk(everybody=True)
+        return command == EVERYBODY
 
     async def answer(self, target: Target, command: Command) -> Mapping[str, Any]:
         self.asked.append((target.user, command))
         if self._paper.away:
             raise SchedulerUnavailable("nobody is at the desk")
-        if isinstance(command, StrikeOut):
+        if isinstance(command, AskDesk) and command.sheet:
             sheet = self._paper.sheets.get(command.sheet)
             if sheet is None or sheet.user != target.user:
                 return {"no": "There is no such sheet of yours."}
             await self._paper.cancel(target, sheet.token)
             return {"struck": sheet.id}
         shown = self._paper.sheets.values()
-        return {"sheets": [asdict(sheet) for sheet in shown if command == ReadDesk(True) or sheet.user == target.user]}
+        return {"sheets": [asdict(sheet) for sheet in shown if command == EVERYBODY or sheet.user == target.user]}
 
     def result(self, operation: Operation, answer: Mapping[str, Any], *, begun_before: bool = False) -> Result:
         if "no" in answer:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from component.operator.paper_operations import PaperOperations, ReadDesk, StrikeOut
+from component.operator.paper_operations import EVERYBODY, OWN, AskDesk, PaperOperations
 from component.operator.paper_scheduler import PaperScheduler, Sheet
 from component.operator.test_life_of_a_job import condition
 from component.operator.world import World
@@ -121,7 +121,7 @@ async def test_a_listing_and_its_pages(world: World, desk: PaperOperations) -> N
     for number, sheet in ((0, "1"), (1, "3")):
         phase, listed = await task_ended(world, f"page-{number}")
         assert (phase, listed["total"], [job["jobId"] for job in listed["jobs"]]) == ("Succeeded", 2, [sheet])
-    assert desk.asked == [("alice", ReadDesk(everybody=False))]
+    assert desk.asked == [("alice", OWN)]
     assert world.slurm.calls == []
 
 
@@ -134,8 +134,8 @@ async def test_the_whole_queue_is_shared(world: World, desk: PaperOperations) ->
     for user in ("alice", "bob"):
         phase, listed = await task_ended(world, user)
         assert (phase, listed["total"]) == ("Succeeded", 3)
-    assert desk.asked == [("watcher", ReadDesk(everybody=True))]
-    assert world.vouched == ["paper.read"] * 2
+    assert desk.asked == [("watcher", EVERYBODY)]
+    assert world.vouched == ["paper.ask"] * 2
 
 
 async def test_cancelling_by_id(world: World, paper: PaperScheduler, desk: PaperOperations) -> None:
@@ -147,7 +147,7 @@ async def test_cancelling_by_id(world: World, paper: PaperScheduler, desk: Paper
     assert await task_ended(world, "bobs") == ("Failed", "There is no such sheet of yours.")
     assert await task_ended(world, "none") == ("Failed", "Sheets have numbers, and blue is none.")
     assert {sheet.id: sheet.state for sheet in paper.sheets.values()} == {"1": "noted", "2": "noted", "3": "struck out"}
-    assert ("alice", StrikeOut("blue")) not in desk.asked
+    assert ("alice", AskDesk("strike out", "blue")) not in desk.asked
 
 
 async def test_what_it_does_not_have(world: World, desk: PaperOperations) -> None:

@@ -328,7 +328,7 @@ class ScriptedFilter:
         operations: tuple[str, ...] = ("sys.whoami", "fs.stat", "fs.mkdir", "fs.read", "fs.write", "slurm.queue"),
         commands: int = 16,
         payload: int = 16 * 1024 * 1024,
-        features: tuple[str, ...] = (),
+        features: tuple[str, ...] = ("payload-size",),
     ) -> None:
         self.on_request = on_request
         self.noise = noise

@@ -312,15 +312,15 @@ def _losing(request_id: int, piece: bytes, *, start: int = 0) -> Iterator[Frame]
 
 
 async def test_an_older_filter_is_not_asked(start_node, make_pool):
-    """For a streamed payload, or to write over a file whose mode it would not keep: said before a certificate is made and a piece asked for."""
-    script = ScriptedFilter(_nothing, user=USER)
+    """To write a file, whose digest it would not say and whose mode it would not keep: said before a certificate is made and a piece asked for."""
+    script = ScriptedFilter(_nothing, user=USER, features=())
     node = await start_node(script)
     where = {"system": SYSTEM, "spec": spec_of(node), "user": USER, "basis": ByToken("token"), "trace": Trace.new()}
     source = _pieces(b"x")
     with pytest.raises(OldFilter, match="update it"):
         await make_pool().upload(WriteFile("/scratch/x", Payload.streamed(10)), source, **where)
     with pytest.raises(OldFilter, match="update it"):
-        await make_pool().run(WriteFile("/scratch/x", Payload.of(b"x"), overwrite=True), payload=b"x", **where)
+        await make_pool().run(WriteFile("/scratch/x", Payload.of(b"x")), payload=b"x", **where)
     assert script.seen == []
     assert [piece async for piece in source] == [b"x"]
 

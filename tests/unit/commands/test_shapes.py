@@ -22,13 +22,18 @@ def test_every_operation_that_rest_waits_for() -> None:
 @pytest.mark.parametrize("op", _SHAPES)
 def test_each_field_counts(op: str) -> None:
     """Missing, or of another type."""
-    good = {name: kind() for name, kind in _SHAPES[op].items()}
+    good = {name: "0" * 64 if name == "sha256" else kind() for name, kind in _SHAPES[op].items()}
     check_answer(op, {**good, "more": 1})
     for name in good:
         for wrong in (
             {key: value for key, value in good.items() if key != name},
             {**good, name: None},
             {**good, name: 1.5},
+            *(
+                [{**good, name: wrong} for wrong in ("", "0" * 63, "A" * 64, "0" * 64 + "\n")]
+                if name == "sha256"
+                else []
+            ),
         ):
             with pytest.raises(AnswerUnusable, match=f"{name} of {op}"):
                 check_answer(op, wrong)

@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from goldcrest.commands import ReadFile, WriteFile
-from goldcrest.commands.answers import written_digest
 from goldcrest.commands.names import name_text
-from goldcrest.errors import AnswerUnusable, GoldcrestError, TooLarge
+from goldcrest.errors import GoldcrestError, TooLarge
 from goldcrest_api.codes import Code
 from goldcrest_api.dialects.firecrest_v1.answers import Refusal, SortedJson
 from goldcrest_api.dialects.firecrest_v1.call import CLOSE
@@ -61,7 +60,7 @@ async def upload(request: Request) -> Response:
     try:
         try:
             await form.begin()
-            digest = await _receive(utility, form)
+            written = await _receive(utility, form)
         except (GoldcrestError, Refusal, OSError):
             await form.drain()
             raise
@@ -75,12 +74,11 @@ async def upload(request: Request) -> Response:
         told = "The gateway has no room for the file now"
         raise Refusal(503, description=_NOT_UPLOADED, error=told, code=Code("GatewayFull", retryable=True)) from error
     # Beyond the contract: of the bytes that are there, made by the login node.
-    headers = {"X-Goldcrest-SHA256": digest}
+    headers = {"X-Goldcrest-SHA256": written.result["sha256"]}
     return SortedJson({"description": "File upload successful", "output": ""}, status_code=201, headers=headers)
 
 
-async def _receive(utility: Utility, form: IncomingForm) -> str:
-    """Have it written; its digest."""
+async def _receive(utility: Utility, form: IncomingForm) -> RemoteAnswer:
     files, system, call = utility.call.context.files, utility.system, utility.call
     if form.file_name is None or "targetPath" in form.fields:
         path, step = _target(utility, form)
@@ -94,25 +92,14 @@ async def _receive(utility: Utility, form: IncomingForm) -> str:
             caller=call.caller,
             trace=call.trace,
         )
-        return _digest(utility, await utility.answered(writing, step), step)
+        return await utility.answered(writing, step)
     # Where it is to go is behind it.
     with files.spools.open() as spool:
         async for piece in form.pieces():
             await spool.write(piece)
         path, step = _target(utility, form)
         writing = files.write_spooled(path, spool, mode=_NEW_MODE, system=system, caller=call.caller, trace=call.trace)
-        return _digest(utility, await utility.answered(writing, step), step)
-
-
-def _digest(utility: Utility, answer: RemoteAnswer, step: Step) -> str:
-    try:
-        return written_digest(answer.result)
-    except (KeyError, ValueError) as error:
-        told = AnswerUnusable(
-            "the system's answer cannot be understood: the digest of fs.write; look whether the file is there"
-        )
-        told.__cause__ = error
-        raise utility.refusal(told, step) from told
+        return await utility.answered(writing, step)
 
 
 def _target(utility: Utility, form: IncomingForm) -> tuple[str, Step]:
