@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import Counter, Histogram
-
 from goldcrest.identity import RefusalCode
-from goldcrest.measures import OTHER, Codes, Measures, one_of
+from goldcrest.measures import OTHER, ByLabels, Codes, Measures, one_of
 from goldcrest.reflector import Reflector
 from goldcrest.wellknown import Kind
 
@@ -22,9 +20,9 @@ class Metrics:
     def __init__(self) -> None:
         self.measures = measures = Measures("api")
         labels = ("method", "route", "code")
-        self._requests = measures.counter("requests", "Requests, by route and status.", labels)
-        self._seconds = measures.histogram(
-            "request_seconds", "Seconds from a request to the end of its answer.", labels[:2]
+        self._requests = ByLabels(measures.counter("requests", "Requests, by route and status.", labels))
+        self._seconds = ByLabels(
+            measures.histogram("request_seconds", "Seconds from a request to the end of its answer.", labels[:2])
         )
         self._in_flight = measures.gauge("requests_in_flight", "Requests under way.")
         self._errors = measures.counter(
@@ -33,11 +31,9 @@ class Metrics:
         self._limited = measures.counter(
             "requests_limited", "Requests refused because of a limit on their number.", ["limit"]
         )
-        self._systems = measures.counter(
-            "system_requests", "Requests for a system, by route.", ["system", "method", "route"]
+        self._systems = ByLabels(
+            measures.counter("system_requests", "Requests for a system, by route.", ["system", "method", "route"])
         )
-        self._places: dict[tuple[str, str, str], Counter] = {}
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def begins(self) -> None:
         """A request has come; :meth:`ends` follows whatever happens."""
@@ -52,19 +48,12 @@ class Metrics:
             cause: code of the error behind a refusal.
         """
         self._in_flight.dec()
-        key = (one_of(method, _METHODS), route or OTHER, code)
-        measured = self._known.get(key)
-        if measured is None:
-            # Bounded: methods, routes and statuses are those that this process has.
-            measured = self._known[key] = (self._requests.labels(*key), self._seconds.labels(*key[:2]))
-        measured[0].inc()
-        measured[1].observe(seconds)
+        # Bounded: methods, routes and statuses are those that this process has.
+        method, route = one_of(method, _METHODS), route or OTHER
+        self._requests[method, route, code].inc()
+        self._seconds[method, route].observe(seconds)
         if system:
-            place = (self.measures.system(system), *key[:2])
-            counted = self._places.get(place)
-            if counted is None:
-                counted = self._places[place] = self._systems.labels(*place)
-            counted.inc()
+            self._systems[self.measures.system(system), method, route].inc()
         if cause:
             self._errors.labels(_CODES.named(cause)).inc()
 

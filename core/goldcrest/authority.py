@@ -46,7 +46,7 @@ from goldcrest.errors import (
 )
 from goldcrest.identity import RefusalCode
 from goldcrest.keepalive import KeepAlive, NoAnswer
-from goldcrest.measures import DEFECT, OK, Codes, Measures
+from goldcrest.measures import DEFECT, OK, ByLabels, Codes, Measures
 from goldcrest.renewal import TlsFiles
 from goldcrest.telemetry import Trace
 from goldcrest.tls import client_context
@@ -126,6 +126,17 @@ def error_of(value: Mapping[str, Any]) -> GoldcrestError:
     return kind(message)
 
 
+def _result_of(result: Mapping[str, Any] | None) -> bytes | GoldcrestError:
+    if result is None:
+        return DelegationUnavailable("delegation gave no answer to this request")
+    if "certificate" in result:
+        try:
+            return base64.b64decode(result["certificate"])
+        except (TypeError, ValueError):
+            return DelegationUnavailable("delegation answered with a certificate that is no base64")
+    return error_of(result.get("error", {}))
+
+
 class Authority:
     """Delegation, as one of its callers.
 
@@ -141,8 +152,10 @@ class Authority:
         self, *, url: str, ca_file: Path | None, token_file: Path, holder: str = "", measures: Measures | None = None
     ) -> None:
         measures = measures or Measures("authority")
-        self._calls = measures.counter("delegation_calls", "Calls of delegation.", ["call", "outcome"])
-        self._seconds = measures.histogram("delegation_call_seconds", "Seconds of a call of delegation.", ["call"])
+        self._calls = ByLabels(measures.counter("delegation_calls", "Calls of delegation.", ["call", "outcome"]))
+        self._seconds = ByLabels(
+            measures.histogram("delegation_call_seconds", "Seconds of a call of delegation.", ["call"])
+        )
         self._tls: TlsFiles | None = None
         context = None
         if url.startswith("https://"):
@@ -234,14 +247,26 @@ class Authority:
             return await self._signed({**body, **basis.dump(), "publicKey": key, "trace": context})
 
     async def _signed(self, request: dict[str, Any]) -> bytes:
+        if self._under_way < _UNDER_WAY:
+            return await self._signed_alone(request)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if self._under_way < _UNDER_WAY:
-            self._under_way += 1
-            task = asyncio.create_task(self._send_waiting())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
         return await future
+
+    async def _signed_alone(self, request: dict[str, Any]) -> bytes:
+        self._under_way += 1
+        try:
+            (result,) = await self._results([request])
+        finally:
+            self._under_way -= 1
+            if self._waiting:
+                self._under_way += 1
+                task = asyncio.create_task(self._send_waiting())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        if isinstance(result, GoldcrestError):
+            raise result
+        return result
 
     async def _send_waiting(self) -> None:
         try:
@@ -252,27 +277,31 @@ class Authority:
             self._under_way -= 1
 
     async def _send(self, batch: list[tuple[dict[str, Any], asyncio.Future[bytes]]]) -> None:
-        requests = [{"id": number, **request} for number, (request, _) in enumerate(batch)]
         try:
-            answer = await self._post("/v1/certificates", {"requests": requests})
-            results = {result["id"]: result for result in answer["results"]}
+            results = await self._results([request for request, _ in batch])
         except GoldcrestError as error:
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(type(error)(error.message, code=error.code))
-            return
-        except (KeyError, TypeError):
-            results = {}  # each request is then told that it got no answer
-        for number, (_, future) in enumerate(batch):
+            results = [type(error)(error.message, code=error.code) for _ in batch]
+        for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue
-            result = results.get(number)
-            if result is None:
-                future.set_exception(DelegationUnavailable("delegation gave no answer to this request"))
-            elif "certificate" in result:
-                future.set_result(base64.b64decode(result["certificate"]))
+            if isinstance(result, GoldcrestError):
+                future.set_exception(result)
             else:
-                future.set_exception(error_of(result.get("error", {})))
+                future.set_result(result)
+
+    async def _results(self, requests: list[dict[str, Any]]) -> list[bytes | GoldcrestError]:
+        """A certificate or an error for each request, in their order.
+
+        Raises:
+            GoldcrestError: the call itself failed.
+        """
+        body = {"requests": [{"id": number, **request} for number, request in enumerate(requests)]}
+        answer = await self._post("/v1/certificates", body)
+        try:
+            results = {result["id"]: result for result in answer["results"]}
+        except (KeyError, TypeError):
+            results = {}  # each request is then told that it got no answer
+        return [_result_of(results.get(number)) for number in range(len(requests))]
 
     async def _post(self, path: str, body: object) -> dict[str, Any]:
         return await self._call("POST", path, orjson.dumps(body))
@@ -287,8 +316,8 @@ class Authority:
             outcome = _CODES.of(error)
             raise
         finally:
-            self._calls.labels(call, outcome).inc()
-            self._seconds.labels(call).observe(time.perf_counter() - began)
+            self._calls[call, outcome].inc()
+            self._seconds[(call,)].observe(time.perf_counter() - began)
 
     async def _exchange(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._caller_token()}", "Content-Type": "application/json"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
+
+import orjson
 
 from goldcrest.errors import InvalidInput
 
@@ -24,12 +25,14 @@ def canonical(value: object) -> bytes:
         InvalidInput: for anything else, and for text with lone surrogates.
     """
     try:
-        return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput("text with a lone surrogate has no canonical form") from error
+        return orjson.dumps(_ordered(value))
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"it has no canonical form: {error}") from error  # a lone surrogate, or nested too deep
 
 
 def _ordered(value: object) -> object:
+    if type(value) is str:  # most are; a pattern would look up a class first
+        return value
     match value:
         case bool() | str():
             return value
@@ -41,13 +44,17 @@ def _ordered(value: object) -> object:
             for key in value:
                 if not isinstance(key, str):
                     raise InvalidInput(f"object key {key!r} is not text")
-            # RFC 8785 section 3.2.3: keys in the order of their UTF-16 code units.
-            return {
-                key: _ordered(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be", "surrogatepass"))
-            }
+            return {key: _ordered(value[key]) for key in _sorted(value)}
         case list() | tuple():
             return [_ordered(item) for item in value]
     raise InvalidInput(f"{type(value).__name__} has no canonical form (floats and nulls are not allowed)")
+
+
+def _sorted(keys: Iterable[str]) -> list[str]:
+    """RFC 8785 section 3.2.3: in the order of their UTF-16 code units. Where all are ASCII, as ours are, that is Python's own."""
+    if all(map(str.isascii, keys)):
+        return sorted(keys)
+    return sorted(keys, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
 
 
 def sha256_hex(data: bytes) -> str:

@@ -89,21 +89,24 @@ class KeepAlive:
             InvalidInput: a header that would be two.
         """
         question = self._head(method, target, len(body), headers or {}) + body
+        end = asyncio.get_running_loop().time() + self._seconds
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._take()
-                try:
-                    while True:
-                        connection, used = await self._connection()
-                        try:
-                            return await connection.ask(question)
-                        except ConnectionResetError:
-                            if not used or connection.heard:
-                                raise
-                        finally:
-                            self._put_back(connection)
-                finally:
-                    self._give_back()
+            await self._take(end)
+            try:
+                while True:
+                    connection = self._kept()
+                    used = connection is not None
+                    if connection is None:
+                        connection = await self._connect(end)
+                    try:
+                        return await connection.ask(question, end)
+                    except ConnectionResetError:
+                        if not used or connection.heard:
+                            raise
+                    finally:
+                        self._put_back(connection)
+            finally:
+                self._give_back()
         except (OSError, ssl.SSLError, TimeoutError) as error:  # a TimeoutError is an OSError; said for who reads
             raise NoAnswer(type(error).__name__) from error
 
@@ -118,16 +121,17 @@ class KeepAlive:
         lines.append("\r\n")
         return "".join(lines).encode()
 
-    async def _take(self) -> None:
-        """Wait for one's turn."""
+    async def _take(self, end: float) -> None:
+        """Wait for one's turn, until ``end`` (the loop's time)."""
         if self._taken < self._limit:
             self._taken += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            await turn
-        except asyncio.CancelledError:
+            async with asyncio.timeout_at(end):
+                await turn
+        except (asyncio.CancelledError, TimeoutError):
             if turn.done() and not turn.cancelled():
                 self._give_back()
             raise
@@ -140,14 +144,17 @@ class KeepAlive:
                 return
         self._taken -= 1
 
-    async def _connection(self) -> tuple[_Connection, bool]:
-        """A connection, and whether it was used before."""
+    def _kept(self) -> _Connection | None:
+        """A connection that was used before."""
         while self._free:
             connection = self._free.pop()
             if connection.usable:
-                return connection, True
+                return connection
+        return None
+
+    async def _connect(self, end: float) -> _Connection:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._connect_seconds):
+        async with asyncio.timeout_at(min(end, loop.time() + self._connect_seconds)):
             if self._path:
                 _, made = await loop.create_unix_connection(lambda: _Connection(self._most), self._path)
             else:
@@ -155,7 +162,7 @@ class KeepAlive:
                     lambda: _Connection(self._most), self._host, self._port, ssl=self._tls
                 )
         self._open.add(made)
-        return made, False
+        return made
 
     def _put_back(self, connection: _Connection) -> None:
         if connection.usable:
@@ -183,17 +190,22 @@ class _Connection(asyncio.Protocol):
         """Whether it takes a question now."""
         return self._transport is not None and self._answer is None and not self._transport.is_closing()
 
-    async def ask(self, question: bytes) -> tuple[int, bytes]:
-        self._answer = asyncio.get_running_loop().create_future()
+    async def ask(self, question: bytes, end: float) -> tuple[int, bytes]:
+        """Status and body of the answer, which must be there by ``end`` (the loop's time)."""
+        loop = asyncio.get_running_loop()
+        self._answer = loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._body, self._size, self.heard = [], 0, False
         assert self._transport is not None  # noqa: S101 - it is usable
+        late = loop.call_at(end, self._break, TimeoutError())  # asyncio.timeout() takes ten times as long
         self._transport.write(question)
         try:
             return await self._answer
         except asyncio.CancelledError:
             self.end()  # its answer would be taken for that to the next question
             raise
+        finally:
+            late.cancel()
 
     def end(self) -> None:
         self._fail(ConnectionAbortedError("closed"))

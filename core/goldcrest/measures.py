@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from goldcrest.errors import GoldcrestError
@@ -37,6 +38,8 @@ SLOW_SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10
 """Bounds for what waits for a scheduler, or in a queue."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which says when the first began
+
+_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
 
 _MOST_SYSTEMS: Final = 200  # label values; a site with more Systems than that sees the later ones as "other"
 
@@ -87,6 +90,19 @@ class Measures:
     def page(self) -> bytes:
         """All of them, in Prometheus' text form."""
         return generate_latest(self.registry)
+
+
+class ByLabels(dict[tuple[str | int, ...], _Metric]):
+    """The children of a metric by the values of their labels: to look one up there takes longer than to count."""
+
+    def __init__(self, metric: _Metric) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, values: tuple[str | int, ...]) -> _Metric:
+        child: _Metric = self._metric.labels(*values)
+        self[values] = child
+        return child
 
 
 class _Read(Collector):

@@ -92,6 +92,7 @@ class AuditLog:
 
     def __init__(self, path: Path, *, output: TextIO | None = None) -> None:
         self._path = path
+        self._name = os.fspath(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._open()
@@ -127,7 +128,7 @@ class AuditLog:
     def _follow(self) -> None:
         """Open the path again when another file, or none, is there."""
         try:
-            there = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+            there = os.path.samestat(os.stat(self._name), os.fstat(self._descriptor))  # noqa: PTH116 - a third of the time
         except FileNotFoundError:
             there = False
         if not there:

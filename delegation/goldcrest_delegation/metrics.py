@@ -7,7 +7,7 @@ from typing import Final
 from goldcrest.commands.base import operations
 from goldcrest.errors import GoldcrestError
 from goldcrest.identity import RefusalCode
-from goldcrest.measures import OTHER, Codes, Measures, one_of
+from goldcrest.measures import OTHER, ByLabels, Codes, Measures, one_of
 from goldcrest.wellknown import MUTABLE_SPEC_FIELDS
 
 _CODES: Final = Codes(RefusalCode)
@@ -21,15 +21,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.measures = measures = Measures("delegation")
-        self._requests = measures.counter("requests", "Requests, by what is called and status.", ["call", "code"])
-        self._seconds = measures.histogram("request_seconds", "Seconds of a request.", ["call"])
-        labels = ("system", "operation", "outcome")
-        self._certificates = measures.counter(
-            "certificates", "Requests for certificates: signed, or the code of what refused them.", labels
+        self._requests = ByLabels(
+            measures.counter("requests", "Requests, by what is called and status.", ["call", "code"])
         )
-        self._grants = measures.counter(
-            "grants", "Requests for grants: signed, or the code of what refused them.", labels
-        )
+        self._seconds = ByLabels(measures.histogram("request_seconds", "Seconds of a request.", ["call"]))
+        labels, told = ("system", "operation", "outcome"), "signed, or the code of what refused them."
+        self._certificates = ByLabels(measures.counter("certificates", f"Requests for certificates: {told}", labels))
+        self._grants = ByLabels(measures.counter("grants", f"Requests for grants: {told}", labels))
         self._batch = measures.histogram("certificate_batch", "Certificates asked for in one request.", bounds=_SIZES)
         self._audit_failures = measures.counter("audit_failures", "Times that the audit log could not be written.")
         self._callers_refused = measures.counter("callers_refused", "Callers that are not ours, by cause.", ["cause"])
@@ -41,8 +39,8 @@ class Metrics:
             call: last part of the path.
         """
         call = one_of(call, _CALLS)
-        self._requests.labels(call, code).inc()
-        self._seconds.labels(call).observe(seconds)
+        self._requests[call, code].inc()
+        self._seconds[(call,)].observe(seconds)
 
     def batch(self, size: int) -> None:
         self._batch.observe(size)
@@ -53,11 +51,11 @@ class Metrics:
         Args:
             system: name of a System that is there; empty where that is not known, for a caller can name anything.
         """
-        self._certificates.labels(self._system(system), _operation(operation), _outcome(error)).inc()
+        self._certificates[self._system(system), _operation(operation), _outcome(error)].inc()
 
     def grant(self, *, system: str, operation: str, error: GoldcrestError | None) -> None:
         """A grant was signed or refused; arguments as of :meth:`certificate`."""
-        self._grants.labels(self._system(system), _operation(operation), _outcome(error)).inc()
+        self._grants[self._system(system), _operation(operation), _outcome(error)].inc()
 
     def audit_failed(self) -> None:
         self._audit_failures.inc()

@@ -87,14 +87,15 @@ def certificate_request(value: object) -> CertificateRequest:
         raise InvalidInput("a request needs exactly one of token and resource")
     if resource is not None and "route" in value:
         raise InvalidInput("route goes with a token, not with a resource")
+    trace, context = _trace(value)
     return CertificateRequest(
         public_key=_public_key(value),
         system=system,
         user=matched(value, "user", UNIX_USER),
         command=_command(value, kind),
         sid=matched(value, "sid", SID) if kind == "command" else "",
-        trace=trace_id(value),
-        context=Trace.parse(value["trace"]),
+        trace=trace,
+        context=context,
         token=token,
         route=rest_route(value) if resource is None else "",
         resource=resource,
@@ -157,13 +158,18 @@ def _public_key(value: Mapping[str, Any]) -> bytes:
 
 def trace_id(value: Mapping[str, Any]) -> str:
     """32 hex digits, given alone or as a whole ``traceparent``."""
+    return _trace(value)[0]
+
+
+def _trace(value: Mapping[str, Any]) -> tuple[str, Trace | None]:
+    """The id, and the caller's span where it names one."""
     given = text(value, "trace", most=64)
     if _TRACE_ID.fullmatch(given):
-        return given
+        return given, None
     trace = Trace.parse(given)
     if trace is None:
         raise InvalidInput("trace is not the id of a W3C trace (32 hex digits)")
-    return trace.trace_id
+    return trace.trace_id, trace
 
 
 def rest_route(value: Mapping[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
@@ -25,6 +25,8 @@ from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, Resou
 from goldcrest_delegation.standing import Standing, question_of
 
 Result = Certificate | GoldcrestError
+
+_LONG_AGO_SECONDS: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -81,8 +83,10 @@ class Signer:
         times = [now()]
         items = [_read(value, caller) for value in values]
         current_trace.set(_common_trace(items))
-        await self._find_standings(caller, items, await self._blocks.now())
-        blocked = await self._blocks.now()  # finding out may have taken a while
+        blocked = await self._blocks.now()
+        await self._find_standings(caller, items, blocked)
+        if now() - times[0] > _LONG_AGO_SECONDS:  # finding out took a while: somebody may have been blocked since
+            blocked = await self._blocks.now()
         for item in items:
             _ask(item, blocked)
         times.append(now())
@@ -220,7 +224,7 @@ def _common_trace(items: Sequence[_Item]) -> Trace | None:
     """The trace that all requests of a batch are of, for the logs; unrecorded, as spans are made of each request afterwards."""
     traces = {item.request.context for item in items if item.request is not None}
     (only,) = traces if len(traces) == 1 else (None,)
-    return replace(only, sampled=False) if only is not None else None
+    return Trace(only.trace_id, only.span_id, sampled=False) if only is not None else None
 
 
 def _record(request: CertificateRequest, item: _Item, times: Sequence[float]) -> None:

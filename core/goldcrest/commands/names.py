@@ -17,6 +17,10 @@ _ESCAPE: Final = re.compile(rb"\\x(5c|[89a-f][0-9a-f])")
 def name_text(name: bytes) -> str:
     """The text that stands for a name."""
     escaped = _ESCAPE.sub(lambda found: b"\\x5cx" + found[1], name)
+    try:
+        return escaped.decode()  # nearly all are UTF-8
+    except UnicodeDecodeError:
+        pass
     # What surrogateescape makes of a byte that is no UTF-8: U+DC80 to U+DCFF.
     return "".join(
         f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else character

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from goldcrest.errors import (
     PolicyUnavailable,
 )
 from goldcrest.keepalive import KeepAlive, NoAnswer
-from goldcrest.measures import OTHER, Measures
+from goldcrest.measures import OTHER, ByLabels, Measures
 from goldcrest.policy.challenge import challenge_of
 from goldcrest.policy.question import Door, Question
 from goldcrest.renewal import TlsFiles
@@ -95,11 +96,13 @@ class Policy:
         measures: Measures | None = None,
     ) -> None:
         measures = measures or Measures("policy")
-        self._decisions = measures.counter(
-            "opa_decisions", "Questions to OPA, by what came of them.", ["decision", "outcome"]
+        self._decisions = ByLabels(
+            measures.counter("opa_decisions", "Questions to OPA, by what came of them.", ["decision", "outcome"])
         )
-        self._seconds = measures.histogram(
-            "opa_seconds", "Seconds of a call of OPA; one call may hold many questions.", ["decision"]
+        self._seconds = ByLabels(
+            measures.histogram(
+                "opa_seconds", "Seconds of a call of OPA; one call may hold many questions.", ["decision"]
+            )
         )
         self._tls: TlsFiles | None = None
         context = None
@@ -151,7 +154,7 @@ class Policy:
         ]
 
     def _counted(self, path: str, decision: Decision) -> Decision:
-        self._decisions.labels(_name(path), "allowed" if decision.allow else "denied").inc()
+        self._decisions[_name(path), "allowed" if decision.allow else "denied"].inc()
         return decision
 
     async def blocked(self) -> frozenset[str]:
@@ -195,12 +198,15 @@ class Policy:
         return result, str(answer.get("decision_id") or own_id)
 
     async def _post(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+        name, began = _name(path), time.perf_counter()
         try:
-            with self._seconds.labels(_name(path)).time(), span("OPA", kind=CLIENT, decision=_name(path)):
+            with span("OPA", kind=CLIENT, decision=name):
                 return await self._exchange(path, question, strict=strict)
         except PolicyUnavailable:
-            self._decisions.labels(_name(path), "unavailable").inc()
+            self._decisions[name, "unavailable"].inc()
             raise
+        finally:
+            self._seconds[(name,)].observe(time.perf_counter() - began)
 
     async def _exchange(self, path: str, question: dict[str, Any], *, strict: bool) -> dict[str, Any]:
         # An error in a rule would else leave the rule out: a rule that denies would allow.

@@ -286,17 +286,28 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         seconds: float | None,
     ) -> None:
         timed = seconds if self.takes_seconds() else None
-        frames = _frames(request_id, certificate, payload, timed)
-        async with aclosing(frames):
-            async for frame in frames:
-                await self._writable.wait()
-                if receiver.done:  # refused, or the channel ended, before the payload was complete
+        if isinstance(payload, bytes):
+            for frame in request_frames(request_id, certificate, payload, seconds=timed):
+                if not await self._sent(frame, request_id, receiver, progress):
                     return
-                self._write(frame)
-                self._unsent.discard(request_id)
-                progress.moved = time.monotonic()
+        else:
+            async with aclosing(_streamed_frames(request_id, certificate, payload, timed)) as frames:
+                async for frame in frames:
+                    if not await self._sent(frame, request_id, receiver, progress):
+                        return
         progress.sent, progress.sent_at = True, time.time()
         progress.step = "waiting for the answer"
+
+    async def _sent(self, frame: Frame, request_id: int, receiver: Collected | Streamed, progress: Progress) -> bool:
+        """Send a frame when there is room for it; false where the request is over: refused, or the channel ended, before its payload was complete."""
+        if not self._writable.is_set():
+            await self._writable.wait()
+        if receiver.done:
+            return False
+        self._write(frame)
+        self._unsent.discard(request_id)
+        progress.moved = time.monotonic()
+        return True
 
     def _write(self, frame: Frame) -> None:
         """All of a frame, for what follows half of one would be taken for its rest; in pieces of a packet, as asyncssh copies longer ones twice."""
@@ -457,13 +468,9 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._end(f"{reason} ({said})" if said else reason)
 
 
-async def _frames(
-    request_id: int, certificate: bytes, payload: bytes | Pieces, seconds: float | None
+async def _streamed_frames(
+    request_id: int, certificate: bytes, payload: Pieces, seconds: float | None
 ) -> AsyncGenerator[Frame, None]:
-    if isinstance(payload, bytes):
-        for frame in request_frames(request_id, certificate, payload, seconds=seconds):
-            yield frame
-        return
     yield request_frame(request_id, certificate, seconds=seconds)
     async for piece in payload:
         for frame in data_frames(request_id, piece):

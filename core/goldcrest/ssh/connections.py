@@ -96,6 +96,10 @@ class Connections:
         changed = next((self._changed_keys[host] for host, _ in choice.resting if host in self._changed_keys), None)
         for endpoint in choice.candidates:
             key = ConnectionKey(system, user, endpoint)
+            connection = self._usable(key)
+            if connection is not None:
+                self._revive(endpoints[: endpoints.index(endpoint)])
+                return connection
             self._wanted[key] += 1
             try:
                 connection = await self._connection(key, basis, trace)
@@ -124,14 +128,22 @@ class Connections:
     def _resting(self, endpoint: Endpoint, failure: Failure) -> str:
         return f"{failure.reason} (tried again in {self._hosts.seconds_left(failure):.1f} s)"
 
+    def _usable(self, key: ConnectionKey) -> Connection | None:
+        """The open one, which is as good as new then; one that is of no more use leaves the table."""
+        connection = self._open.get(key)
+        if connection is None:
+            return None
+        if not connection.usable:
+            self._leave(connection)
+            return None
+        self._open.move_to_end(key)
+        return connection
+
     async def _connection(self, key: ConnectionKey, basis: Basis, trace: Trace) -> Connection:
         while True:
-            connection = self._open.get(key)
+            connection = self._usable(key)
             if connection is not None:
-                if connection.usable:
-                    self._open.move_to_end(key)
-                    return connection
-                self._leave(connection)
+                return connection
             failure = self._logins.failure(key)
             if failure is not None:
                 raise failure.kind(f"{failure.reason} (tried again in {self._logins.seconds_left(failure):.1f} s)")

@@ -87,6 +87,8 @@ class Breakers(Generic[T]):
 
     def choose(self, keys: Sequence[T]) -> Choice[T]:
         """Closed ones in the given order, then half-open ones; open ones apart."""
+        if not self._failures:
+            return Choice(tuple(keys), ())
         resting = tuple((key, failure) for key in keys if (failure := self.failure(key)) is not None)
         tired = {key for key, _ in resting}
         ready = [key for key in keys if key not in tired]

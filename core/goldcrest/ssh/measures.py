@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import Counter, Histogram
-
 from goldcrest.commands.base import operations
 from goldcrest.errors import HostKeyChanged
-from goldcrest.measures import Codes, Measures, one_of
+from goldcrest.measures import ByLabels, Codes, Measures, one_of
 from goldcrest.ssh.answer import Snapshot
 from goldcrest.ssh.login import HostDown, LoginRefused
 
@@ -22,17 +20,15 @@ class SshMeasures:
 
     def __init__(self, measures: Measures, snapshot: Callable[[], Snapshot]) -> None:
         self._measures = measures
-        self._commands = measures.counter(
-            "ssh_commands", "Commands on login nodes.", ["system", "operation", "outcome"]
+        self._commands = ByLabels(
+            measures.counter("ssh_commands", "Commands on login nodes.", ["system", "operation", "outcome"])
         )
-        self._seconds = measures.histogram(
-            "ssh_command_seconds", "Seconds of a command: connection, certificate and all attempts.", ["operation"]
-        )
+        told = "Seconds of a command: connection, certificate and all attempts."
+        self._seconds = ByLabels(measures.histogram("ssh_command_seconds", told, ["operation"]))
         self._filter_seconds = measures.histogram(
             "ssh_filter_seconds", "Seconds that ssh-filter took, as it says: to verify, to run.", ["part"]
         )
         self._verify, self._run = self._filter_seconds.labels("verify"), self._filter_seconds.labels("run")
-        self._known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._opened = measures.counter("ssh_connections_opened", "SSH connections opened.", ["system"])
         self._failed = measures.counter(
             "ssh_logins_failed", "SSH connections that could not be opened, by cause.", ["system", "reason"]
@@ -42,12 +38,9 @@ class SshMeasures:
 
     def command(self, system: str, operation: str, error: BaseException | None, seconds: float) -> None:
         """A command is over."""
-        key = (self._measures.system(system), one_of(operation, operations()), _CODES.of(error))
-        known = self._known.get(key)
-        if known is None:  # bounded as the labels are; to look a child up costs more than to count
-            known = self._known[key] = (self._commands.labels(*key), self._seconds.labels(key[1]))
-        known[0].inc()
-        known[1].observe(seconds)
+        operation = one_of(operation, operations())
+        self._commands[self._measures.system(system), operation, _CODES.of(error)].inc()
+        self._seconds[(operation,)].observe(seconds)
 
     def filter_took(self, *, verify: float, run: float) -> None:
         """Seconds that the filter said."""
