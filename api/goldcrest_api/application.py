@@ -11,9 +11,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from goldcrest_api.bounds import AnswerBounds
 from goldcrest_api.codes import Code, code_of_status
@@ -81,7 +82,7 @@ def create_app(
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
-    app = Starlette(
+    app = _Gateway(
         routes=with_exact([*mounts.routes(), *health_routes(), *pages(*mounts.documented())]),
         middleware=[
             Middleware(RequestLayer, leaving=lambda: end.begun),
@@ -98,6 +99,16 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.metrics = metrics or Metrics()
     return app
+
+
+class _Gateway(Starlette):
+    """Starlette without the outermost of its layers: ours answers whatever goes wrong."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
+        for layer, args, options in reversed(self.user_middleware):
+            app = layer(app, *args, **options)
+        return app
 
 
 class _Cors(CORSMiddleware):

@@ -32,6 +32,7 @@ _HEADERS: Final = (
     # The answers are data; pages have a policy of their own.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+_NAMES: Final = frozenset(name for name, _ in _HEADERS)
 _HTTPS_ONLY: Final = b"max-age=31536000"  # seconds: a year (RFC 6797)
 _CODE: Final = CODE_HEADER.lower().encode()
 _FAULT: Final = Code("InternalError")
@@ -60,7 +61,7 @@ class RequestLayer:
         trace = _trace(context, scope["method"])
         token = current_trace.set(trace)
         told = {"X-Request-ID": request_id, **outgoing(trace, context.form)}
-        answer = _Answer(scope, send, headers=told, leaving=self._leaving)
+        answer = _Answer(scope, send, headers=_raw(told), leaving=self._leaving)
         metrics: Metrics = scope["app"].state.metrics
         metrics.begins()
         step = entrance(scope["method"], trace, context.parent)
@@ -83,7 +84,7 @@ class RequestLayer:
 class _Answer:
     """Passes an answer on, with our headers, and remembers its status and size."""
 
-    def __init__(self, scope: Scope, send: Send, *, headers: Mapping[str, str], leaving: Callable[[], bool]) -> None:
+    def __init__(self, scope: Scope, send: Send, *, headers: dict[bytes, bytes], leaving: Callable[[], bool]) -> None:
         self._scope = scope
         self._send = send
         self._headers = headers
@@ -103,12 +104,12 @@ class _Answer:
 
     def _with_ours(self, raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """What the answer itself says counts, but for what says which request and trace it is of, and that the connection ends."""
-        own = _raw(self._headers)
+        own = self._headers
         if self._leaving():
             own[b"connection"] = b"close"  # the client's next request goes to another replica
         headers = [header for header in raw if header[0] not in own]
         said = {name for name, _ in headers}
-        headers += [header for header in _HEADERS if header[0] not in said]
+        headers += _HEADERS if said.isdisjoint(_NAMES) else [header for header in _HEADERS if header[0] not in said]
         if self._scope["scheme"] == "https" and b"strict-transport-security" not in said:
             headers.append((b"strict-transport-security", _HTTPS_ONLY))
         noted = self._scope.get("state", {}).get("answer_headers", {})  # by request_scope.note_headers

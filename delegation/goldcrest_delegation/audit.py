@@ -5,6 +5,7 @@ Nothing is signed whose line could not be written.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -118,6 +119,14 @@ class AuditLog:
         self._torn = written != len(data)
         if self._torn:
             raise Unavailable("the audit log cannot be written: the disk is full")
+        try:
+            asyncio.get_running_loop().call_soon(
+                self._print, data
+            )  # who waits for what the lines tell of need not wait for this
+        except RuntimeError:
+            self._print(data)
+
+    def _print(self, data: bytes) -> None:
         output = self._output or sys.stdout
         output.write(data.decode())
         output.flush()

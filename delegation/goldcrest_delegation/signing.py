@@ -159,14 +159,18 @@ class Signer:
 
     async def _decide_and_draft(self, items: Sequence[_Item]) -> None:
         """Certificates are laid out while policy decides. Nothing is signed before its answer."""
-        deciding = asyncio.create_task(self._decide(items))
-        try:
-            await asyncio.sleep(0)  # the question goes out first
+
+        def draft() -> None:
             for item in items:
-                self._draft(item)
-            await deciding
+                if item.draft is None:
+                    self._draft(item)
+
+        drafting = asyncio.get_running_loop().call_soon(draft)  # when the question has gone out
+        try:
+            await self._decide(items)
         finally:
-            deciding.cancel()  # does nothing to what is over
+            drafting.cancel()  # does nothing to what is over
+        draft()  # what was not: policy did not take its time
 
     async def _decide(self, items: Sequence[_Item]) -> None:
         asked = [item for item in items if item.question is not None]
