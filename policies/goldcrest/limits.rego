@@ -10,10 +10,8 @@ package goldcrest.rules.limits
 import data.goldcrest.rules.matching
 import data.goldcrest.settings
 
-sized := {"job.create", "slurm.submit"}
-
 within(question) if {
-	not question.operation in sized
+	not question.operation in {"job.create", "slurm.submit"}
 } else if {
 	every limit in settings.limits {
 		kept(limit, question)

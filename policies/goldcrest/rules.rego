@@ -161,11 +161,11 @@ site_denials(question) := denials if {
 }
 
 site_allows(question) if {
-	site_denials(question) == set()
-} else if {
 	# No such package, and the data does not say that there must be one.
 	not site_denials(question)
 	settings.site_rules == false
+} else if {
+	site_denials(question) == set()
 }
 
 default site_refusal(_) := {"rule": "site: deny", "reason": "the rules of this site do not allow this"}

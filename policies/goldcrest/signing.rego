@@ -54,12 +54,8 @@ operation_allowed(question) if {
 
 gateway_operation(operation) if operation in {"session", "sys.whoami"}
 
-gateway_operation(operation) if startswith(operation, "fs.")
-
-gateway_operation(operation) if startswith(operation, "rsv.")
+gateway_operation(operation) if strings.any_prefix_match(operation, {"fs.", "rsv."})
 
 operator_operation(operation) if operation in {"session", "sys.whoami"}
 
-operator_operation(operation) if startswith(operation, "slurm.")
-
-operator_operation(operation) if startswith(operation, "fs.")
+operator_operation(operation) if strings.any_prefix_match(operation, {"slurm.", "fs."})
