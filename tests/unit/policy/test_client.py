@@ -93,7 +93,7 @@ async def test_garbage_is_no_answer(tmp_path: Path, answer: object) -> None:
         with pytest.raises(PolicyUnavailable) as caught:
             await client.decide("x", QUESTION)
         with pytest.raises(PolicyUnavailable):
-            await client.decide_many("x", [QUESTION])
+            await client.decide_many("x", [QUESTION] * 2)
     assert caught.value.retryable
 
 
