@@ -1,5 +1,6 @@
 """The blocking path, complete: HTTP → token check → delegation (token, OPA, signature) → verification on the node → JSON, beside a plain
-exec on an open connection that checks nothing (F1, the floor) and a new connection for each command (F2)."""
+exec on an open connection that checks nothing (F1, the floor) and a new connection for each command (F2). Twice: as the gateway serves it, and
+without the gateway's other duties, which neither of the two has."""
 
 from __future__ import annotations
 
@@ -49,6 +50,8 @@ class Target:
         plain: how the floor connects to the site's sshd, see :func:`plain_exec.build_app`.
         host: the dedicated sshd.
         delegation, gateway_token: as :class:`Authority` takes them.
+        socket: of delegation, as the gateway asks it.
+        identity: the gateway's rules for tokens.
         pids: of gateway, delegation and OPA.
     """
 
@@ -59,7 +62,9 @@ class Target:
     plain: dict[str, Any]
     host: LoginHost
     delegation: str
+    socket: str
     gateway_token: Path
+    identity: str
     ca: Path | None
     pids: dict[str, int]
     site: node.Tree
@@ -72,6 +77,13 @@ class Target:
     @property
     def url(self) -> str:
         return f"{self.gateway}/utilities/stat?targetPath={self.path}"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """A System with what it takes to reach its node."""
+        host = self.host.model_dump(by_alias=True, exclude_none=True)
+        scheduler = {"type": "Slurm"}
+        return {"hosts": [host], "filterPath": "/unused", "scheduler": scheduler, "workDirectory": "/unused"}
 
 
 async def target_of(facts: dict[str, Any]) -> Target:
@@ -105,6 +117,8 @@ async def target_of(facts: dict[str, Any]) -> Target:
         },
         host=LoginHost(address=system["host"], port=system["port"], host_keys=system["host_keys"]),
         delegation=facts["goldcrest"]["delegation"]["url"],
+        socket=facts["goldcrest"]["delegation"]["socket"],
+        identity=facts["goldcrest"]["identity"],
         gateway_token=Path(facts["kubernetes"]["service_accounts"]["goldcrest-api"]["tokens"][DELEGATION_AUDIENCE]),
         ca=Path(facts["pki"]) / "ca.crt",
         pids=pids,
@@ -196,16 +210,41 @@ def _rate(done: load.Load) -> float:
 def plain(target: Target, *, fresh: bool) -> Iterator[Chain]:
     """F1 or F2, in a process of its own as the gateway is."""
     port = free_port()
-    argv = [sys.executable, str(Path(__file__).with_name("plain_exec.py")), "--port", str(port)]
-    process = subprocess.Popen([*argv, "--fresh"] if fresh else argv, stdin=subprocess.PIPE, text=True)
+    name = "F2 new connection, exec" if fresh else "F1 open connection, exec"
+    with _served("plain_exec.py", port, target.plain, "--fresh" if fresh else "") as pid:
+        url = f"http://127.0.0.1:{port}/stat?path={target.path}"
+        yield Chain(name, url, {}, {"gateway": pid}, target.site)
+
+
+@contextmanager
+def bare(target: Target) -> Iterator[Chain]:
+    """Goldcrest's command without the gateway's other duties, in a process of its own."""
+    port = free_port()
+    where = {
+        "delegation": f"unix:{target.socket}",
+        "token_file": str(target.gateway_token),
+        "identity": target.identity,
+        "system": target.system,
+        "spec": target.spec,
+    }
+    with _served("bare_command.py", port, where) as pid:
+        url = f"http://127.0.0.1:{port}/stat?path={target.path}"
+        yield Chain(
+            "Goldcrest, the command alone", url, target.headers, target.pids | {"gateway": pid}, target.dedicated
+        )
+
+
+@contextmanager
+def _served(script: str, port: int, where: dict[str, Any], *options: str) -> Iterator[int]:
+    """A script beside this one that serves, its settings by standard input; its pid."""
+    argv = [sys.executable, str(Path(__file__).with_name(script)), "--port", str(port), *filter(None, options)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None
-    process.stdin.write(json.dumps(target.plain))
+    process.stdin.write(json.dumps(where))
     process.stdin.close()
     try:
         until_listening(port)
-        name = "F2 new connection, exec" if fresh else "F1 open connection, exec"
-        url = f"http://127.0.0.1:{port}/stat?path={target.path}"
-        yield Chain(name, url, {}, {"gateway": process.pid}, target.site)
+        yield process.pid
     finally:
         process.terminate()
         process.wait(10)
@@ -232,10 +271,10 @@ def until_listening(port: int) -> None:
 async def measure(target: Target, *, rounds: int) -> str:
     """The figures as a table. The chains take turns, so that a noisy minute meets both."""
     ours = Chain("Goldcrest GET /utilities/stat", target.url, target.headers, target.pids, target.dedicated)
-    with plain(target, fresh=False) as floor, plain(target, fresh=True) as fresh:
+    with plain(target, fresh=False) as floor, plain(target, fresh=True) as fresh, bare(target) as alone:
         for _ in range(rounds):
             for clients in CLIENTS:
-                for chain in (floor, ours):
+                for chain in (floor, ours, alone):
                     await asyncio.to_thread(chain.measure, clients)
         for clients in CLIENTS:
             await asyncio.to_thread(fresh.measure, clients)
@@ -244,18 +283,20 @@ async def measure(target: Target, *, rounds: int) -> str:
             *floor.lines(floor),
             *fresh.lines(floor),
             *ours.lines(floor),
-            *(chain.cpu_line() for chain in (floor, fresh, ours)),
+            *alone.lines(floor),
+            *(chain.cpu_line() for chain in (floor, fresh, ours, alone)),
         ]
     few, many = CLIENTS[0], CLIENTS[-1]
-    latency, rate = ours.over(floor, few, _p50), ours.over(floor, many, _rate)
     node_ms = ours.cpu_of("node") / 1000
     session = await Session.measure(target)
     return "\n".join(
         (
             *lines,
             "",
-            verdict("p50 with 1 client", latency, "× F1", most=0.5, aim=0.3),
-            verdict(f"requests a second with {many}", rate, "× F1", least=3, aim=5),
+            verdict("the command alone: p50 with 1 client", alone.over(floor, few, _p50), "× F1", most=0.5, aim=0.3),
+            verdict(f"    requests a second with {many}", alone.over(floor, many, _rate), "× F1", least=3, aim=5),
+            verdict("with all duties: p50 with 1 client", ours.over(floor, few, _p50), "× F1", most=0.6),
+            verdict(f"    requests a second with {many}", ours.over(floor, many, _rate), "× F1", least=2.5),
             verdict("CPU on the node for a command", node_ms, "ms", most=0.6),
             *session.lines(),
         )
@@ -295,14 +336,7 @@ class Session:
     @classmethod
     async def measure(cls, target: Target, *, runs: int = 20) -> Session:
         """Open connections and channels as the gateway does, each one's first command, and further ones."""
-        spec = SystemSpec.model_validate(
-            {
-                "hosts": [target.host.model_dump(by_alias=True, exclude_none=True)],
-                "filterPath": "/unused",
-                "scheduler": {"type": "Slurm"},
-                "workDirectory": "/unused",
-            }
-        )
+        spec = SystemSpec.model_validate(target.spec)
         settings, key, basis, trace = SshSettings(), EphemeralKey(), ByToken(target.token), Trace.new()
         endpoint = Endpoint.of(target.host, spec)
         authority = Authority(url=target.delegation, ca_file=target.ca, token_file=target.gateway_token)

@@ -131,7 +131,7 @@ def _result_of(result: Mapping[str, Any] | None) -> bytes | GoldcrestError:
         return DelegationUnavailable("delegation gave no answer to this request")
     if "certificate" in result:
         try:
-            return base64.b64decode(result["certificate"])
+            return base64.b64decode(result["certificate"], validate=True)
         except (TypeError, ValueError):
             return DelegationUnavailable("delegation answered with a certificate that is no base64")
     return error_of(result.get("error", {}))

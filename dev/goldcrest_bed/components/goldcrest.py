@@ -172,7 +172,11 @@ class Stack:
                         for name in ("api", "operator", "delegation", "admission")
                     },
                     "admission": {"url": self.admission_url},
-                    "delegation": {"url": f"https://{HOST}:{bed.config.port('delegation')}"},
+                    "delegation": {
+                        "url": f"https://{HOST}:{bed.config.port('delegation')}",
+                        "socket": str(self.delegation_socket),
+                    },
+                    "identity": str(self.identity_file),
                     "audit": str(self.audit_file),
                     "pods": bed.config["oidc"]["kubernetes"],
                     "block_file": str(self.block_file),
