@@ -48,7 +48,7 @@ from goldcrest.identity import RefusalCode
 from goldcrest.keepalive import KeepAlive, NoAnswer
 from goldcrest.measures import DEFECT, OK, ByLabels, Codes, Measures
 from goldcrest.renewal import TlsFiles
-from goldcrest.telemetry import Trace
+from goldcrest.telemetry import Log, Trace
 from goldcrest.tls import client_context
 from goldcrest.tracing import CLIENT, span
 
@@ -59,6 +59,8 @@ _UNDER_WAY = 2  # calls under way before requests are collected
 _HOLDER_HEADER = "X-Goldcrest-Holder"
 _TOKEN_SECONDS = 60  # a projected token is read again after this
 _CODES: Final = Codes(RefusalCode)
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +129,15 @@ def error_of(value: Mapping[str, Any]) -> GoldcrestError:
 
 
 def _result_of(result: Mapping[str, Any] | None) -> bytes | GoldcrestError:
-    if result is None:
-        return DelegationUnavailable("delegation gave no answer to this request")
-    if "certificate" in result:
+    if result is not None and "certificate" in result:
         try:
             return base64.b64decode(result["certificate"], validate=True)
         except (TypeError, ValueError):
             return DelegationUnavailable("delegation answered with a certificate that is no base64")
-    return error_of(result.get("error", {}))
+    error = result.get("error") if result is not None else None
+    if not isinstance(error, Mapping):
+        return DelegationUnavailable("delegation gave no answer to this request")
+    return error_of(error)
 
 
 class Authority:
@@ -254,6 +257,7 @@ class Authority:
         return await future
 
     async def _signed_alone(self, request: dict[str, Any]) -> bytes:
+        """Without a task: who gives up takes the connection along, as an answer would come over it that nobody waits for."""
         self._under_way += 1
         try:
             (result,) = await self._results([request])
@@ -281,6 +285,9 @@ class Authority:
             results = await self._results([request for request, _ in batch])
         except GoldcrestError as error:
             results = [type(error)(error.message, code=error.code) for _ in batch]
+        except Exception:  # or they would wait for ever
+            _log.exception("delegation.call.broken")
+            results = [DelegationUnavailable("the call of delegation broke off; our log says why") for _ in batch]
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue
@@ -304,7 +311,11 @@ class Authority:
         return [_result_of(results.get(number)) for number in range(len(requests))]
 
     async def _post(self, path: str, body: object) -> dict[str, Any]:
-        return await self._call("POST", path, orjson.dumps(body))
+        try:
+            content = orjson.dumps(body)
+        except orjson.JSONEncodeError as error:
+            raise InvalidInput(f"a request to delegation has no JSON form: {error}") from error
+        return await self._call("POST", path, content)
 
     async def _call(self, method: str, path: str, content: bytes | None) -> dict[str, Any]:
         call, began, outcome = path.rpartition("/")[2], time.perf_counter(), DEFECT

@@ -22,12 +22,12 @@ def canonical(value: object) -> bytes:
     Strings, integers within ±(2**53 − 1), booleans, lists and objects with string keys only.
 
     Raises:
-        InvalidInput: for anything else, and for text with lone surrogates.
+        InvalidInput: for anything else, text with lone surrogates, and what is nested more than 250 levels deep.
     """
     try:
         return orjson.dumps(_ordered(value))
     except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"it has no canonical form: {error}") from error  # a lone surrogate, or nested too deep
+        raise InvalidInput(f"a value has no canonical form: {error}") from error
 
 
 def _ordered(value: object) -> object:
@@ -44,7 +44,8 @@ def _ordered(value: object) -> object:
             for key in value:
                 if not isinstance(key, str):
                     raise InvalidInput(f"object key {key!r} is not text")
-            return {key: _ordered(value[key]) for key in _sorted(value)}
+            # Exactly a str, as orjson wants them: names of an enumeration are of a class below it.
+            return {str.__str__(key): _ordered(value[key]) for key in _sorted(value)}
         case list() | tuple():
             return [_ordered(item) for item in value]
     raise InvalidInput(f"{type(value).__name__} has no canonical form (floats and nulls are not allowed)")

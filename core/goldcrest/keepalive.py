@@ -198,9 +198,11 @@ class _Connection(asyncio.Protocol):
         self._body, self._size, self.heard = [], 0, False
         assert self._transport is not None  # noqa: S101 - it is usable
         late = loop.call_at(end, self._break, TimeoutError())  # asyncio.timeout() takes ten times as long
-        self._transport.write(question)
         try:
+            self._transport.write(question)
             return await self._answer
+        except RuntimeError as error:  # uvloop's, where the socket is gone
+            raise ConnectionResetError(str(error)) from error
         except asyncio.CancelledError:
             self.end()  # its answer would be taken for that to the next question
             raise

@@ -17,6 +17,9 @@ from typing import Any, Literal, TextIO
 import orjson
 
 from goldcrest.errors import InvalidInput, Unavailable
+from goldcrest.telemetry import Log
+
+_log = Log(__name__)
 
 AuditedKind = Literal["certificate", "grant", "action-grant"]
 
@@ -120,16 +123,19 @@ class AuditLog:
         if self._torn:
             raise Unavailable("the audit log cannot be written: the disk is full")
         try:
-            asyncio.get_running_loop().call_soon(
-                self._print, data
-            )  # who waits for what the lines tell of need not wait for this
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             self._print(data)
+        else:
+            loop.call_soon(self._print, data)  # who waits for what the lines tell of need not wait for this
 
     def _print(self, data: bytes) -> None:
         output = self._output or sys.stdout
-        output.write(data.decode())
-        output.flush()
+        try:
+            output.write(data.decode())
+            output.flush()
+        except (OSError, ValueError) as error:
+            _log.error("delegation.audit.not_printed", reason=str(error), effect="the file has the lines")
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

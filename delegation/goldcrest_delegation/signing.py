@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,12 +81,14 @@ class Signer:
         """
         if len(values) > BATCH_LIMIT:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
-        times = [now()]
+        times, began = [now()], time.monotonic()
         items = [_read(value, caller) for value in values]
         current_trace.set(_common_trace(items))
         blocked = await self._blocks.now()
         await self._find_standings(caller, items, blocked)
-        if now() - times[0] > _LONG_AGO_SECONDS:  # finding out took a while: somebody may have been blocked since
+        if (
+            time.monotonic() - began > _LONG_AGO_SECONDS
+        ):  # finding out took a while: somebody may have been blocked since
             blocked = await self._blocks.now()
         for item in items:
             _ask(item, blocked)
@@ -165,7 +168,9 @@ class Signer:
                 if item.draft is None:
                     self._draft(item)
 
-        drafting = asyncio.get_running_loop().call_soon(draft)  # when the question has gone out
+        drafting = asyncio.get_running_loop().call_soon(
+            draft
+        )  # when the question has gone out, where a connection is open
         try:
             await self._decide(items)
         finally:

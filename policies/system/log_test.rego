@@ -14,4 +14,9 @@ test_what_looks_like_a_secret if {
 	masked({"script": {"inline": "hostname"}}) == {"/input/questions/0/args/script/inline"}
 }
 
+test_a_question_that_comes_alone if {
+	entries := log.mask with input as {"input": {"args": {"a": "-----BEGIN OPENSSH PRIVATE KEY-----"}}}
+	{entry.path | some entry in entries} == {"/input/args/a"}
+}
+
 test_what_does_not if masked({"path": "/scratch/alice", "issuer": "https://sso.example.org/realms/hpc", "mode": 420}) == set()

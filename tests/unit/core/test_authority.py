@@ -13,6 +13,7 @@ from goldcrest.errors import (
     DelegationUnavailable,
     Denied,
     InsufficientAuthentication,
+    InvalidInput,
     PolicyUnavailable,
     Unauthenticated,
 )
@@ -126,7 +127,31 @@ async def test_others_do_not_wait_for_a_call_that_fails(tmp_path: Path, how: str
     assert isinstance(first, PolicyUnavailable if how == "fails" else asyncio.CancelledError)
 
 
-@pytest.mark.parametrize("answer", [{}, {"results": 1}, {"results": [{"id": 1}]}, {"results": ["odd"]}])
+async def test_a_call_that_breaks_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it was, none of a batch waits for ever."""
+    called = _Called(tmp_path)
+    asked = [asyncio.create_task(called.ask(f"/{number}")) for number in range(4)]
+    await _settle()
+    called.certify(0)
+    await _settle()
+    called.answers[2].set_exception(AttributeError("a mistake"))
+    called.certify(1)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert answers[:2] == [b"/0", b"/1"]
+    assert all(isinstance(answer, DelegationUnavailable) for answer in answers[2:])
+    assert "delegation.call.broken" in caplog.text
+
+
+async def test_a_request_without_a_json_form(tmp_path: Path) -> None:
+    authority = Authority(url=f"unix:{tmp_path}/none.sock", ca_file=None, token_file=tmp_path / "none")
+    with pytest.raises(InvalidInput, match="no JSON form"):
+        await authority.grant(token="\ud800", kind="Job", namespace="a", name="b", spec={}, trace="")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"results": 1}, {"results": [{"id": 1}]}, {"results": ["odd"]}, {"results": [{"id": 0, "error": None}]}],
+)
 async def test_no_answer_to_a_request(tmp_path: Path, answer: dict[str, Any]) -> None:
     called = _Called(tmp_path)
     asked = asyncio.create_task(called.ask("/0"))

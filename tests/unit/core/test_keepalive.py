@@ -103,6 +103,22 @@ async def test_questions_beyond_the_limit_wait_for_their_turn(tmp_path: Path) ->
         assert server.connections == 2
 
 
+async def test_waiting_for_a_turn_is_part_of_the_time(tmp_path: Path) -> None:
+    """A silent server takes no question's turn for longer than that question has."""
+    silent = True
+
+    async def handler(question: bytes, writer: asyncio.StreamWriter) -> None:
+        if not silent:
+            await echo(question, writer)
+
+    async with talking(handler, tmp_path, limit=1, seconds=0.1) as (client, server):
+        late = await asyncio.gather(*(client.ask("POST", "/") for _ in range(3)), return_exceptions=True)
+        assert [str(error) for error in late] == ["TimeoutError"] * 3
+        silent = False
+        answers = await asyncio.gather(*(client.ask("POST", "/", body=b"%d" % number) for number in range(3)))
+        assert answers == [(200, b"0"), (200, b"1"), (200, b"2")]
+
+
 async def test_a_connection_that_was_given_up_is_replaced(tmp_path: Path) -> None:
     """A server ends idle connections when it likes, also in the very moment of the next question."""
     async with talking(echo, tmp_path) as (client, server):

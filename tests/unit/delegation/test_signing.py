@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import b64url
-from goldcrest.errors import Denied, GoldcrestError, PolicyUnavailable
+from goldcrest.errors import Blocked, Denied, GoldcrestError, PolicyUnavailable
 from goldcrest.identity.identity import Identity
 from goldcrest.policy import Decision, Policy, Question
-from goldcrest_delegation.audit import AuditLog
+from goldcrest_delegation.audit import AuditLine, AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.ca import Certificate, CertificateAuthority
 from goldcrest_delegation.ca_key import FileKey
@@ -57,28 +58,36 @@ class _Neighbours:
 
     Args:
         said: a decision for each question, or that there is none.
+        turns: of the event loop until policy answers.
+        blocking: seconds that it takes to find out who asks, in which alice is blocked.
     """
 
-    def __init__(self, key: _Key, *said: Decision | GoldcrestError) -> None:
+    def __init__(self, key: _Key, *said: Decision | GoldcrestError, turns: int = 10, blocking: float = 0.0) -> None:
         self._key = key
         self._said = said
+        self._turns = turns
+        self._blocking = blocking
+        self._blocked = BlockList()
         self.signed_before_answer: int | None = None
 
     async def standing(self, token: str, *, system: str) -> TokenStanding:
+        if self._blocking:
+            await asyncio.sleep(self._blocking)
+            self._blocked = BlockList(users=frozenset({"alice"}))
         return TokenStanding(ALICE, "origin", "/usr/libexec/goldcrest/ssh-filter")
 
     async def now(self) -> BlockList:
-        return BlockList()
+        return self._blocked
 
     newest = now
 
     async def decide_many(self, path: str, questions: Sequence[Question]) -> list[Decision]:
-        for _ in range(10):  # as long as it takes; others may go on meanwhile
+        for _ in range(self._turns):  # as long as it takes; others may go on meanwhile
             await asyncio.sleep(0)
         self.signed_before_answer = self._key.signed
         if isinstance(self._said[0], GoldcrestError):
             raise self._said[0]
-        return [said for said in self._said if isinstance(said, Decision)]
+        return [said for said in self._said if isinstance(said, Decision)][: len(questions)]
 
 
 def _signer(key: _Key, neighbours: _Neighbours, folder: Path) -> Signer:
@@ -126,6 +135,38 @@ async def test_only_what_policy_allows(
     assert neighbours.signed_before_answer == 0
     assert key.signed == signed
     assert [isinstance(result, Certificate) for result in results] == [one is YES for one in said]
+
+
+async def test_policy_that_answers_at_once(tmp_path: Path) -> None:
+    """Then nothing could be laid out meanwhile."""
+    key = _Key()
+    results = await _signer(key, _Neighbours(key, YES, NO, turns=0), tmp_path).certificates(GATEWAY, [_request()] * 2)
+    assert [isinstance(result, Certificate) for result in results] == [True, False]
+
+
+async def test_who_is_blocked_meanwhile(tmp_path: Path) -> None:
+    """Finding out who asks may take seconds: the block list is looked at again then."""
+    key = _Key()
+    (result,) = await _signer(key, _Neighbours(key, YES, blocking=0.05), tmp_path).certificates(GATEWAY, [_request()])
+    assert isinstance(result, Blocked)
+    assert key.signed == 0
+
+
+async def test_lines_are_printed_behind_the_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The file has them before it. An output that is gone is told, and keeps nobody from what the file tells of."""
+    output = io.StringIO()
+    log = AuditLog(tmp_path / "audit.jsonl", output=output)
+    line = AuditLine(event="grant", outcome="signed", caller="gateway")
+    log.write([line])
+    written = (tmp_path / "audit.jsonl").read_text()
+    assert (output.getvalue(), written.count("\n")) == ("", 1)
+    await asyncio.sleep(0)
+    assert output.getvalue() == written
+    output.close()
+    log.write([line])
+    await asyncio.sleep(0)
+    assert "delegation.audit.not_printed" in caplog.text
+    assert (tmp_path / "audit.jsonl").read_text().count("\n") == 2
 
 
 async def test_what_cannot_be_laid_out(tmp_path: Path) -> None:
