@@ -111,7 +111,7 @@ async def test_waiting_for_a_turn_is_part_of_the_time(tmp_path: Path) -> None:
         if not silent:
             await echo(question, writer)
 
-    async with talking(handler, tmp_path, limit=1, seconds=0.1) as (client, server):
+    async with talking(handler, tmp_path, limit=1, seconds=0.1) as (client, _):
         late = await asyncio.gather(*(client.ask("POST", "/") for _ in range(3)), return_exceptions=True)
         assert [str(error) for error in late] == ["TimeoutError"] * 3
         silent = False
