@@ -57,31 +57,6 @@ def measured_loop(*, leave_out: Callable[[str], bool] = lambda _: False) -> Iter
         asyncio.Handle._run = run  # type: ignore[method-assign]
 
 
-class Pace:
-    """How fast this machine is at Python while something is measured: beside others it may be half as fast in one second as in the one before."""
-
-    PIECE_SECONDS = 0.0014
-    """CPU time of the piece of work on a machine of usual pace."""
-
-    def __init__(self) -> None:
-        self._pieces: list[float] = []
-
-    async def sample(self) -> None:
-        """Until cancelled: a piece of work twenty times a second."""
-        while True:
-            began, known = time.thread_time(), dict.fromkeys(range(1024), 0)
-            for number in range(20_000):
-                known[number & 1023] = number
-            self._pieces.append(time.thread_time() - began)
-            await asyncio.sleep(0.05)
-
-    @property
-    def slowness(self) -> float:
-        """How many times as long as usual a piece took in the slow seconds; 1 at least."""
-        slow = sorted(self._pieces)[len(self._pieces) * 9 // 10]
-        return max(1.0, slow / self.PIECE_SECONDS)
-
-
 def _what(handle: asyncio.Handle) -> str:
     callback: Any = handle._callback  # type: ignore[attr-defined]
     owner = getattr(callback, "__self__", None)

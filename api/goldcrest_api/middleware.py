@@ -32,7 +32,6 @@ _HEADERS: Final = (
     # The answers are data; pages have a policy of their own.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_NAMES: Final = frozenset(name for name, _ in _HEADERS)
 _HTTPS_ONLY: Final = b"max-age=31536000"  # seconds: a year (RFC 6797)
 _CODE: Final = CODE_HEADER.lower().encode()
 _FAULT: Final = Code("InternalError")
@@ -109,7 +108,7 @@ class _Answer:
             own[b"connection"] = b"close"  # the client's next request goes to another replica
         headers = [header for header in raw if header[0] not in own]
         said = {name for name, _ in headers}
-        headers += _HEADERS if said.isdisjoint(_NAMES) else [header for header in _HEADERS if header[0] not in said]
+        headers += [header for header in _HEADERS if header[0] not in said]
         if self._scope["scheme"] == "https" and b"strict-transport-security" not in said:
             headers.append((b"strict-transport-security", _HTTPS_ONLY))
         noted = self._scope.get("state", {}).get("answer_headers", {})  # by request_scope.note_headers

@@ -197,7 +197,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body, self._size, self.heard = [], 0, False
         assert self._transport is not None  # noqa: S101 - it is usable
-        late = loop.call_at(end, self._break, TimeoutError())  # asyncio.timeout() takes ten times as long
+        late = loop.call_at(end, self._break, TimeoutError())  # less than a context of asyncio.timeout() each time
         try:
             self._transport.write(question)
             return await self._answer

@@ -5,7 +5,6 @@ Nothing is signed whose line could not be written.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -17,9 +16,6 @@ from typing import Any, Literal, TextIO
 import orjson
 
 from goldcrest.errors import InvalidInput, Unavailable
-from goldcrest.telemetry import Log
-
-_log = Log(__name__)
 
 AuditedKind = Literal["certificate", "grant", "action-grant"]
 
@@ -96,7 +92,6 @@ class AuditLog:
 
     def __init__(self, path: Path, *, output: TextIO | None = None) -> None:
         self._path = path
-        self._name = os.fspath(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._open()
@@ -122,20 +117,9 @@ class AuditLog:
         self._torn = written != len(data)
         if self._torn:
             raise Unavailable("the audit log cannot be written: the disk is full")
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._print(data)
-        else:
-            loop.call_soon(self._print, data)  # who waits for what the lines tell of need not wait for this
-
-    def _print(self, data: bytes) -> None:
         output = self._output or sys.stdout
-        try:
-            output.write(data.decode())
-            output.flush()
-        except (OSError, ValueError) as error:
-            _log.error("delegation.audit.not_printed", reason=str(error), effect="the file has the lines")
+        output.write(data.decode())
+        output.flush()
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -143,7 +127,7 @@ class AuditLog:
     def _follow(self) -> None:
         """Open the path again when another file, or none, is there."""
         try:
-            there = os.path.samestat(os.stat(self._name), os.fstat(self._descriptor))  # noqa: PTH116 - a third of the time
+            there = os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
         except FileNotFoundError:
             there = False
         if not there:

@@ -62,7 +62,6 @@ class BlockFile:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
-        self._name = os.fspath(path)
         self._clock = clock
         self._state: _State | None = None
         self._fault = ""
@@ -75,7 +74,7 @@ class BlockFile:
     def now(self) -> BlockList:
         """The list to judge by."""
         try:
-            state = _state(os.stat(self._name))  # noqa: PTH116 - a third of the time
+            state = _state(self._path.stat())
             if state != self._state or self._is_young(state):
                 found, self._state = self._read()
                 if found != self._list or self._fault:

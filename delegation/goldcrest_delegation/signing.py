@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from goldcrest.blocked import BlockList
 from goldcrest.canonical import canonical, sha256_hex
@@ -26,8 +25,6 @@ from goldcrest_delegation.requests import BATCH_LIMIT, CertificateRequest, Resou
 from goldcrest_delegation.standing import Standing, question_of
 
 Result = Certificate | GoldcrestError
-
-_LONG_AGO_SECONDS: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -81,15 +78,11 @@ class Signer:
         """
         if len(values) > BATCH_LIMIT:
             raise InvalidInput(f"{len(values)} requests in one call; at most {BATCH_LIMIT}")
-        times, began = [now()], time.monotonic()
+        times = [now()]
         items = [_read(value, caller) for value in values]
         current_trace.set(_common_trace(items))
-        blocked = await self._blocks.now()
-        await self._find_standings(caller, items, blocked)
-        if (
-            time.monotonic() - began > _LONG_AGO_SECONDS
-        ):  # finding out took a while: somebody may have been blocked since
-            blocked = await self._blocks.now()
+        await self._find_standings(caller, items, await self._blocks.now())
+        blocked = await self._blocks.now()  # finding out may have taken a while
         for item in items:
             _ask(item, blocked)
         times.append(now())

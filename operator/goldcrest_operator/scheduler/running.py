@@ -8,7 +8,8 @@ from goldcrest.commands import Command
 from goldcrest.errors import CommandRefused, SystemUnreachable
 from goldcrest_operator.scheduler.interface import Answer, CommandRunner, SiteRefused, Target
 
-# Reasons of docs/protocol.md that mean this command or this user; all others may pass.
+# Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
+# An operation that is not enabled on one host may be on the next, or after an upgrade.
 _FOR_GOOD: Final = frozenset(("arguments", "payload", "uid", "group"))
 
 

@@ -52,7 +52,6 @@ from goldcrest_operator.scheduler.queue_views import QueueViews
 from goldcrest_operator.scheduler.running import run
 from goldcrest_operator.scheduler.states import Row, view_of
 
-# Reasons of docs/protocol.md that mean this command or this user; all others are about certificates, clocks or load and may pass.
 # What the file system says about the user's paths; everything else (EAGAIN, ESTALE, EIO, EMFILE, …) is about the node, and passes.
 _ERRNO_FOR_GOOD = frozenset(
     ("EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "ELOOP", "EISDIR", "ENOTDIR", "EDQUOT", "ENOSPC")

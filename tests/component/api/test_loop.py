@@ -15,7 +15,7 @@ from component.api.event_source import events
 from component.api.gateway import SYSTEM, Gateway, running_gateway
 from component.api.kubernetes import Kubernetes
 from goldcrest.wellknown import namespace_of_user
-from loop_time import Pace, measured_loop
+from loop_time import measured_loop
 
 pytestmark = pytest.mark.component
 
@@ -95,8 +95,7 @@ async def kubernetes(tmp_path: Path) -> AsyncIterator[Kubernetes]:
 def _not_ours(what: str) -> bool:
     """Kubernetes of the test and its clients run on the same loop, and what uvicorn does before it serves: they are not what is measured."""
     return any(
-        name in what
-        for name in ("aiohttp", "RequestHandler", "load.<locals>", "test_", "Pace.", "Kubernetes.", "Server.serve")
+        name in what for name in ("aiohttp", "RequestHandler", "load.<locals>", "test_", "Kubernetes.", "Server.serve")
     )
 
 
@@ -137,9 +136,7 @@ async def load(gateway: Gateway) -> None:
 
 
 async def test_no_long_steps(kubernetes: Kubernetes, tmp_path: Path) -> None:
-    """At the start, under load with changes, and when all is listed again: no step of the loop takes more than 50 ms of CPU at usual pace."""
-    pace = Pace()
-    sampling = asyncio.create_task(pace.sample())
+    """At the start, under load with changes, and when all is listed again: no step of the loop takes more than 50 ms of CPU."""
     with measured_loop(leave_out=_not_ours) as loop:
         async with running_gateway(tmp_path, kubernetes=kubernetes) as gateway:
             await asyncio.gather(load(gateway), changes(kubernetes, 500))
@@ -149,9 +146,8 @@ async def test_no_long_steps(kubernetes: Kubernetes, tmp_path: Path) -> None:
             await kubernetes.start_again()
             await load(gateway)
             await listed
-    sampling.cancel()
     assert loop.steps > 1000
-    assert loop.worst < MOST_SECONDS * pace.slowness, f"{loop}; at {pace.slowness:.1f} × the usual time"
+    assert loop.worst < MOST_SECONDS, str(loop)
 
 
 async def _listed_again(gateway: Gateway) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +15,7 @@ from goldcrest.canonical import b64url
 from goldcrest.errors import Blocked, Denied, GoldcrestError, PolicyUnavailable
 from goldcrest.identity.identity import Identity
 from goldcrest.policy import Decision, Policy, Question
-from goldcrest_delegation.audit import AuditLine, AuditLog
+from goldcrest_delegation.audit import AuditLog
 from goldcrest_delegation.blocking import Blocks
 from goldcrest_delegation.ca import Certificate, CertificateAuthority
 from goldcrest_delegation.ca_key import FileKey
@@ -150,23 +149,6 @@ async def test_who_is_blocked_meanwhile(tmp_path: Path) -> None:
     (result,) = await _signer(key, _Neighbours(key, YES, blocking=0.05), tmp_path).certificates(GATEWAY, [_request()])
     assert isinstance(result, Blocked)
     assert key.signed == 0
-
-
-async def test_lines_are_printed_behind_the_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The file has them before it. An output that is gone is told, and keeps nobody from what the file tells of."""
-    output = io.StringIO()
-    log = AuditLog(tmp_path / "audit.jsonl", output=output)
-    line = AuditLine(event="grant", outcome="signed", caller="gateway")
-    log.write([line])
-    written = (tmp_path / "audit.jsonl").read_text()
-    assert (output.getvalue(), written.count("\n")) == ("", 1)
-    await asyncio.sleep(0)
-    assert output.getvalue() == written
-    output.close()
-    log.write([line])
-    await asyncio.sleep(0)
-    assert "delegation.audit.not_printed" in caplog.text
-    assert (tmp_path / "audit.jsonl").read_text().count("\n") == 2
 
 
 async def test_what_cannot_be_laid_out(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -128,9 +127,7 @@ async def by_query(request: Request, operation: str) -> Utility:
         operation: as error texts name it.
     """
     call, system = await _beginning(request, operation)
-    query = request.scope["query_string"].decode("latin-1")
-    fields = dict(parse_qsl(query, keep_blank_values=True))  # the last of several counts
-    return Utility(call, system, fields, description_of(operation))
+    return Utility(call, system, request.query_params, description_of(operation))
 
 
 async def by_form(request: Request, operation: str) -> Utility:
