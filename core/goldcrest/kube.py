@@ -7,6 +7,7 @@ signatures are made over the JSON as the API server stores it.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +93,9 @@ def _segment(name: str) -> str:
 class Kube:
     """The Kubernetes API, as one account. Open with :meth:`connect`, close with :meth:`close`."""
 
-    def __init__(self, configuration: Configuration, kubeconfig: Path | None) -> None:
+    def __init__(self, configuration: Configuration, kubeconfig: Path | None, context: ssl.SSLContext) -> None:
         self._configuration = configuration
         self._kubeconfig = kubeconfig
-        context = client_context(configuration.ssl_ca_cert)
-        if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=100, ssl=context),
             read_bufsize=2**21,  # one line of a watch is a whole object
@@ -107,7 +105,9 @@ class Kube:
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> Kube:
         """Use ``kubeconfig``, or the pod's service account when it is None."""
-        return cls(await _load(kubeconfig), kubeconfig)
+        configuration = await _load(kubeconfig)
+        # In a thread, as reading all certificates of a system takes some 60 ms of a processor.
+        return cls(configuration, kubeconfig, await asyncio.to_thread(_context, configuration))
 
     async def close(self) -> None:
         await self._session.close()
@@ -400,6 +400,13 @@ async def _load(kubeconfig: Path | None) -> Configuration:
         source = "the pod's service account" if kubeconfig is None else str(kubeconfig)
         raise KubernetesUnavailable(f"no credentials for the Kubernetes API in {source}: {error}") from error
     return configuration
+
+
+def _context(configuration: Configuration) -> ssl.SSLContext:
+    context = client_context(configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    return context
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> bool:

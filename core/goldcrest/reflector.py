@@ -12,7 +12,7 @@ from typing import Final, Protocol, cast
 from goldcrest.errors import GoldcrestError
 from goldcrest.kube import Kube, Raw, ResourceVersionTooOld, WatchEvent
 from goldcrest.telemetry import Log
-from goldcrest.turns import in_turns
+from goldcrest.turns import Turns, in_turns
 from goldcrest.wellknown import Kind
 
 _log = Log(__name__)
@@ -150,6 +150,7 @@ class Reflector:
             "AsyncGenerator[WatchEvent]", self._kube.watch(self.kind, resource_version=position, query=self._select)
         )
         self._opened_at = time.monotonic()
+        turns = Turns()
         async with aclosing(watch) as events:
             while True:
                 try:
@@ -165,6 +166,7 @@ class Reflector:
                 self._position = str(event.object["metadata"]["resourceVersion"])
                 self._sink.advance(self._position)
                 self._lost_at = None
+                await turns.give()  # of 2 MiB that came at once, some hundred Jobs, each is read without waiting
 
 
 def newer(left: str, right: str) -> bool:

@@ -186,10 +186,11 @@ class Feed:
         while True:
             if reader.reset is not None:
                 reason, reader.reset = reader.reset, None
-                position, now = Positions(dict(self._position)), self._all(reader.stream.caller)
+                position, now = Positions(dict(self._position)), self._all(reader.stream.caller.user)
                 yield Message(Reset(reason))
-                async for change in in_turns(now):
-                    yield Message(change)
+                async for kind, view in in_turns(now):
+                    if _sees(reader.stream.caller, view):
+                        yield Message(Change(kind, int(view.resource_version), view))
                 yield Message(Whole(), position)
             while reader.waiting:
                 change = reader.waiting.popleft()
@@ -211,14 +212,9 @@ class Feed:
                 position = Positions({k: max(v, position.of.get(k, 0)) for k, v in self._position.items()})
                 yield Message(Quiet(), position)
 
-    def _all(self, caller: Caller) -> list[Change]:
-        """Everything of the caller's, oldest first within a kind."""
-        return [
-            Change(kind, int(view.resource_version), view)
-            for kind, cache in self._caches.items()
-            for view in cache.of_user(caller.user)
-            if _sees(caller, view)
-        ]
+    def _all(self, user: str) -> list[tuple[Kind, View]]:
+        """Everything of the user's as it is now, oldest first within a kind."""
+        return [(kind, view) for kind, cache in self._caches.items() for view in cache.of_user(user)]
 
     def _covers(self, since: Positions) -> bool:
         return all(kind in since.of and since.of[kind] >= start for kind, start in self._since.items())

@@ -63,9 +63,10 @@ class JobLookup:
             KubernetesUnavailable: as :meth:`find`.
         """
         ids = [task_id for task_id in dict.fromkeys(task_ids) if TASK_ID_PATTERN.fullmatch(task_id)]
-        if not all(self._known(task_id) for task_id in ids):
+        known = [self._known(task_id) async for task_id in in_turns(ids)]
+        if None in known:
             await self._freshness.refresh(self._namespaces.of(caller.user))
-        known = (self._known(task_id) for task_id in ids)
+            known = [self._known(task_id) async for task_id in in_turns(ids)]
         return [task for task in known if task and caller.sees(system=task.job.system, run_as=task.job.run_as)]
 
     async def find_all(self, caller: Caller) -> list[Found]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 
 from goldcrest.errors import Denied, NotFound
+from goldcrest.turns import in_turns
 from goldcrest.wellknown import TASK_ID_PATTERN, rest_name
 from goldcrest_api.caller import Caller
 from goldcrest_api.services.freshness import Freshness
@@ -60,7 +61,7 @@ class TaskLookup:
         found: dict[str, Shown] = {job.task_id: job for job in jobs}
         if any(one not in found and self._tasks.by_task(one) is None for one in ids):
             await self._freshness.refresh(self._namespaces.of(caller.user))
-        for one in ids:
+        async for one in in_turns(ids):
             task = self._tasks.by_task(one)
             if task is not None and caller.sees(system=task.system, run_as=task.run_as):
                 found[one] = task

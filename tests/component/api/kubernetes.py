@@ -116,9 +116,9 @@ class Kubernetes:
         (job,) = (job for job in self.jobs() if job["metadata"]["name"] == name)
         await self.put("jobs", {**job, "status": {**job.get("status", {}), **status}})
 
-    def put_quietly(self, name: str, status: dict[str, Any]) -> None:
+    def put_quietly(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         """As :meth:`set_status`; watches are told by :meth:`tell_all`, all in one piece."""
-        (key,) = (key for key in self.objects if key[0] == "jobs" and key[2] == name)
+        key = ("jobs", namespace, name)
         raw = copy.deepcopy(self.objects[key])
         self.version += 1
         raw["metadata"]["resourceVersion"] = str(self.version)

@@ -278,7 +278,9 @@ async def test_slow_reader_is_dropped_with_a_sentence(gateway: Gateway, monkeypa
         await source.whole()
         # A burst in one chunk of the watch comes faster than anything is sent.
         for number in range(12):
-            gateway.kubernetes.put_quietly(f"r-{task_id}", {"phase": "Running", "message": str(number)})
+            gateway.kubernetes.put_quietly(
+                namespace_of_user("alice"), f"r-{task_id}", {"phase": "Running", "message": str(number)}
+            )
         await gateway.kubernetes.tell_all()
         messages, event = [], await source.next()
         while event is not None and event.name == "job":

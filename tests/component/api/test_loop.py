@@ -14,6 +14,7 @@ import pytest
 from component.api.event_source import events
 from component.api.gateway import SYSTEM, Gateway, running_gateway
 from component.api.kubernetes import Kubernetes
+from goldcrest.garbage import look_seldom
 from goldcrest.wellknown import namespace_of_user
 from loop_time import measured_loop
 
@@ -85,9 +86,10 @@ async def filled(directory: Path, number: int, *, alices: int) -> Kubernetes:
 @pytest.fixture
 async def kubernetes(tmp_path: Path) -> AsyncIterator[Kubernetes]:
     kubernetes = await filled(tmp_path, JOBS, alices=ALICES)
-    gc.collect()
-    gc.freeze()  # half a million objects of the stand-in: the collector of a gateway does not look at them
+    thresholds = gc.get_threshold()
+    look_seldom()  # as the process of a gateway does; half a million objects of the stand-in are not looked at either
     yield kubernetes
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
     await kubernetes.stop()
 
@@ -101,9 +103,9 @@ def _not_ours(what: str) -> bool:
 
 async def changes(kubernetes: Kubernetes, number: int) -> None:
     """So many statuses are written, some at a time."""
-    names = [key for key in kubernetes.objects if key[0] == "jobs"][:: JOBS // number]
-    for count, (_, _, name) in enumerate(names):
-        kubernetes.put_quietly(name, {"message": f"changed {count}"})
+    jobs = [key for key in kubernetes.objects if key[0] == "jobs"][:: JOBS // number]
+    for count, (_, namespace, name) in enumerate(jobs):
+        kubernetes.put_quietly(namespace, name, {"message": f"changed {count}"})
         if count % 20 == 0:
             await kubernetes.tell_all()
             await asyncio.sleep(0.01)

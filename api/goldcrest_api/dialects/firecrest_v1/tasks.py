@@ -62,7 +62,8 @@ async def some(request: Request) -> Response:
     except Unavailable as error:
         raise _unavailable(error) from error
     if selector is not None:  # only Jobs have labels
-        tasks = [shown for shown in tasks if isinstance(shown, Found) and selector.matches(shown.job.labels)]
+        turns = in_turns(tasks)
+        tasks = [shown async for shown in turns if isinstance(shown, Found) and selector.matches(shown.job.labels)]
     records = await _records(call, tasks)
     return await _answer({"tasks": {shown["task_id"]: shown for shown in records}}, tasks)
 
