@@ -38,6 +38,8 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
             self._head_bytes = 0
             self._unread = 0
             self._timer: asyncio.TimerHandle | None = None
+            self._answered: Any = None  # the request that is being answered
+            self._is_broken = False  # nothing more is read as HTTP
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -48,11 +50,13 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self._is_broken:
+                return
             if self._in_head:
                 self._head_bytes += len(data)
             # A head that came whole, with a body behind it, is counted when it ends; one that has no end, here.
             super().data_received(data)
-            if self._in_head and self._head_bytes > head_bytes and not self.transport.is_closing():
+            if self._in_head and self._head_bytes > head_bytes:
                 self._refuse()
 
         def on_message_begin(self) -> None:
@@ -81,9 +85,7 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
             self._head_bytes = self._unread = 0
 
         def send_400_response(self, msg: str) -> None:
-            if not self.transport.is_closing():  # else it was answered
-                self.transport.write(_answer(*_BROKEN))
-                self.transport.close()
+            self._end(_answer(*_BROKEN))
 
         def _start_timer(self) -> None:
             self._stop_timer()
@@ -94,14 +96,30 @@ def bounded_http(*, head_bytes: int, head_seconds: float) -> type[asyncio.Protoc
                 self._timer.cancel()
                 self._timer = None
 
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            self._answered = cycle
+            super()._start_asgi_task(cycle, app)
+
         def _too_slow(self) -> None:
-            if not self.transport.is_closing():
-                self.transport.close()
+            self._end(b"")
 
         def _refuse(self) -> None:
             self.logger.warning("A request's line and headers are larger than %d bytes.", head_bytes)
-            self.transport.write(_answer(*_TOO_LARGE))
-            self.transport.close()
+            self._end(_answer(*_TOO_LARGE))
+
+        def _end(self, answer: bytes) -> None:
+            """No more requests from here. What came whole before is carried out, so it gets its own answer, and no other in its place."""
+            if self._is_broken or self.transport.is_closing():
+                return
+            self._is_broken = True
+            whole = [cycle for cycle, _ in self.pipeline if not cycle.more_body]  # latest first
+            if self._answered is not None and not (self._answered.response_complete or self._answered.more_body):
+                whole.append(self._answered)
+            if whole:
+                whole[0].keep_alive = False  # the connection ends after its answer
+            else:
+                self.transport.write(answer)
+                self.transport.close()
 
     return BoundedHttp
 

@@ -40,6 +40,56 @@ async def test_head_that_is_too_large(tmp_path: Path, head: bytes) -> None:
         assert (await gateway.request("GET", "/tasks")).status == 200
 
 
+_BAD_CHUNK = b"POST /utilities/mkdir HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"
+
+
+@pytest.mark.parametrize("whole", [1, 2])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"JUNK JUNK\r\n\r\n",
+        b"GET /tasks?" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /tasks HTTP/1.1\r\nHost: x\r\nX-No-End: " + b"a" * 20_000,
+        b"GET /tasks HTT",
+        _BAD_CHUNK,
+    ],
+    ids=["junk", "large", "without end", "cut", "bad chunk"],
+)
+async def test_what_follows_does_not_take_the_answer(tmp_path: Path, behind: bytes, whole: int) -> None:
+    """A job whose request came whole is submitted, so whoever sent it is told, and not 400 for what is behind it; nor does that get an answer."""
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="j.sh"\r\n\r\n#!/bin/sh\n\r\n--b--\r\n'
+    async with running_gateway(tmp_path, change={"listen": {"head_bytes": 8192, "head_seconds": 0.5}}) as gateway:
+        submit = (
+            b"POST /compute/jobs/upload HTTP/1.1\r\nHost: x\r\nX-Machine-Name: cluster\r\n"
+            + f"Authorization: Bearer token-alice\r\nContent-Length: {len(form)}\r\n".encode()
+            + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+            + form
+        )
+        reader, writer = await _connect(gateway)
+        writer.write(submit * whole + behind)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.count(b"HTTP/1.1 201 ") == answer.count(b"HTTP/1.1") == whole
+        assert answer.count(b"task_id") == len(gateway.kubernetes.jobs()) == whole
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")  # nobody reads it
+        writer.close()
+        assert (await gateway.request("GET", "/tasks")).status == 200
+
+
+async def test_a_broken_request_is_told(tmp_path: Path) -> None:
+    """Alone, or in its own body, or after an answer that is out."""
+    async with running_gateway(tmp_path) as gateway:
+        for first, broken in ((b"", b"JUNK\r\n\r\n"), (b"", _BAD_CHUNK), (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"JUNK\r\n\r\n")):  # fmt: skip
+            reader, writer = await _connect(gateway)
+            if first:
+                writer.write(first)
+                await asyncio.wait_for(reader.readuntil(b'{"status":"ok"}'), 5)
+            writer.write(broken)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            assert answer.count(b"HTTP/1.1 400 ") == answer.count(b"HTTP/1.1") == 1, answer
+            assert answer.endswith(b'{"description":"The request is no HTTP"}\n')
+            writer.close()
+
+
 async def test_large_head_below_the_limit_passes(tmp_path: Path) -> None:
     """Also over and over on one connection, and with a body behind it: bytes of one request are not those of the next."""
     async with running_gateway(tmp_path, change={"listen": {"head_bytes": 8192}}) as gateway:
