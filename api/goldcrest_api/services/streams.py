@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from goldcrest.errors import GoldcrestError
+from goldcrest.errors import GoldcrestError, Unauthenticated
+from goldcrest.identity import RefusalCode
 from goldcrest_api.caller import Caller
 
 _EXPIRED = "the token has expired"
@@ -88,7 +89,11 @@ class Streams:
 
         Raises:
             TooManyStreams: the user, or all together, have as many as they may.
+            Unauthenticated: the token's time is over. Other requests may take it for some seconds more, as clocks differ; of this one
+                nothing would be left but its end.
         """
+        if self._clock() >= caller.expires:
+            raise Unauthenticated(_EXPIRED, code=RefusalCode.TOKEN_EXPIRED)
         own = self._open.setdefault(caller.user, set())
         stream = Stream(caller, self._clock)
         try:

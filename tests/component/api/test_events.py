@@ -317,6 +317,17 @@ async def test_reader_that_takes_nothing(gateway: Gateway, caplog: pytest.LogCap
     writer.close()
 
 
+async def test_a_token_whose_time_is_over_opens_nothing(gateway: Gateway) -> None:
+    """Within the seconds in which other requests still take it: else who comes again would be told all, and the end, time after time."""
+    gateway.tokens.expires = int(time.time()) - 5
+    assert (await gateway.request("GET", "/tasks")).status == 200
+    reply = await gateway.request("GET", "/events")
+    assert reply.status == 401
+    assert reply.json()["description"] == "JWT token has expired"
+    assert reply.headers["X-Goldcrest-Code"] == "TokenExpired"
+    assert "invalid_token" in reply.headers["WWW-Authenticate"]
+
+
 async def test_ends_with_the_token(gateway: Gateway) -> None:
     """No longer than the token is valid: an event that says why, and an answer that is complete."""
     gateway.tokens.expires = int(time.time()) + 2

@@ -9,6 +9,7 @@ import pytest
 
 from goldcrest import errors
 from goldcrest.errors import AnswerLost, CommandFailed, CommandRefused, Denied, GoldcrestError, SystemUnreachable
+from goldcrest.identity import RefusalCode
 from goldcrest_api import codes
 from goldcrest_api.codes import Code, code_of, code_of_status
 
@@ -57,7 +58,13 @@ def test_code_of_a_status(status: int, name: str) -> None:
 
 def test_every_code_is_documented() -> None:
     """docs/using.md lists each that a client can meet."""
-    named = {*codes._OF_ERRNO.values(), *codes._OF_KIND.values(), *codes._OF_STATUS.values(), "SystemCallFailed"}
+    named = {
+        *codes._OF_ERRNO.values(),
+        *codes._OF_KIND.values(),
+        *codes._OF_STATUS.values(),
+        "SystemCallFailed",
+        *RefusalCode,
+    }
     named |= {
         each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, GoldcrestError)
     }

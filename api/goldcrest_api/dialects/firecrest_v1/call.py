@@ -123,7 +123,7 @@ async def authenticated(request: Request, *, nameless: Callable[[], Refusal] | N
 
 @contextmanager
 def stream_slot(call: Call, *, description: str) -> Iterator[Stream]:
-    """The caller's leave for one more answer that goes on; ends the request with 429 when there is none.
+    """The caller's leave for one more answer that goes on; ends the request with 429 when there is none, with 401 when the token's time is over.
 
     Args:
         description: of that answer.
@@ -131,6 +131,8 @@ def stream_slot(call: Call, *, description: str) -> Iterator[Stream]:
     with ExitStack() as stack:
         try:
             stream = stack.enter_context(call.context.streams.open(call.caller))
+        except Unauthenticated as error:
+            raise unauthenticated(error) from error
         except TooManyStreams as error:
             raise Refusal(429, description=description, error=error.message, headers=RETRY_AFTER) from error
         yield stream
