@@ -106,8 +106,11 @@ class Kube:
     async def connect(cls, kubeconfig: Path | None = None) -> Kube:
         """Use ``kubeconfig``, or the pod's service account when it is None."""
         configuration = await _load(kubeconfig)
+        certificate = Path(configuration.cert_file) if configuration.cert_file else None
+        key = Path(configuration.key_file) if configuration.key_file else certificate  # one file may hold both
         # In a thread, as reading all certificates of a system takes some 60 ms of a processor.
-        return cls(configuration, kubeconfig, await asyncio.to_thread(_context, configuration))
+        context = await asyncio.to_thread(client_context, configuration.ssl_ca_cert, certificate=certificate, key=key)
+        return cls(configuration, kubeconfig, context)
 
     async def close(self) -> None:
         await self._session.close()
@@ -400,13 +403,6 @@ async def _load(kubeconfig: Path | None) -> Configuration:
         source = "the pod's service account" if kubeconfig is None else str(kubeconfig)
         raise KubernetesUnavailable(f"no credentials for the Kubernetes API in {source}: {error}") from error
     return configuration
-
-
-def _context(configuration: Configuration) -> ssl.SSLContext:
-    context = client_context(configuration.ssl_ca_cert)
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-    return context
 
 
 async def pause(seconds: float, stop: asyncio.Event) -> bool:
